@@ -1,0 +1,87 @@
+# The commands of this repository; `make` alone lists them. CI runs the same ones (.ci/run).
+#
+# Every target first makes the environment it needs: a Python >= 3.11 is looked for (or given: make PYTHON=python3.13),
+# and everything is installed into .venv once, and again only when pyproject.toml changes.
+.POSIX:
+
+VENV = .venv
+RUN = $(VENV)/bin/python
+READY = $(VENV)/.ready
+PIP = $(RUN) -m pip --disable-pip-version-check
+# More arguments for a target's program: make test ARGS="tests/core -x"
+ARGS =
+SEEDS = 100
+
+.PHONY: help demo test check style lint types floors bench simulate chaos mutants format clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+demo: $(READY) ## run the example shop: server, worker and workflows in one terminal
+	@$(RUN) -m examples.orders.demo $(ARGS)
+
+test: $(READY) ## run the tests, without those that take minutes
+	@$(RUN) -m pytest -m "not slow" $(ARGS)
+
+check: style lint types floors test ## everything that must be green before a change is merged
+
+style: $(READY) ## is the layout what `make format` would write?
+	@$(RUN) -m ruff format --check .
+
+lint: $(READY) ## likely mistakes
+	@$(RUN) -m ruff check .
+
+types: $(READY) ## mypy, strict
+	@$(RUN) -m mypy
+
+floors: $(READY) ## no room imports from a floor above it
+	@$(RUN) -c 'from importlinter.cli import lint_imports_command as run; run()' --no-cache
+
+bench: $(READY) ## measure throughput and latency on this machine
+	@$(RUN) -m bench $(ARGS)
+
+simulate: $(READY) ## run the whole system from seeds with faults (SEEDS=100)
+	@$(RUN) -m tests.simulation --seeds $(SEEDS) $(ARGS)
+
+chaos: $(READY) ## kill real processes under load and count what is left
+	@$(RUN) -m tests.crash $(ARGS)
+
+mutants: $(READY) ## break the product on purpose: does the simulation notice?
+	@$(RUN) -m tests.simulation.mutants $(ARGS)
+
+format: $(READY) ## rewrite the layout and the fixable lint findings
+	@$(RUN) -m ruff check --fix --exit-zero --silent .
+	@$(RUN) -m ruff format .
+
+clean: ## remove the environment, caches and built packages
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The mark is written last, so an interrupted installation is repeated; an environment whose Python has gone away
+# (upgrade of the system, moved folder) is built anew.
+$(READY): pyproject.toml
+	@set -e; \
+	if ! $(RUN) -m pip --version >/dev/null 2>&1; then \
+	  python="$(PYTHON)"; \
+	  for candidate in python3.11 python3.12 python3.13 python3.14 python3; do \
+	    if [ -z "$$python" ] && $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	    then python=$$candidate; fi; \
+	  done; \
+	  if [ -z "$$python" ]; then \
+	    echo "No Python >= 3.11 was found. Install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; \
+	  fi; \
+	  if ! $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+	    echo "$$python is no Python >= 3.11. Name another: make PYTHON=/path/to/python3.11" >&2; exit 1; \
+	  fi; \
+	  if ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
+	    version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	    echo "$$python cannot make virtual environments. On Debian and Ubuntu: apt-get install python$$version-venv" >&2; \
+	    exit 1; \
+	  fi; \
+	  echo "Making $(VENV) with $$python"; \
+	  $$python -m venv --clear $(VENV); \
+	fi
+	@echo "Installing into $(VENV)"
+	@$(PIP) install --quiet 'pip>=25.1'
+	@$(PIP) install --quiet -e '.[dev]' --group check
+	@touch $@

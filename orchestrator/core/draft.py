@@ -1,0 +1,273 @@
+"""One decision in the making: a private copy of the core record, and everything that is to be written if it is accepted.
+
+Handlers and operators work on the draft through a few verbs (``create``, ``finish``, ``go``, ``end``); the state they were
+given is never touched, so a decision that needs more records, or whose commit is refused, is simply made again.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import Raw
+
+from orchestrator.codec import EMPTY_MAP, pack
+from orchestrator.core.facts import Facts
+from orchestrator.core.program import Node, Program
+from orchestrator.core.scope import DraftScope
+from orchestrator.core.state import RecordsNeeded, TaskRecord, WorkflowState
+from orchestrator.ids import task_id, task_suffix
+from orchestrator.model.effects import Evaluate, Handoff
+from orchestrator.model.records import FORMAT, Core, Join, Pending, Result, Scheduled
+from orchestrator.model.status import is_terminal
+
+if TYPE_CHECKING:
+    from orchestrator.model.definitions import TaskDef
+
+TASKS_PER_DECISION = 200
+"""After so many new tasks a decision stops and leaves the rest to a ``Continued`` event: a commit stays small."""
+
+EMPTY = Raw(EMPTY_MAP)
+
+RETRY = -1
+"""The index of a ``Pending`` step that is entered again after a failed attempt."""
+
+
+class Dispatch(NamedTuple):
+    """The dispatch entry of a new open task: state S (for a worker) or W (waits for an outside event)."""
+
+    state: str
+    timeout_ms: int
+    response_ms: int
+    ref: str
+
+
+class OpenTask(NamedTuple):
+    """An open task as the dispatch records list it; the engine supplies these when tasks must be cancelled or found."""
+
+    ref: str
+    suffix: str
+    state: str
+
+
+class Draft:
+    """The working copy of one workflow during one decision, and what the decision will write."""
+
+    def __init__(
+        self, state: WorkflowState, program: Program, facts: Facts, at_ms: int, open_tasks: list[OpenTask] | None = None
+    ) -> None:
+        self.state = state
+        self.program = program
+        self.facts = facts
+        self.now = at_ms
+        self.open_tasks = open_tasks
+        self.workflow_id = state.workflow_id
+        self.is_new = state.core is None
+        self.core: Core = (
+            copy.copy(state.core) if state.core is not None else Core(format=FORMAT, status="RUNNING", created_ms=at_ms)
+        )
+        self.core.joins = dict(self.core.joins)
+        self.variables: dict[str, Any] | None = None
+        self.variables_packed: bytes | None = None
+        self.output: bytes | None = None
+        self.records: dict[str, TaskRecord] = {}
+        self.scheduled: dict[str, Scheduled] = {}
+        self.results: dict[str, Result] = {}
+        self.superseded: list[tuple[Scheduled, Result]] = []
+        self.opened: dict[str, Dispatch] = {}
+        self.closed: dict[str, None] = {}
+        self.guarded: dict[str, None] = {}
+        self.timers: dict[tuple[str, str], int] = {}
+        self.handoffs: list[Handoff] = []
+        self.evaluations: list[Evaluate] = []
+        self.answers: list[tuple[str, bytes]] = []
+        self.alerts: list[str] = []
+        self.agenda: deque[Pending] = deque()
+        self.again = False
+        self.scope = DraftScope(self)
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def record(self, ref: str) -> TaskRecord | None:
+        """The latest attempt of a task, or None when it was never scheduled. Raises ``RecordsNeeded`` if not loaded."""
+        found = self.records.get(ref)
+        if found is not None:
+            return found
+        if ref in self.state.records:
+            return self.state.records[ref]
+        if self.state.complete or self.is_new:
+            return None
+        raise RecordsNeeded([ref])
+
+    def require(self, refs: tuple[str, ...]) -> None:
+        """Make sure these records are at hand, asking for all missing ones at once."""
+        if self.state.complete or self.is_new:
+            return
+        missing = [ref for ref in map(self.latest, refs) if ref not in self.records and ref not in self.state.records]
+        if missing:
+            raise RecordsNeeded(missing)
+
+    def latest(self, ref: str) -> str:
+        """The execution reference of a step now: inside a loop, that of the newest iteration."""
+        node = self.program.nodes.get(ref)
+        if node is None or node.loop is None:
+            return ref
+        iteration = self.iteration_of(node.loop)
+        return f"{ref}__{iteration}" if iteration else ref
+
+    def iteration_of(self, loop_ref: str) -> int:
+        """The iteration a loop is in; 0 outside."""
+        found: int = self.core.loops.get(loop_ref, 0)
+        return found
+
+    def node_of(self, made: Scheduled) -> Node:
+        """The step that a task instance belongs to."""
+        ref = made.ref if not made.iteration else made.ref[: made.ref.rindex("__")]
+        return self.program.nodes[ref]
+
+    def current_variables(self) -> dict[str, Any]:
+        """The workflow's variables as of this moment of the decision; not to be mutated."""
+        return self.variables if self.variables is not None else self.state.variables
+
+    def task_def(self, node: Node) -> TaskDef:
+        """The live task definition of a step."""
+        return self.facts.task_def(node.task)
+
+    @property
+    def full(self) -> bool:
+        """Whether this decision has made as many tasks as one commit should carry."""
+        return len(self.scheduled) >= TASKS_PER_DECISION
+
+    # --- tasks --------------------------------------------------------------------------------------------------------
+
+    def render_input(self, node: Node) -> Any:
+        """A step's input parameters with every expression replaced. Raises ``RecordsNeeded``."""
+        if node.reads:
+            self.require(node.reads)
+        return node.inputs.render(self.scope)
+
+    def create(
+        self,
+        node: Node,
+        iteration: int,
+        *,
+        type_: str,
+        name: str,
+        input_: bytes = EMPTY_MAP,
+        status: str = "IN_PROGRESS",
+        previous: TaskRecord | None = None,
+        delay_ms: int = 0,
+        domain: str | None = None,
+        deadline_ms: int = 0,
+    ) -> TaskRecord:
+        """Make the next attempt of a step (the first, or the one after ``previous``) and count it as open."""
+        core = self.core
+        core.sequence += 1
+        core.open += 1
+        ref = f"{node.ref}__{iteration}" if iteration else node.ref
+        before = previous.scheduled if previous is not None else None
+        made = Scheduled(
+            format=FORMAT,
+            ref=ref,
+            type=type_,
+            name=name,
+            sequence=core.sequence,
+            attempt=before.attempt + 1 if before is not None else 0,
+            generation=core.generation,
+            iteration=iteration,
+            scheduled_ms=self.now,
+            first_scheduled_ms=before.first_scheduled_ms if before is not None else self.now,
+            delay_ms=delay_ms,
+            domain=domain,
+            retried_task_id=self.task_id(previous) if previous is not None else None,
+            status=status,
+            deadline_ms=deadline_ms,
+            reason=previous.result.reason if previous is not None and previous.result is not None else None,
+            input=Raw(input_),
+        )
+        record = TaskRecord(made)
+        self.records[ref] = record
+        self.scheduled[ref] = made
+        self.results.pop(ref, None)
+        core.last_ref = ref
+        return record
+
+    def task_id(self, record: TaskRecord) -> str:
+        """The full id of an attempt."""
+        made = record.scheduled
+        return task_id(self.workflow_id, made.ref, made.iteration, made.attempt, made.generation)
+
+    def dispatch(self, record: TaskRecord, state: str, task_def: TaskDef | None, timer_ms: int) -> None:
+        """Open the dispatch entry of a new attempt, with its first timer when it needs one."""
+        made = record.scheduled
+        timeout_ms = task_def.timeout_seconds * 1000 if task_def is not None else 0
+        response_ms = task_def.response_timeout_seconds * 1000 if task_def is not None else 0
+        suffix = record.suffix
+        self.opened[suffix] = Dispatch(state, timeout_ms, response_ms, made.ref)
+        self.closed.pop(suffix, None)
+        if timer_ms:
+            self.timers[suffix, made.ref] = timer_ms
+
+    def undispatch(self, record: TaskRecord, *, guarded: bool = False) -> None:
+        """Close the dispatch entry and the timer of an attempt that is over.
+
+        ``guarded``: not its own report ended it. An outcome that was accepted meanwhile stands, so the commit is refused
+        when there is one, and the decision made again with it.
+        """
+        suffix, ref = record.suffix, record.scheduled.ref
+        self.timers[suffix, ref] = 0
+        if self.opened.pop(suffix, None) is None:
+            self.closed[suffix] = None
+            if guarded:
+                self.guarded[suffix] = None
+
+    def set_result(self, record: TaskRecord, result: Result) -> TaskRecord:
+        """Record how an attempt stands; returns the record as it is now."""
+        ref = record.scheduled.ref
+        now = TaskRecord(record.scheduled, result)
+        self.records[ref] = now
+        self.results[ref] = result
+        return now
+
+    # --- flow -----------------------------------------------------------------------------------------------------------
+
+    def go(self, ref: str | None, iteration: int, index: int = 0) -> None:
+        """Enter the step ``ref`` next (or retry it, or fan it out further); held back while the workflow is paused."""
+        if ref is None or is_terminal(self.core.status):
+            return
+        step = Pending(ref, iteration, index)
+        if self.core.status == "PAUSED":
+            self.core.held = [*self.core.held, step]
+        else:
+            self.agenda.append(step)
+
+    def join(self, ref: str) -> Join | None:
+        """This decision's own copy of an open JOIN's counters."""
+        found = self.core.joins.get(ref)
+        if found is None:
+            return None
+        own = copy.copy(found)
+        self.core.joins[ref] = own
+        return own
+
+    def note_failure(self, made: Scheduled, status: str) -> None:
+        """Remember which tasks failed, as Conductor lists them (superseded attempts too, time-outs not)."""
+        core = self.core
+        if status in ("FAILED", "FAILED_WITH_TERMINAL_ERROR"):
+            if made.ref not in core.failed_refs and len(core.failed_refs) < 100:
+                core.failed_refs = [*core.failed_refs, made.ref]
+            if made.name not in core.failed_names and len(core.failed_names) < 100:
+                core.failed_names = [*core.failed_names, made.name]
+
+    def pack_payload(self, value: Any, path: str) -> bytes:
+        """Packed bytes of a payload this decision made. Raises ``InvalidPayload`` when it is too large or not JSON."""
+        return pack(value, path, self.facts.payload_bytes_max)
+
+    def is_open(self, record: TaskRecord) -> bool:
+        """Whether the attempt has not ended yet."""
+        return not is_terminal(record.status)
+
+    def suffix_of(self, made: Scheduled) -> str:
+        """The task id of an instance without the workflow id."""
+        return task_suffix(made.ref, made.iteration, made.attempt, made.generation)

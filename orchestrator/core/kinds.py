@@ -1,0 +1,32 @@
+"""Where an open task of each type waits: in a queue for a worker, for an outside event, or nowhere outside decisions.
+
+One literal table over the built-in types; a type that is not in it belongs to workers. The letter is the state of the
+task's dispatch entry in the store: S may be claimed from a queue, W may only be reported on.
+"""
+
+from __future__ import annotations
+
+QUEUED = "S"
+WAITING = "W"
+INTERNAL = ""
+
+DISPATCH: dict[str, str] = {
+    "FORK": INTERNAL,
+    "FORK_JOIN": INTERNAL,
+    "JOIN": INTERNAL,
+    "NOOP": INTERNAL,
+    "SET_VARIABLE": INTERNAL,
+    "SWITCH": INTERNAL,
+    "TERMINATE": INTERNAL,
+    "WAIT": WAITING,
+}
+
+
+def has_dispatch(task_type: str) -> bool:
+    """Whether an open task of this type has a dispatch entry in the store."""
+    return DISPATCH.get(task_type, QUEUED) != INTERNAL
+
+
+def is_queued(task_type: str) -> bool:
+    """Whether tasks of this type are offered to a queue."""
+    return DISPATCH.get(task_type, QUEUED) == QUEUED

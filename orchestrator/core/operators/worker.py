@@ -1,0 +1,82 @@
+"""SIMPLE and user-defined tasks: the work is offered to the queue of the task's type, where workers claim it.
+
+A SIMPLE task's queue is its name; a user-defined type is its own queue (Conductor: SimpleTaskMapper, UserDefinedTaskMapper).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.core import advance
+from orchestrator.core.kinds import QUEUED
+from orchestrator.core.timeouts import first_timer_ms
+from orchestrator.errors import InvalidPayload
+from orchestrator.model.effects import Enqueue
+
+if TYPE_CHECKING:
+    from orchestrator.core.draft import Draft
+    from orchestrator.core.program import Node
+    from orchestrator.core.state import TaskRecord
+    from orchestrator.model.definitions import TaskDef
+
+NO_DOMAIN = "NO_DOMAIN"
+
+
+def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> None:
+    task = node.task
+    task_def = d.task_def(node)
+    queue = task.name if task.type == "SIMPLE" else task.type
+    wait_ms = task.start_delay * 1000
+    if previous is not None and previous.result is not None:
+        wait_ms = previous.result.callback_after_ms
+    domain = domain_of(d.state.meta.task_to_domain, queue)
+    value = task_input(d, node, task_def, previous)
+    try:
+        packed = d.pack_payload(value, "input")
+    except InvalidPayload as error:
+        record = d.create(node, iteration, type_=queue, name=task.name, status="SCHEDULED", previous=previous)
+        advance.finish(d, record, "FAILED_WITH_TERMINAL_ERROR", reason=f"The task's input cannot be stored: {error}")
+        return
+    record = d.create(
+        node,
+        iteration,
+        type_=queue,
+        name=task.name,
+        input_=packed,
+        status="SCHEDULED",
+        previous=previous,
+        delay_ms=wait_ms,
+        domain=domain,
+    )
+    d.dispatch(record, QUEUED, task_def, first_timer_ms(record.scheduled, task_def))
+    d.handoffs.append(Enqueue(queue, d.task_id(record), d.state.meta.priority, wait_ms, domain))
+
+
+def task_input(d: Draft, node: Node, task_def: TaskDef, previous: TaskRecord | None) -> Any:
+    """The input of a new attempt: parameters rendered now, over the old attempt's input, under the definition's template.
+
+    A top-level key whose value comes out null falls back to the template's value (Conductor: ParametersUtils).
+    """
+    value = d.render_input(node)
+    if task_def.input_template:
+        value = {
+            **task_def.input_template,
+            **{k: v for k, v in value.items() if v is not None or k not in task_def.input_template},
+        }
+    if previous is not None and isinstance(previous.input, dict):
+        value = {**previous.input, **value}
+    return value
+
+
+def domain_of(task_to_domain: dict[str, str], queue: str) -> str | None:
+    """The domain a task is sent to: the workflow's entry for its type, else for ``*``; the last of a list.
+
+    Conductor prefers an earlier entry of a list when a worker polled it lately; the last one is what it falls back to.
+    """
+    if not task_to_domain:
+        return None
+    entry = task_to_domain.get(queue, task_to_domain.get("*"))
+    if not entry:
+        return None
+    last = entry.rsplit(",", 1)[-1].strip()
+    return None if not last or last == NO_DOMAIN else last

@@ -1,0 +1,166 @@
+"""What ``${...}`` expressions of a workflow can see: the workflow itself and the latest attempt of each of its tasks.
+
+The fields are Conductor's (its ParametersUtils), and so is silence: what is not there is null. A JOIN's output is not
+stored anywhere: it is put together here, from its members, when an expression asks for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.core.program import JOIN_TYPES
+from orchestrator.core.state import TaskRecord
+from orchestrator.model.status import is_terminal
+
+if TYPE_CHECKING:
+    from orchestrator.core.draft import Draft
+
+WORKFLOW_FIELDS = (
+    "input",
+    "output",
+    "status",
+    "workflowId",
+    "parentWorkflowId",
+    "parentWorkflowTaskId",
+    "workflowType",
+    "version",
+    "correlationId",
+    "reasonForIncompletion",
+    "schemaVersion",
+    "variables",
+)
+TASK_FIELDS = (
+    "input",
+    "output",
+    "taskType",
+    "status",
+    "referenceTaskName",
+    "retryCount",
+    "correlationId",
+    "pollCount",
+    "taskDefName",
+    "scheduledTime",
+    "startTime",
+    "endTime",
+    "workflowInstanceId",
+    "taskId",
+    "reasonForIncompletion",
+    "callbackAfterSeconds",
+    "workerId",
+    "iteration",
+)
+
+
+class DraftScope:
+    """The expression scope of one decision."""
+
+    __slots__ = ("draft", "task_id")
+
+    def __init__(self, draft: Draft) -> None:
+        self.draft = draft
+        self.task_id: str | None = None  # the task being scheduled, for ${CPEWF_TASK_ID}
+
+    def field(self, root: str, name: str) -> Any:
+        if root == "workflow":
+            return self._workflow_field(name)
+        record = self.draft.record(self.draft.latest(root))
+        return None if record is None else self._task_field(root, record, name)
+
+    def document(self, root: str) -> Any:
+        if root == "workflow":
+            return {name: self._workflow_field(name) for name in WORKFLOW_FIELDS}
+        record = self.draft.record(self.draft.latest(root))
+        return None if record is None else {name: self._task_field(root, record, name) for name in TASK_FIELDS}
+
+    def constant(self, name: str) -> str | None:
+        if name == "CPEWF_TASK_ID":
+            return self.task_id
+        return self.draft.facts.environment.get(name)
+
+    def env(self, name: str) -> str | None:
+        return self.draft.facts.environment.get(name)
+
+    def _workflow_field(self, name: str) -> Any:
+        draft = self.draft
+        if name == "input":
+            return draft.state.input
+        if name == "variables":
+            return draft.current_variables()
+        meta = draft.state.meta
+        match name:
+            case "workflowId":
+                return draft.workflow_id
+            case "workflowType":
+                return meta.name
+            case "version":
+                return meta.version
+            case "status":
+                return draft.core.status
+            case "correlationId":
+                return meta.correlation_id
+            case "reasonForIncompletion":
+                return draft.core.reason
+            case "parentWorkflowId":
+                return meta.parent_workflow_id
+            case "parentWorkflowTaskId":
+                return meta.parent_task_id
+            case "schemaVersion":
+                return 2
+            case "output":
+                return {}
+        return None
+
+    def _task_field(self, root: str, record: TaskRecord, name: str) -> Any:
+        if name == "output":
+            node = self.draft.program.nodes.get(root)
+            if node is not None and node.task.type in JOIN_TYPES:
+                return self.join_output(node.task.join_on)
+            return record.output
+        if name == "input":
+            return record.input
+        made, result = record.scheduled, record.result
+        match name:
+            case "status":
+                return str(record.status)
+            case "taskType":
+                return made.type
+            case "taskDefName":
+                return made.name
+            case "referenceTaskName":
+                return made.ref
+            case "taskId":
+                return self.draft.task_id(record)
+            case "retryCount":
+                return made.attempt
+            case "iteration":
+                return made.iteration
+            case "scheduledTime":
+                return made.scheduled_ms
+            case "workflowInstanceId":
+                return self.draft.workflow_id
+            case "correlationId":
+                return self.draft.state.meta.correlation_id
+            case "startTime":
+                return result.started_ms if result is not None else 0
+            case "endTime":
+                return result.ended_ms if result is not None else 0
+            case "pollCount":
+                return result.poll_count if result is not None else 0
+            case "workerId":
+                return result.worker_id if result is not None else None
+            case "reasonForIncompletion":
+                return result.reason if result is not None else made.reason
+            case "callbackAfterSeconds":
+                return (result.callback_after_ms if result is not None else made.delay_ms) // 1000
+        return None
+
+    def join_output(self, members: list[str]) -> dict[str, Any]:
+        """A JOIN's output: the non-empty outputs of those members that have ended, by reference name."""
+        output: dict[str, Any] = {}
+        known = self.draft.state.records
+        for member in members:
+            ref = self.draft.latest(member)
+            record = self.draft.records.get(ref) or known.get(ref)
+            if record is not None and is_terminal(record.status) and record.output:
+                output[ref] = record.output
+        return output

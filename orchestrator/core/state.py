@@ -1,0 +1,125 @@
+"""A workflow as decisions see it: the core record plus those task records that were loaded.
+
+The owner of a partition keeps one ``WorkflowState`` per live workflow and applies each committed decision to it. A record
+that is not in ``records`` has not been loaded, unless ``complete`` says that everything that exists is here; asking for
+one that is neither raises ``RecordsNeeded``, the engine loads it and decides again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Raw
+
+from orchestrator.codec import EMPTY_MAP, unpack
+from orchestrator.ids import task_suffix
+from orchestrator.model.records import Core, Meta, Result, Scheduled
+
+_UNREAD: Any = object()
+
+
+class RecordsNeeded(Exception):
+    """Raised inside a decision that met task records it was not given; ``decide`` turns it into ``Need``."""
+
+    def __init__(self, refs: list[str]) -> None:
+        self.refs = refs
+
+
+class OpenTasksNeeded(Exception):
+    """Raised inside a decision that must cancel open tasks and was not given a list of them."""
+
+
+class TaskRecord:
+    """The latest attempt of one task: what it was scheduled with and, once it ended, its result."""
+
+    __slots__ = ("_input", "_output", "result", "scheduled")
+
+    def __init__(self, scheduled: Scheduled, result: Result | None = None) -> None:
+        self.scheduled = scheduled
+        self.result = result
+        self._input: Any = _UNREAD
+        self._output: Any = _UNREAD
+
+    @property
+    def suffix(self) -> str:
+        """The task id without the workflow id."""
+        made = self.scheduled
+        return task_suffix(made.ref, made.iteration, made.attempt, made.generation)
+
+    @property
+    def status(self) -> str:
+        return self.result.status if self.result is not None else self.scheduled.status
+
+    @property
+    def input(self) -> Any:
+        """The decoded input; decoded once, never to be mutated."""
+        if self._input is _UNREAD:
+            self._input = unpack(bytes(self.scheduled.input))
+        return self._input
+
+    @property
+    def output(self) -> Any:
+        """The decoded output, ``{}`` while there is none; decoded once, never to be mutated."""
+        if self._output is _UNREAD:
+            self._output = unpack(bytes(self.result.output)) if self.result is not None else {}
+        return self._output
+
+
+class WorkflowState:
+    """One workflow in memory. ``core`` is None before its first decision."""
+
+    __slots__ = (
+        "_input",
+        "_variables",
+        "complete",
+        "core",
+        "input_raw",
+        "meta",
+        "payload_bytes",
+        "records",
+        "variables_raw",
+        "version",
+        "workflow_id",
+    )
+
+    def __init__(
+        self,
+        workflow_id: str,
+        meta: Meta,
+        input_raw: Raw | bytes,
+        *,
+        core: Core | None = None,
+        version: int = 0,
+        variables_raw: bytes = EMPTY_MAP,
+        records: dict[str, TaskRecord | None] | None = None,
+        complete: bool = False,
+    ) -> None:
+        self.workflow_id = workflow_id
+        self.meta = meta
+        self.input_raw = input_raw
+        self.core = core
+        self.version = version
+        self.variables_raw = variables_raw
+        self.records: dict[str, TaskRecord | None] = {} if records is None else records
+        self.complete = complete
+        self.payload_bytes = 0  # what the records' payloads take, roughly
+        self._input: Any = _UNREAD
+        self._variables: Any = _UNREAD
+
+    @property
+    def input(self) -> Any:
+        if self._input is _UNREAD:
+            self._input = unpack(bytes(self.input_raw))
+        return self._input
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        if self._variables is _UNREAD:
+            self._variables = unpack(self.variables_raw)
+        found: dict[str, Any] = self._variables
+        return found
+
+    def set_variables(self, packed: bytes) -> None:
+        """Replace the variables by what a committed decision wrote."""
+        self.variables_raw = packed
+        self._variables = _UNREAD

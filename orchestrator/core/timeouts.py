@@ -1,0 +1,91 @@
+"""Which time-out of a task is due, and when the next one will be. The four of a task are checked in Conductor's order.
+
+total: wall clock over all attempts, from the first scheduling; task: from the start of the attempt; poll: how long it may
+wait for a worker (waiting for nothing but a limit does not count); response: how long its worker may stay silent. One
+timer per open task fires at the earliest of them or before; this room tells what, if anything, it means.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from orchestrator.model.definitions import TaskDef
+from orchestrator.model.events import TimerFired
+from orchestrator.model.records import Scheduled
+
+
+class Expired(NamedTuple):
+    """A time-out that is due: its policy (RETRY, TIME_OUT_WF, ALERT_ONLY) and the reason to record."""
+
+    policy: str
+    reason: str
+
+
+class Deadlines(NamedTuple):
+    """What is due now (in order of precedence) and the next moment at which something may be (0 = never)."""
+
+    expired: list[Expired]
+    next_ms: int
+
+
+def check_task(scheduled: Scheduled, task_id: str, task_def: TaskDef, fired: TimerFired) -> Deadlines:
+    """Judge an open task at the moment its timer fired; ``fired`` carries what the dispatch record says of it."""
+    now = fired.at_ms
+    expired: list[Expired] = []
+    later: list[int] = []
+    policy = str(task_def.timeout_policy)
+
+    def judge(due_ms: int, verdict: Expired) -> None:
+        if now >= due_ms:
+            expired.append(verdict)
+        else:
+            later.append(due_ms)
+
+    if task_def.total_timeout_seconds > 0:
+        due = scheduled.first_scheduled_ms + task_def.total_timeout_seconds * 1000
+        reason = f"Task {scheduled.name}/{task_id} exceeded total timeout of {task_def.total_timeout_seconds} seconds"
+        judge(due, Expired(policy, reason))
+    if task_def.timeout_seconds > 0 and fired.started_ms > 0:
+        due = fired.started_ms + task_def.timeout_seconds * 1000
+        judge(
+            due,
+            Expired(policy, _reason("timed out", (now - fired.started_ms) // 1000, task_def.timeout_seconds, policy)),
+        )
+    if task_def.poll_timeout_seconds and fired.state == "S" and fired.poll_count == 0:
+        since = scheduled.scheduled_ms + scheduled.delay_ms + fired.limited_ms
+        due = since + task_def.poll_timeout_seconds * 1000
+        judge(
+            due,
+            Expired(policy, _reason("poll timed out", (now - since) // 1000, task_def.poll_timeout_seconds, policy)),
+        )
+    if task_def.response_timeout_seconds > 0 and fired.state == "R":
+        due = fired.touched_ms + task_def.response_timeout_seconds * 1000
+        reason = f"responseTimeout: {task_def.response_timeout_seconds} exceeded for the taskId: {task_id} with Task Definition: {scheduled.name}"
+        judge(due, Expired("RETRY", reason))
+    return Deadlines(expired, min(later, default=0))
+
+
+def first_timer_ms(scheduled: Scheduled, task_def: TaskDef) -> int:
+    """When the timer of a task that nobody has taken yet must fire first; 0 = none is needed before it starts."""
+    due = []
+    if task_def.poll_timeout_seconds:
+        due.append(scheduled.scheduled_ms + scheduled.delay_ms + task_def.poll_timeout_seconds * 1000)
+    if task_def.total_timeout_seconds > 0:
+        due.append(scheduled.first_scheduled_ms + task_def.total_timeout_seconds * 1000)
+    return min(due, default=0)
+
+
+def total_timeout_passed(scheduled: Scheduled, task_def: TaskDef, task_id: str, now_ms: int) -> str | None:
+    """The reason why no further attempt may start, when the task's total time is used up."""
+    limit_s = task_def.total_timeout_seconds
+    elapsed_ms = now_ms - scheduled.first_scheduled_ms
+    if limit_s <= 0 or elapsed_ms < limit_s * 1000:
+        return None
+    return (
+        f"Task {task_id}/{scheduled.name} exceeded total timeout of {limit_s} seconds (elapsed {elapsed_ms // 1000} seconds "
+        "across all attempts). No further retries will be attempted."
+    )
+
+
+def _reason(what: str, elapsed_s: int, limit_s: int, policy: str) -> str:
+    return f"Task {what} after {elapsed_s} seconds. Timeout configured as {limit_s} seconds. Timeout policy configured to {policy}"

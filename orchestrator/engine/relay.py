@@ -1,0 +1,144 @@
+"""From the outbox to where it is meant for: queues, other workflows, parents.
+
+A hand-off is delivered at least once. Every receiver recognises a repetition (a queue by the task id, a start by the
+derived workflow id, a parent by its task's state), and the entry leaves the outbox only when the receiver has it. Many
+workflows' hand-offs travel together: one script per task type and batch.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from orchestrator.codec import pack, unpack
+from orchestrator.engine.starts import Start, resolve_name, send_starts
+from orchestrator.engine.views import load_view
+from orchestrator.errors import NotFound, OrchestratorError
+from orchestrator.ids import partition_of
+from orchestrator.model.definitions import TaskDef
+from orchestrator.model.effects import Enqueue, Handoff, NotifyParent, Remove, StartWorkflow
+from orchestrator.model.wire import workflow_to_dict
+from orchestrator.plan import Plan
+from orchestrator.store import catalog, dispatch, queue
+from orchestrator.store.context import StoreContext
+from orchestrator.store.queue_values import Limits, Offer
+
+log = logging.getLogger(__name__)
+
+
+class Letter(NamedTuple):
+    """One outbox entry to deliver: where it stands and what it says."""
+
+    partition: int
+    outbox_id: str
+    handoffs: Sequence[Handoff]
+
+
+class Relay:
+    """Delivers letters. Keeps nothing but what it learned of queues and limits."""
+
+    def __init__(self, store: StoreContext) -> None:
+        self._store = store
+        self._known_queues: set[str] = set()
+
+    def deliver(self, letters: Sequence[Letter], limits: Mapping[str, Limits]) -> Plan[list[Letter]]:
+        """Deliver and return the letters of which every hand-off has arrived.
+
+        A lost connection raises; what was under way is delivered again from the outbox.
+        """
+        offers: dict[str, list[Offer]] = {}
+        removals: dict[str, list[str]] = {}
+        others: list[StartWorkflow | NotifyParent] = []
+        for letter in letters:
+            for handoff in letter.handoffs:
+                if isinstance(handoff, Enqueue):
+                    offer = Offer(handoff.task_id, handoff.domain, handoff.priority, handoff.delay_ms)
+                    offers.setdefault(handoff.type, []).append(offer)
+                elif isinstance(handoff, Remove):
+                    removals.setdefault(handoff.type, []).append(handoff.task_id)
+                else:
+                    others.append(handoff)
+        failed: set[str] = set()
+        if offers:
+            answers = yield from queue.enqueue(self._store.queues, offers, limits)
+            failed |= _refused(answers, "enqueue")
+            yield from self._note_queues(offers)
+        if removals:
+            failed |= _refused((yield from queue.remove(self._store.queues, removals)), "remove")
+        for handoff in others:
+            if isinstance(handoff, StartWorkflow):
+                yield from self._start(handoff)
+            else:
+                yield from self._notify(handoff)
+        if not failed:
+            return list(letters)
+        return [letter for letter in letters if not any(getattr(h, "type", None) in failed for h in letter.handoffs)]
+
+    def _note_queues(self, task_types: Mapping[str, Any]) -> Plan[None]:
+        new = [task_type for task_type in task_types if task_type not in self._known_queues]
+        if new:
+            yield catalog.add_queues(self._store.keys, new)
+            self._known_queues.update(new)
+
+    def _start(self, handoff: StartWorkflow) -> Plan[None]:
+        """Start a failure workflow. What cannot be started is logged: the workflow that ended is not changed by it."""
+        meta = handoff.meta
+        try:
+            resolved = yield from resolve_name(self._store, meta.name, None if handoff.latest else meta.version)
+        except NotFound as error:
+            log.warning("workflow_start_failed", extra={"workflow_id": handoff.workflow_id, "reason": str(error)})
+            return
+        given = handoff.input
+        if meta.failure_of is not None:
+            given = yield from self._with_failed_workflow(meta.failure_of, given)
+        complete = msgspec.structs.replace(meta, version=resolved.version, definition_hash=resolved.hash)
+        start = Start(handoff.workflow_id, f"relay:{handoff.workflow_id}", resolved, complete, given)
+        (reply,) = yield from send_starts(self._store, [start])
+        if isinstance(reply, OrchestratorError):
+            raise reply
+
+    def _with_failed_workflow(self, workflow_id: str, given: Raw) -> Plan[Raw]:
+        """Add the failed execution to the input, as Conductor does; without task payloads when it would be too large."""
+        workflow = yield from load_view(self._store.keys, workflow_id)
+        if workflow is None:
+            return given
+        shown = workflow_to_dict(workflow)
+        value = {**unpack(bytes(given)), "failedWorkflow": shown}
+        packed = pack(value)
+        if len(packed) > self._store.settings.payload_bytes_max:
+            shown["tasks"] = []
+            packed = pack(value)
+        return Raw(packed)
+
+    def _notify(self, handoff: NotifyParent) -> Plan[None]:
+        keys = self._store.keys
+        number = partition_of(handoff.parent_workflow_id, keys.partitions)
+        report = dispatch.Report(handoff.parent_task_id, dispatch.OUTSIDE, True, handoff.outcome)
+        yield dispatch.accept(keys, number, "relay", [report])
+
+
+def limits_of(task_defs: Mapping[str, TaskDef], revisions: Mapping[str, int], guard_ms: int) -> dict[str, Limits]:
+    """The limits of every task type that has a registered definition, under its revision."""
+    return {
+        name: Limits(
+            revision=revisions[name],
+            concurrency=max(task_def.concurrent_exec_limit or 0, 0),
+            rate=max(task_def.rate_limit_per_frequency, 0),
+            window_ms=max(task_def.rate_limit_frequency_in_seconds, 1) * 1000,
+            guard_ms=guard_ms,
+        )
+        for name, task_def in task_defs.items()
+    }
+
+
+def _refused(answers: Mapping[str, Any], what: str) -> set[str]:
+    failed = set()
+    for task_type, answer in answers.items():
+        if isinstance(answer, Exception):
+            log.error("handoff_refused", extra={"task_type": task_type, "what": what, "reason": str(answer)})
+            failed.add(task_type)
+    return failed

@@ -1,0 +1,130 @@
+"""Starting a workflow: from a name (or an inline definition) to the one script call that makes it exist.
+
+The definition is resolved when the start is sent, its latest version read anew each time, and travels with the start only
+when the partition does not hold it yet. Clients, the relay (failure workflows, children) and tests start through here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from orchestrator.errors import DefinitionNotFound, InvalidRequest
+from orchestrator.ids import partition_of
+from orchestrator.model.definitions import WorkflowDef
+from orchestrator.model.records import Meta, encode
+from orchestrator.model.wire import definition_hash, workflow_def_from_dict, workflow_def_to_dict
+from orchestrator.plan import Call, Plan
+from orchestrator.store import catalog, partition
+from orchestrator.store.context import StoreContext
+from orchestrator.store.partition import StartReply
+
+
+class Resolved(NamedTuple):
+    """A definition ready to be started: its identity, its content hash and its JSON as partitions keep it."""
+
+    name: str
+    version: int
+    hash: str
+    body: bytes
+    definition: WorkflowDef
+
+
+_resolved: dict[bytes, Resolved] = {}
+_RESOLVED_MAX = 500
+
+
+def resolve_definition(definition: WorkflowDef) -> Resolved:
+    """The startable form of a definition that is at hand."""
+    body = msgspec.json.encode(workflow_def_to_dict(definition))
+    return Resolved(definition.name, definition.version, definition_hash(definition), body, definition)
+
+
+def resolve_body(body: bytes) -> Resolved:
+    """The startable form of stored definition JSON; remembered by its text, because starts repeat."""
+    found = _resolved.get(body)
+    if found is None:
+        if len(_resolved) >= _RESOLVED_MAX:
+            _resolved.clear()
+        found = _resolved[body] = resolve_definition(workflow_def_from_dict(msgspec.json.decode(body)))
+    return found
+
+
+def resolve_name(store: StoreContext, name: str, version: int | None) -> Plan[Resolved]:
+    """Read a registered definition, the latest version when none is named. Raises ``DefinitionNotFound``."""
+    stored = yield catalog.get_workflow(store.keys, name, version)
+    if stored is None:
+        shown = f"version={version}" if version is not None else "any version"
+        raise DefinitionNotFound(
+            f"No such workflow defined. name={name}, {shown}; register it with: orchestrator def apply FILE"
+        )
+    return resolve_body(stored.body)
+
+
+class Start(NamedTuple):
+    """One start, complete: repeat it with the same ``request_id`` and it still happens once."""
+
+    workflow_id: str
+    request_id: str
+    resolved: Resolved
+    meta: Meta
+    input: Raw
+    idempotency_field: str = ""
+
+    def call(self, store: StoreContext, *, with_body: bool, expected_other: str = "") -> Call:
+        """The script call; ``with_body`` sends the definition along for a partition that lacks it."""
+        keys = store.keys
+        return partition.start(
+            keys,
+            partition_of(self.workflow_id, keys.partitions),
+            workflow_id=self.workflow_id,
+            request_id=self.request_id,
+            name=self.meta.name,
+            idempotency_field=self.idempotency_field,
+            expected_other=expected_other,
+            definition_hash=self.resolved.hash,
+            definition_body=self.resolved.body if with_body else b"",
+            meta=encode(self.meta),
+            input=bytes(self.input),
+        )
+
+
+_known_bodies: set[tuple[str, int, str]] = set()
+_KNOWN_MAX = 100_000
+
+
+def send_starts(store: StoreContext, starts: list[Start]) -> Plan[list[StartReply | Exception]]:
+    """Send starts in one pipeline; partitions that lack a definition get it in a second one. Replies in order.
+
+    A reply may be an exception in its place; a lost connection raises and every start may be repeated.
+    """
+    calls = [start.call(store, with_body=_note_body(store, start)) for start in starts]
+    replies = yield calls
+    again = [index for index, reply in enumerate(replies) if isinstance(reply, StartReply) and reply.verdict == "NODEF"]
+    if again:
+        repeated = yield [starts[index].call(store, with_body=True) for index in again]
+        for index, reply in zip(again, repeated, strict=True):
+            replies[index] = reply
+    return list(replies)
+
+
+def _note_body(store: StoreContext, start: Start) -> bool:
+    """Whether this process has not yet sent the definition to that partition; remembers that it has now."""
+    keys = store.keys
+    place = (keys.namespace, partition_of(start.workflow_id, keys.partitions), start.resolved.hash)
+    if place in _known_bodies:
+        return False
+    if len(_known_bodies) >= _KNOWN_MAX:
+        _known_bodies.clear()
+    _known_bodies.add(place)
+    return True
+
+
+def check_workflow_id(workflow_id: str) -> None:
+    """Refuse ids that could not be told apart inside timers and queues. Raises ``InvalidRequest``."""
+    if not workflow_id or len(workflow_id) > 200 or any(c.isspace() or not c.isprintable() for c in workflow_id):
+        raise InvalidRequest(
+            f"workflow id {workflow_id[:60]!r} is not usable: 1 to 200 printable characters without spaces are"
+        )

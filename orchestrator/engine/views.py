@@ -1,0 +1,178 @@
+"""Stored records to the execution that users see: committed truth, overlaid with what the dispatch records know.
+
+A JOIN's output is not stored; it is put together here from its members. A workflow whose start is not decided yet shows as
+RUNNING without tasks: it was acknowledged, so it exists.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from orchestrator.codec import EMPTY_MAP, unpack
+from orchestrator.ids import task_id, task_suffix
+from orchestrator.model.definitions import WorkflowDef, WorkflowTask, walk
+from orchestrator.model.execution import Task, TaskExecLog, Workflow
+from orchestrator.model.records import Core, Meta, Result, decode_core, decode_meta
+from orchestrator.model.status import TaskStatus, WorkflowStatus, is_terminal
+from orchestrator.model.wire import workflow_def_from_dict
+from orchestrator.plan import Plan
+from orchestrator.store.dispatch import Dispatch
+from orchestrator.store.keys import Keys
+from orchestrator.store.partition import load_definition
+from orchestrator.store.view import Attempt, StoredWorkflow, read_workflow
+
+
+def load_view(keys: Keys, workflow_id: str, *, include_tasks: bool = True) -> Plan[Workflow | None]:
+    """Read an execution as users see it; None when there is none of that id."""
+    stored = yield from read_workflow(keys, workflow_id)
+    if stored is None:
+        return None
+    meta = decode_meta(stored.fields["m"])
+    body = yield load_definition(keys, keys.partition_of(workflow_id), meta.definition_hash)
+    definition = workflow_def_from_dict(msgspec.json.decode(body), check=None) if body is not None else None
+    return workflow_view(stored, definition, include_tasks=include_tasks)
+
+
+def workflow_view(stored: StoredWorkflow, definition: WorkflowDef | None, *, include_tasks: bool = True) -> Workflow:
+    """The execution of stored records; ``definition`` is the snapshot it runs on."""
+    fields = stored.fields
+    meta = decode_meta(fields["m"])
+    core = decode_core(fields["c"]) if "c" in fields else None
+    started_ms = int(fields["t"])
+    tasks = _tasks(stored, meta, definition) if include_tasks else []
+    return Workflow(
+        workflow_id=stored.workflow_id,
+        status=WorkflowStatus(core.status if core is not None else "RUNNING"),
+        create_time=core.created_ms if core is not None else started_ms,
+        update_time=core.updated_ms if core is not None else started_ms,
+        end_time=core.ended_ms if core is not None else 0,
+        parent_workflow_id=meta.parent_workflow_id,
+        parent_workflow_task_id=meta.parent_task_id,
+        tasks=tasks,
+        input=_map(fields.get("i", EMPTY_MAP)),
+        output=_map(fields.get("o", EMPTY_MAP)),
+        correlation_id=meta.correlation_id,
+        reason_for_incompletion=_reason(core, fields),
+        event=meta.event,
+        task_to_domain=meta.task_to_domain,
+        failed_reference_task_names=core.failed_refs if core is not None else [],
+        failed_task_names=core.failed_names if core is not None else [],
+        workflow_definition=definition,
+        priority=meta.priority,
+        variables=_map(fields.get("x", EMPTY_MAP)),
+        last_retried_time=core.last_retried_ms if core is not None else 0,
+        idempotency_key=meta.idempotency_key,
+        created_by=meta.created_by,
+    )
+
+
+def _reason(core: Core | None, fields: dict[str, bytes]) -> str | None:
+    if "q" in fields:
+        return f"quarantined: {fields['q'].decode()}; let it go on with: orchestrator workflow unpark ID"
+    return core.reason if core is not None else None
+
+
+def _tasks(stored: StoredWorkflow, meta: Meta, definition: WorkflowDef | None) -> list[Task]:
+    steps = {task.task_reference_name: task for _, task in walk(definition)} if definition is not None else {}
+    made = [
+        _task(stored, meta, steps, attempt, is_latest=attempt is attempts[-1])
+        for attempts in stored.tasks.values()
+        for attempt in attempts
+    ]
+    made.sort(key=lambda task: task.seq)
+    outputs = {task.reference_task_name: task for task in made}
+    for task in made:
+        if task.task_type == "JOIN" and is_terminal(task.status):
+            members = [outputs[ref] for ref in task.input_data.get("joinOn", []) if ref in outputs]
+            task.output_data = {
+                member.reference_task_name: member.output_data
+                for member in members
+                if member.output_data and is_terminal(member.status)
+            }
+    return made
+
+
+def _task(
+    stored: StoredWorkflow, meta: Meta, steps: dict[str, WorkflowTask], attempt: Attempt, *, is_latest: bool
+) -> Task:
+    scheduled, result = attempt
+    suffix = task_suffix(scheduled.ref, scheduled.iteration, scheduled.attempt, scheduled.generation)
+    entry = stored.dispatch.get(suffix) if is_latest else None
+    base = scheduled.ref.rsplit("__", 1)[0] if scheduled.iteration else scheduled.ref
+    task = Task(
+        task_id=task_id(
+            stored.workflow_id, scheduled.ref, scheduled.iteration, scheduled.attempt, scheduled.generation
+        ),
+        task_type=scheduled.type,
+        task_def_name=scheduled.name,
+        status=TaskStatus(result.status if result is not None else scheduled.status),
+        reference_task_name=scheduled.ref,
+        input_data=_map(bytes(scheduled.input)),
+        retry_count=scheduled.attempt,
+        seq=scheduled.sequence,
+        correlation_id=meta.correlation_id,
+        scheduled_time=scheduled.scheduled_ms,
+        update_time=scheduled.scheduled_ms,
+        start_delay_in_seconds=scheduled.delay_ms // 1000,
+        callback_after_seconds=scheduled.delay_ms // 1000,
+        retried_task_id=scheduled.retried_task_id,
+        workflow_instance_id=stored.workflow_id,
+        workflow_type=meta.name,
+        reason_for_incompletion=scheduled.reason,
+        workflow_task=steps.get(base),
+        domain=scheduled.domain,
+        workflow_priority=meta.priority,
+        iteration=scheduled.iteration,
+    )
+    if result is not None:
+        _apply_result(task, result)
+    elif scheduled.status == "IN_PROGRESS":
+        task.start_time = scheduled.scheduled_ms
+    if entry is not None:
+        _overlay(task, entry)
+    return task
+
+
+def _apply_result(task: Task, result: Result) -> None:
+    task.output_data = _map(bytes(result.output))
+    task.start_time = result.started_ms
+    task.end_time = result.ended_ms
+    task.update_time = result.ended_ms or result.started_ms
+    task.poll_count = result.poll_count
+    task.worker_id = result.worker_id
+    task.retried = result.retried
+    task.executed = is_terminal(result.status) and not result.retried
+    task.reason_for_incompletion = result.reason
+    task.callback_after_seconds = result.callback_after_ms // 1000
+    task.sub_workflow_id = result.child_workflow_id
+
+
+def _overlay(task: Task, entry: Dispatch) -> None:
+    """An open attempt: who runs it and since when is known before any commit hears of it."""
+    if entry.state == "R":
+        task.status = TaskStatus.IN_PROGRESS
+    if entry.started_ms:
+        task.start_time = entry.started_ms
+    task.update_time = max(task.update_time, entry.touched_ms)
+    task.poll_count = max(task.poll_count, entry.polls)
+    if entry.claimant != "-":
+        task.worker_id = entry.claimant
+
+
+def task_logs(stored: StoredWorkflow, wanted: str) -> list[TaskExecLog]:
+    """The log lines kept with one attempt."""
+    for attempts in stored.tasks.values():
+        for scheduled, result in attempts:
+            own = task_id(
+                stored.workflow_id, scheduled.ref, scheduled.iteration, scheduled.attempt, scheduled.generation
+            )
+            if own == wanted and result is not None:
+                return [TaskExecLog(log=text, task_id=own, created_time=at_ms) for at_ms, text in result.logs]
+    return []
+
+
+def _map(data: bytes) -> dict[str, Any]:
+    value = unpack(data)
+    return value if isinstance(value, dict) else {"result": value}

@@ -1,0 +1,120 @@
+"""A decision as a section of a commit: which field of which key changes, and nothing that did not change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestrator.core.draft import Draft
+from orchestrator.model.effects import encode_handoffs
+from orchestrator.model.records import encode
+from orchestrator.model.status import is_terminal
+from orchestrator.plan import Argument
+from orchestrator.store.commit import CommitBatch, Section
+from orchestrator.store.dispatch import open_task
+from orchestrator.store.keys import Keys
+from orchestrator.store.timers import timer_member
+
+
+def write(batch: CommitBatch, keys: Keys, number: int, draft: Draft, event_ids: Sequence[str]) -> int:
+    """Append the decision to the batch; returns about how many bytes that will be."""
+    state = draft.state
+    section = batch.section(state.workflow_id, state.version, event_ids)
+    core = encode(draft.core)
+    size = len(core)
+    section.put_workflow("c", core)
+    if draft.variables_packed is not None:
+        section.put_workflow("x", draft.variables_packed)
+        size += len(draft.variables_packed)
+    if draft.output is not None:
+        section.put_workflow("o", draft.output)
+        size += len(draft.output)
+    size += _write_records(section, draft)
+    _write_dispatch(section, draft)
+    _write_timers(section, draft)
+    _write_status(section, keys, number, draft)
+    if draft.handoffs:
+        body = encode_handoffs(draft.handoffs)
+        size += len(body)
+        section.outbox(body)
+    if draft.again:
+        section.again()
+    for request_id, answer in draft.answers:
+        section.answer(request_id, answer)
+    return size
+
+
+def _write_records(section: Section, draft: Draft) -> int:
+    pairs: list[Argument] = []
+    size = 0
+    for ref, scheduled in draft.scheduled.items():
+        record = encode(scheduled)
+        size += len(record)
+        pairs += ("S" + ref, record)
+    for ref, result in draft.results.items():
+        record = encode(result)
+        size += len(record)
+        pairs += ("R" + ref, record)
+    stale: list[str] = []
+    for scheduled, result in draft.superseded:
+        name = f"{scheduled.ref}\n{scheduled.attempt}.{scheduled.generation}"
+        old, ended = encode(scheduled), encode(result)
+        size += len(old) + len(ended)
+        pairs += ("S" + name, old, "R" + name, ended)
+        if scheduled.ref not in draft.results:
+            stale.append("R" + scheduled.ref)
+    if pairs:
+        section.put_records(pairs)
+    if stale:
+        section.drop_records(stale)
+    return size
+
+
+def _write_dispatch(section: Section, draft: Draft) -> None:
+    if draft.guarded:
+        section.expect_open(list(draft.guarded))
+    if draft.closed:
+        section.drop_dispatch(list(draft.closed))
+    if draft.opened:
+        pairs: list[Argument] = []
+        for suffix, entry in draft.opened.items():
+            pairs += (
+                suffix,
+                open_task(entry.ref, state=entry.state, timeout_ms=entry.timeout_ms, response_ms=entry.response_ms),
+            )
+        section.put_dispatch(pairs)
+
+
+def _write_timers(section: Section, draft: Draft) -> None:
+    armed: list[Argument] = []
+    disarmed: list[str] = []
+    workflow_id = draft.workflow_id
+    for (suffix, ref), due_ms in draft.timers.items():
+        member = timer_member(workflow_id, suffix, ref)
+        if due_ms:
+            armed += (due_ms, member)
+        else:
+            disarmed.append(member)
+    if disarmed:
+        section.disarm(disarmed)
+    if armed:
+        section.arm(armed)
+
+
+def _write_status(section: Section, keys: Keys, number: int, draft: Draft) -> None:
+    """The status and the indexes that follow it; an index is never behind the state, because one script writes both."""
+    core, before = draft.core, draft.state.core
+    old = before.status if before is not None else None
+    status = str(core.status)
+    if status == old:
+        return
+    section.put_workflow("s", status)
+    if old is not None:
+        section.unindex(keys.by_status(number, old))
+    else:
+        meta = draft.state.meta
+        section.index(keys.by_name(number, meta.name), core.created_ms)
+        if meta.correlation_id:
+            section.index(keys.by_correlation(number, meta.correlation_id), core.created_ms)
+    section.index(keys.by_status(number, status), core.created_ms)
+    if is_terminal(status):
+        section.publish_done(status)

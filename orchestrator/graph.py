@@ -1,0 +1,216 @@
+"""A definition as a drawing: ``mermaid`` for pages, ``text_tree`` for a terminal.
+
+Pure functions of the definition that draw every operator and show what they do not know as a plain box, so that a
+drawing never fails; a run's state is drawn elsewhere. Called by ``Workflow.graph``, the command line and the pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from orchestrator.model.definitions import TASK_DEPTH_MAX, TaskType, WorkflowDef, WorkflowTask, nested_lists
+
+_LABEL_CHARS_MAX = 80
+
+_SHAPES = {
+    TaskType.SWITCH: ("{", "}"),
+    TaskType.DECISION: ("{", "}"),
+    TaskType.FORK_JOIN: ("{{", "}}"),
+    TaskType.FORK_JOIN_DYNAMIC: ("{{", "}}"),
+    TaskType.JOIN: ("{{", "}}"),
+    TaskType.EXCLUSIVE_JOIN: ("{{", "}}"),
+    TaskType.DO_WHILE: ("[/", "/]"),
+    TaskType.SUB_WORKFLOW: ("[[", "]]"),
+    TaskType.START_WORKFLOW: ("[[", "]]"),
+    TaskType.WAIT: ("([", "])"),
+    TaskType.HUMAN: ("([", "])"),
+    TaskType.TERMINATE: ("(((", ")))"),
+}
+
+
+def mermaid(definition: WorkflowDef) -> str:
+    """A Mermaid flowchart, from start to end. Example: ``mermaid(hello.definition())`` begins with ``flowchart TD``."""
+    return _Flowchart().draw(definition)
+
+
+def text_tree(definition: WorkflowDef) -> str:
+    """An indented tree, one line per step, branches below the step that holds them.
+
+    Example: the second line of ``text_tree(hello.definition())`` is ``└─ greet``
+    """
+    return "\n".join(
+        [f"{_one_line(definition.name)} version {definition.version}", *_tree_lines(definition.tasks, "", 1)]
+    )
+
+
+class _Loose(NamedTuple):
+    """An edge that has left a node and looks for the next one."""
+
+    node: str
+    label: str = ""
+    awaited: bool = True
+
+
+class _Flowchart:
+    def __init__(self) -> None:
+        self._lines = ["flowchart TD"]
+        self._count = 0
+
+    def draw(self, definition: WorkflowDef) -> str:
+        self._lines.append('  start(["' + _escaped(f"{definition.name} version {definition.version}") + '"])')
+        loose = self._sequence(definition.tasks, [_Loose("start")], 1)
+        if loose:
+            self._lines.append('  finish(["end"])')
+            self._connect(loose, "finish")
+        return "\n".join(self._lines) + "\n"
+
+    def _sequence(self, tasks: list[WorkflowTask], loose: list[_Loose], depth: int) -> list[_Loose]:
+        if depth > TASK_DEPTH_MAX:
+            return loose
+        for index, task in enumerate(tasks):
+            following = tasks[index + 1] if index + 1 < len(tasks) else None
+            node = self._node(task)
+            self._connect(loose, node)
+            loose = self._after(task, node, following, depth)
+        return loose
+
+    def _after(self, task: WorkflowTask, node: str, following: WorkflowTask | None, depth: int) -> list[_Loose]:
+        """What leaves ``task``, after drawing what it holds."""
+        if task.type == TaskType.TERMINATE:
+            return []
+        if task.type in (TaskType.SWITCH, TaskType.DECISION):
+            return self._cases(task, node, depth)
+        if task.type == TaskType.FORK_JOIN:
+            return self._branches(task, node, following, depth)
+        if task.type == TaskType.DO_WHILE:
+            self._connect(self._sequence(task.loop_over, [_Loose(node, "each turn")], depth + 1), node, "again")
+            return [_Loose(node, "done")]
+        if task.type == TaskType.FORK_JOIN_DYNAMIC:
+            each = self._box("[", "one branch per element", "]")
+            self._connect([_Loose(node)], each)
+            return [_Loose(each)]
+        return [_Loose(node)]
+
+    def _cases(self, task: WorkflowTask, node: str, depth: int) -> list[_Loose]:
+        cases = [*task.decision_cases.items(), ("default", task.default_case)]
+        return [
+            loose
+            for case, tasks in cases
+            for loose in self._sequence(tasks, [_Loose(node, case or "(empty)")], depth + 1)
+        ]
+
+    def _branches(self, task: WorkflowTask, node: str, following: WorkflowTask | None, depth: int) -> list[_Loose]:
+        joined = following.join_on if following is not None and following.type == TaskType.JOIN else []
+        loose: list[_Loose] = []
+        for branch in task.fork_tasks:
+            awaited = not joined or any(inner.task_reference_name in joined for inner in branch)
+            ends = self._sequence(branch, [_Loose(node)], depth + 1)
+            loose += [_Loose(end.node, end.label if awaited else "not awaited", awaited) for end in ends]
+        return loose
+
+    def _node(self, task: WorkflowTask) -> str:
+        opening, closing = _SHAPES.get(TaskType(task.type), ("[", "]")) if task.type in set(TaskType) else ("[", "]")
+        return self._box(opening, "\n".join([task.task_reference_name, *_details(task)]), closing)
+
+    def _box(self, opening: str, label: str, closing: str) -> str:
+        self._count += 1
+        node = f"n{self._count}"
+        self._lines.append(f'  {node}{opening}"{_escaped(label)}"{closing}')
+        return node
+
+    def _connect(self, loose: list[_Loose], node: str, fallback: str = "") -> None:
+        for edge in loose:
+            label = edge.label or fallback
+            arrow = "-->" if edge.awaited else "-.->"
+            caption = '|"' + _escaped(label) + '"|' if label else ""
+            self._lines.append(f"  {edge.node} {arrow}{caption} {node}")
+
+
+def _escaped(text: str) -> str:
+    """Text for a quoted Mermaid label; its own entity form, since HTML's ``&`` forms are read only in part."""
+    lines = [line if len(line) <= _LABEL_CHARS_MAX else line[: _LABEL_CHARS_MAX - 1] + "…" for line in text.split("\n")]
+    for character, entity in (
+        ("#", "#35;"),
+        ("&", "#amp;"),
+        ('"', "#quot;"),
+        ("<", "#lt;"),
+        (">", "#gt;"),
+        ("`", "#96;"),
+    ):
+        lines = [line.replace(character, entity) for line in lines]
+    return "<br/>".join("".join(c if c.isprintable() else " " for c in line) for line in lines)
+
+
+# --- the tree -------------------------------------------------------------------------------------------------------
+
+
+def _tree_lines(tasks: list[WorkflowTask], indent: str, depth: int) -> Iterator[str]:
+    for index, task in enumerate(tasks):
+        is_last = index == len(tasks) - 1
+        details = ", ".join(_details(task))
+        line = f"{indent}{'└─' if is_last else '├─'} {_one_line(task.task_reference_name)}"
+        yield f"{line}  ({details})" if details else line
+        if depth < TASK_DEPTH_MAX:
+            yield from _held_lines(task, indent + ("   " if is_last else "│  "), depth)
+
+
+def _held_lines(task: WorkflowTask, indent: str, depth: int) -> Iterator[str]:
+    titled = [(title, tasks) for title, tasks in _titled_lists(task) if tasks or title != "default"]
+    for index, (title, tasks) in enumerate(titled):
+        is_last = index == len(titled) - 1
+        yield f"{indent}{'└─' if is_last else '├─'} {_one_line(title)}:{'' if tasks else ' nothing'}"
+        yield from _tree_lines(tasks, indent + ("   " if is_last else "│  "), depth + 1)
+
+
+def _titled_lists(task: WorkflowTask) -> Iterator[tuple[str, list[WorkflowTask]]]:
+    lists = [tasks for _, tasks in nested_lists(task)]
+    if task.type in (TaskType.SWITCH, TaskType.DECISION):
+        titles = [f"case {case or '(empty)'}" for case in task.decision_cases] + ["default"]
+    elif task.type == TaskType.DO_WHILE:
+        titles = ["each turn"]
+    else:
+        titles = [f"branch {number}" for number in range(1, len(lists) + 1)]
+    return zip(titles, lists, strict=True)
+
+
+# --- what a step says about itself ----------------------------------------------------------------------------------
+
+
+def _details(task: WorkflowTask) -> list[str]:
+    """Short texts that tell the step from others: task name or type, what it waits for, how it differs."""
+    details = [_kind(task), *_particulars(task)]
+    if task.optional:
+        details.append("optional")
+    return [_one_line(text) for text in details if text]
+
+
+def _kind(task: WorkflowTask) -> str:
+    if task.type == TaskType.SIMPLE:
+        return "" if task.name == task.task_reference_name else task.name
+    return task.type
+
+
+def _particulars(task: WorkflowTask) -> Iterator[str]:
+    parameters = task.input_parameters
+    if task.type == TaskType.SWITCH and task.expression:
+        yield f"on {parameters.get(task.expression, task.expression)}"
+    elif task.type == TaskType.DECISION:
+        yield f"on {parameters.get(task.case_value_param or '', task.case_expression or task.case_value_param)}"
+    elif task.type == TaskType.DO_WHILE:
+        yield f"over {task.items}" if task.items else f"while {task.loop_condition}"
+    elif task.type == TaskType.JOIN and task.join_on:
+        yield f"on {', '.join(task.join_on)}"
+    elif task.type == TaskType.SUB_WORKFLOW and task.sub_workflow_param is not None:
+        yield task.sub_workflow_param.name
+    elif task.type == TaskType.WAIT:
+        yield from (f"{word} {parameters[word]}" for word in ("duration", "until", "signal") if parameters.get(word))
+    elif task.type == TaskType.TERMINATE:
+        yield str(parameters.get("terminationStatus", ""))
+    elif task.type == TaskType.EVENT and task.sink:
+        yield task.sink
+
+
+def _one_line(text: str) -> str:
+    flat = "".join(c if c.isprintable() else " " for c in text)
+    return flat if len(flat) <= _LABEL_CHARS_MAX else flat[: _LABEL_CHARS_MAX - 1] + "…"

@@ -1,0 +1,67 @@
+"""What to do: the outputs of a decision that reach beyond the workflow's own records.
+
+``Enqueue``, ``Remove``, ``StartWorkflow`` and ``NotifyParent`` are hand-offs to other slots: the commit writes them to the
+outbox in this encoding and the relay delivers them, at least once, to receivers that recognise a repetition.
+``Evaluate`` is carried out by the engine before the commit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from orchestrator.model.records import Meta
+
+
+class Enqueue(Struct, array_like=True, frozen=True, tag_field="handoff", tag="q"):
+    """Offer one task attempt to the queue of its type."""
+
+    type: str
+    task_id: str
+    priority: int = 0
+    delay_ms: int = 0
+    domain: str | None = None
+
+
+class Remove(Struct, array_like=True, frozen=True, tag_field="handoff", tag="r"):
+    """Take a cancelled task attempt out of its queue; a running one is told to stop."""
+
+    type: str
+    task_id: str
+    domain: str | None = None
+
+
+class StartWorkflow(Struct, array_like=True, frozen=True, tag_field="handoff", tag="s"):
+    """Start another workflow (a child, a failure workflow) by its derived id; ``latest`` = resolve the version now."""
+
+    workflow_id: str
+    meta: Meta
+    input: Raw
+    latest: bool = False
+    definition: bytes | None = None
+
+
+class NotifyParent(Struct, array_like=True, frozen=True, tag_field="handoff", tag="p"):
+    """Tell the parent's SUB_WORKFLOW task how its child ended; ``outcome`` is a packed ``Outcome``."""
+
+    parent_workflow_id: str
+    parent_task_id: str
+    outcome: bytes
+
+
+Handoff = Enqueue | Remove | StartWorkflow | NotifyParent
+
+
+class Evaluate(Struct, frozen=True):
+    """Run a user script on ``input`` and feed the answer back as ``Evaluated`` for the task ``ref``."""
+
+    ref: str
+    language: str
+    script: str
+    input: dict[str, Any] = {}
+
+
+encode_handoffs = msgspec.msgpack.Encoder().encode
+decode_handoffs = msgspec.msgpack.Decoder(list[Handoff]).decode

@@ -1,0 +1,150 @@
+"""The records as they are stored: arrays with a format number first and the payload last, still packed.
+
+They are written by the scripts of ``store`` and read by the pure core. A record is written once where possible: what a
+task was scheduled with (``Scheduled``) and how its attempt ended (``Result``) are two records, so that finishing a task
+never rewrites its input. ``Core`` is the small part of a workflow that every decision reads and writes: its size follows
+the open forks and loops, never the number of tasks that have run.
+Fields are only ever appended, with a default, so that an older record still decodes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from orchestrator.codec import EMPTY_MAP, NULL
+
+FORMAT = 1
+
+
+class Meta(Struct, array_like=True, frozen=True):
+    """What a start fixed for good: which definition, for whom, under which options."""
+
+    format: int
+    name: str
+    version: int
+    definition_hash: str
+    priority: int = 0
+    correlation_id: str | None = None
+    idempotency_key: str | None = None
+    task_to_domain: dict[str, str] = {}
+    parent_workflow_id: str | None = None
+    parent_task_id: str | None = None
+    event: str | None = None
+    created_by: str | None = None
+    failure_of: str | None = None  # the workflow whose end started this one
+
+
+class Scheduled(Struct, array_like=True, frozen=True):
+    """One attempt of one task, as it was created. ``ref`` is the execution reference (``name__2`` in a loop)."""
+
+    format: int
+    ref: str
+    type: str  # SIMPLE tasks: the queue, which is the task's name; operators: the operator's type
+    name: str  # task definition name
+    sequence: int
+    attempt: int
+    generation: int
+    iteration: int
+    scheduled_ms: int
+    first_scheduled_ms: int
+    delay_ms: int = 0
+    domain: str | None = None
+    retried_task_id: str | None = None
+    status: str = "SCHEDULED"  # SCHEDULED or IN_PROGRESS: what an open task of this kind starts as
+    deadline_ms: int = 0  # WAIT: due time on the store's clock; 0 = none
+    reason: str | None = None  # why the previous attempt failed
+    input: Raw = Raw(EMPTY_MAP)
+
+
+class Result(Struct, array_like=True, frozen=True):
+    """How an attempt ended, or (with an open status) what its worker last reported."""
+
+    format: int
+    status: str
+    ended_ms: int
+    started_ms: int = 0
+    poll_count: int = 0
+    delivery: int = 0
+    worker_id: str | None = None
+    reason: str | None = None
+    retried: bool = False
+    callback_after_ms: int = 0
+    logs: list[tuple[int, str]] = []
+    child_workflow_id: str | None = None
+    output: Raw = Raw(EMPTY_MAP)
+
+
+class Outcome(Struct, array_like=True, frozen=True):
+    """What a worker or an outside caller says of a task: the body of a task event."""
+
+    format: int
+    status: str  # COMPLETED, FAILED, FAILED_WITH_TERMINAL_ERROR, CANCELED, TIMED_OUT, IN_PROGRESS
+    reason: str | None = None
+    callback_after_ms: int = 0
+    retry_after_ms: int | None = None  # a failed attempt's own wish for the delay of the next
+    worker_id: str | None = None
+    logs: list[tuple[int, str]] = []
+    merge: bool = False  # keys of output are laid over what is there (update by reference, signal)
+    output: Raw = Raw(NULL)
+
+
+class Join(Struct, array_like=True):
+    """An open JOIN: how many members it still waits for and what went wrong among those that ended."""
+
+    remaining: int
+    members: int
+    failed: int = 0  # ended without success, neither optional
+    hard: int = 0  # of those, how many ended otherwise than CANCELED
+    errors: int = 0  # optional members that ended COMPLETED_WITH_ERRORS
+    reasons: list[str] = []
+    on: list[str] = []  # members of a dynamic join; a static join's are in the definition
+
+
+class Pending(Struct, array_like=True, frozen=True):
+    """Work a decision left for its next round: enter step ``ref``, or go on fanning out a fork from branch ``index``."""
+
+    ref: str
+    iteration: int = 0
+    index: int = 0
+
+
+class Core(Struct, array_like=True):
+    """The state of a workflow that every decision needs. Mutable only inside one decision's own copy."""
+
+    format: int
+    status: str
+    created_ms: int
+    generation: int = 0
+    sequence: int = 0  # the last sequence number given to a task
+    open: int = 0  # tasks that are not terminal yet
+    updated_ms: int = 0
+    ended_ms: int = 0
+    last_retried_ms: int = 0
+    reason: str | None = None
+    last_ref: str | None = None  # the task scheduled last: its output is the workflow's when no mapping is given
+    failed_task_id: str | None = None
+    failed_refs: list[str] = []
+    failed_names: list[str] = []
+    permissive: list[str] = []  # reasons of permissive tasks that failed for good
+    joins: dict[str, Join] = {}
+    agenda: list[Pending] = []  # left over when a decision reached its size limit
+    held: list[Pending] = []  # successors that became due while the workflow was paused
+    terminate_ref: str | None = None
+    failure_workflow_id: str | None = None
+    loops: dict[str, Any] = {}
+
+
+def array_decoder(kind: type[Any]) -> msgspec.msgpack.Decoder[Any]:
+    """A reusable decoder of one record type; fields that a newer writer appended are ignored."""
+    return msgspec.msgpack.Decoder(kind)
+
+
+decode_meta = array_decoder(Meta).decode
+decode_scheduled = array_decoder(Scheduled).decode
+decode_result = array_decoder(Result).decode
+decode_outcome = array_decoder(Outcome).decode
+decode_core = array_decoder(Core).decode
+encode = msgspec.msgpack.Encoder().encode

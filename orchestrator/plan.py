@@ -1,0 +1,55 @@
+"""Store work as data: a plan yields what it wants done and is sent the answers.
+
+A *plan* is a generator. It yields one ``Call`` (a script) or ``Command`` (a plain Redis command), a list of them (sent
+in one pipeline), or a ``Wait``; it receives the decoded reply, or a list of replies. Nothing here does I/O: the sync
+executor, the async executor and the simulator drive the same plans, so no verb is written twice.
+
+A single call that fails raises inside the plan. In a list, a reply that failed is the exception itself, in its place,
+because one refused script must not hide what the others did; a lost connection always raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+Argument = str | bytes | int
+
+T = TypeVar("T")
+
+
+class Call(NamedTuple):
+    """One run of the Lua script ``script``: all its ``keys`` carry the same hash tag.
+
+    ``decode`` turns the raw reply (bytes, ints, lists) into what the plan receives. ``durable`` asks for the configured
+    durability barrier before the answer counts.
+    """
+
+    script: str
+    keys: Sequence[str]
+    args: Sequence[Argument]
+    decode: Callable[[Any], Any] | None = None
+    durable: bool = False
+
+
+class Command(NamedTuple):
+    """One plain Redis command, e.g. ``Command(("HMGET", key, "v", "c"))``; the second word is the key that routes it."""
+
+    words: Sequence[Argument]
+    decode: Callable[[Any], Any] | None = None
+
+
+class Wait(NamedTuple):
+    """Until ``ready(reply of check)``: woken by a message on ``channel``, checked anew at least every 2 s.
+
+    The plan receives the last reply, ready or not, after at most ``timeout_s`` seconds.
+    """
+
+    channel: str
+    check: Call | Command
+    ready: Callable[[Any], bool]
+    timeout_s: float
+
+
+Step = Call | Command | Sequence[Call | Command] | Wait
+Plan = Generator[Step, Any, T]

@@ -1,0 +1,127 @@
+"""Every setting of the product, read once, checked once, each value with its source.
+
+A value comes from an argument, from ``ORCHESTRATOR_<NAME>`` or is the default; the Redis URL may also come from the
+file that ``ORCHESTRATOR_REDIS_URL_FILE`` names, because secrets are mounted as files. Nothing else in the package reads
+the environment. Limits of single tasks and workflows are not settings: they are in their definitions.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import SettingsInvalid
+
+PREFIX = "ORCHESTRATOR_"
+DURABILITIES = ("none", "fsync", "replicas")
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+_RANGES: dict[str, tuple[float, float]] = {
+    "partitions": (1, 4096),
+    "lease_ms": (1_000, 3_600_000),
+    "ownership_ms": (1_000, 600_000),
+    "replicas": (1, 100),
+    "barrier_timeout_ms": (10, 60_000),
+    "payload_bytes_max": (1_024, 256 * 1024 * 1024),
+    "variables_bytes_max": (1_024, 64 * 1024 * 1024),
+    "rate_guard_ms": (0, 10_000),
+    "priority_step_ms": (0, 3_600_000),
+    "deliveries_max": (1, 1_000_000),
+    "drain_timeout_s": (0, 86_400),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one process.
+
+    Raises ``SettingsInvalid`` (name and reason) for a value out of range. Example: ``Settings(lease_ms=30_000)``
+    """
+
+    redis_url: str = "redis://localhost:6379/0"
+    namespace: str = "orc"
+    partitions: int = 16  # fixed by the first process of an installation
+    lease_ms: int = 15_000  # a task's delivery lease; workers renew it at a third
+    ownership_ms: int = 10_000  # how long a decider owns a partition without renewing
+    durability: str = "none"  # what must have happened before an input is acknowledged: none | fsync | replicas
+    replicas: int = 1  # durability=replicas: how many must have the write
+    barrier_timeout_ms: int = 1_000
+    payload_bytes_max: int = 3 * 1024 * 1024
+    variables_bytes_max: int = 256 * 1024
+    rate_guard_ms: int = 5
+    priority_step_ms: int = 1_000
+    deliveries_max: int = 10
+    allow_eviction: bool = False  # run although Redis may evict, or does not say whether it does
+    drain_timeout_s: float = 20
+    log_level: str = "INFO"
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _RANGES.items():
+            if not low <= getattr(self, name) <= high:
+                raise _invalid(name, self.source(name), f"{getattr(self, name)} is outside {low}..{high}")
+        for name, choices in (("durability", DURABILITIES), ("log_level", LOG_LEVELS)):
+            if getattr(self, name) not in choices:
+                raise _invalid(name, self.source(name), f"{getattr(self, name)!r} is not one of {', '.join(choices)}")
+
+    def source(self, name: str) -> str:
+        """Where the value of setting ``name`` came from: ``default``, ``argument``, a variable's or a file's name."""
+        if name in self.sources:
+            return self.sources[name]
+        default = next(item.default for item in fields(self) if item.name == name)
+        return "default" if getattr(self, name) == default else "argument"
+
+
+def load_settings(environ: Mapping[str, str] | None = None, **arguments: Any) -> Settings:
+    """Settings from arguments (``None`` = not given), then the environment, then the defaults.
+
+    Raises ``SettingsInvalid`` for a value that cannot be read or is out of range, or an unreadable file.
+    Example: ``load_settings(redis_url="redis://db:6379/0").source("redis_url") == "argument"``
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for item in fields(Settings):
+        if item.name == "sources":
+            continue
+        if arguments.get(item.name) is not None:
+            values[item.name], sources[item.name] = arguments[item.name], "argument"
+            continue
+        found = _from_environment(item.name, environ)
+        if found is not None:
+            text, source = found
+            values[item.name], sources[item.name] = _read(item.name, text, type(item.default), source), source
+    return Settings(**values, sources=sources)
+
+
+def _from_environment(name: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
+    variable = PREFIX + name.upper()
+    if environ.get(variable):
+        return environ[variable], variable
+    if name == "redis_url" and environ.get(variable + "_FILE"):
+        path = environ[variable + "_FILE"]
+        try:
+            return Path(path).read_text("utf-8").strip(), f"{variable}_FILE={path}"
+        except OSError as error:
+            raise _invalid(name, f"{variable}_FILE", f"cannot read {path}: {error.strerror}") from error
+    return None
+
+
+def _read(name: str, text: str, kind: type[Any], source: str) -> Any:
+    if kind is bool:
+        if text.lower() in _TRUE | _FALSE:
+            return text.lower() in _TRUE
+        raise _invalid(name, source, f"{text!r} is not true or false")
+    if kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            raise _invalid(name, source, f"{text!r} is not a number") from None
+    return text.upper() if name == "log_level" else text
+
+
+def _invalid(name: str, source: str, reason: str) -> SettingsInvalid:
+    return SettingsInvalid(f"{name} (from {source}): {reason}")

@@ -1,0 +1,221 @@
+"""The catalog: definitions of workflows and tasks, who is alive, and how the installation is laid out.
+
+All of it lives in one slot. Workflow definitions are kept by name and version; task definitions carry a revision that
+grows with every change, so that a process learns all changes since its last look with one small read. Every function
+returns the call to make. Definitions are JSON bytes that nobody looks into here. Callers: the service and the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from orchestrator.errors import StoreRefused
+from orchestrator.plan import Call, Command
+from orchestrator.store.keys import Keys
+
+SCHEMA = 1  # of the keys this code writes
+OLDEST_SCHEMA = 1  # the oldest schema this code can still read
+OLDEST_READER = 1  # the oldest schema number a program must know to read what this code writes
+
+
+class Registered(StrEnum):
+    """What became of a registration."""
+
+    OK = "OK"
+    SAME = "SAME"  # this very text is stored already
+    EXISTS = "EXISTS"  # another text is stored under this name (and version); nothing was changed
+
+
+class WorkflowDefinition(NamedTuple):
+    """One stored version of a workflow definition."""
+
+    version: int
+    body: bytes
+
+
+class TaskDefinition(NamedTuple):
+    """One stored task definition; ``body`` is ``None`` when this revision deleted it."""
+
+    name: str
+    revision: int
+    body: bytes | None
+
+
+class PutTaskDefinition(NamedTuple):
+    """What became of a task definition; ``stored`` is what stands in the way of ``EXISTS``."""
+
+    result: Registered
+    revision: int
+    stored: bytes | None = None
+
+
+# --- workflow definitions ---------------------------------------------------------------------------------------------
+
+
+def register_workflow(keys: Keys, name: str, version: int, body: bytes, *, overwrite: bool = False) -> Call:
+    """Store one version; replies ``Registered``. Without ``overwrite`` another text is never replaced.
+
+    Example: ``executor.do(register_workflow(keys, "order", 1, b'{"name": "order"}'))``
+    """
+    return Call(
+        "register_workflow",
+        (keys.workflow_versions(name), keys.workflow_names()),
+        (name, version, body, int(overwrite)),
+        lambda raw: Registered(raw.decode()),
+        durable=True,
+    )
+
+
+def get_workflow(keys: Keys, name: str, version: int | None = None) -> Call:
+    """Read one version, or the latest; replies ``WorkflowDefinition`` or ``None``."""
+    return Call(
+        "get_workflow",
+        (keys.workflow_versions(name), keys.workflow_names()),
+        (name, "" if version is None else version),
+        lambda raw: WorkflowDefinition(int(raw[0]), raw[1]) if raw else None,
+    )
+
+
+def delete_workflow(keys: Keys, name: str, version: int) -> Call:
+    """Forget one version, the latest becomes the highest left; replies whether it was there."""
+    return Call(
+        "delete_workflow",
+        (keys.workflow_versions(name), keys.workflow_names()),
+        (name, version),
+        lambda raw: bool(raw == b"OK"),
+        durable=True,
+    )
+
+
+def list_workflows(keys: Keys) -> Command:
+    """Every workflow name with its latest version; replies ``dict[str, int]`` in order of names."""
+    return Command(("HGETALL", keys.workflow_names()), lambda raw: _sorted_map(raw, int))
+
+
+def workflow_versions(keys: Keys, name: str) -> Command:
+    """Every version of one workflow with its body; replies ``list[WorkflowDefinition]``, oldest first."""
+
+    def versions(raw: Any) -> list[WorkflowDefinition]:
+        return sorted(WorkflowDefinition(int(version), body) for version, body in _pairs(raw))
+
+    return Command(("HGETALL", keys.workflow_versions(name)), versions)
+
+
+# --- task definitions -------------------------------------------------------------------------------------------------
+
+
+def put_task_definition(keys: Keys, name: str, body: bytes, *, only_if_absent: bool = False) -> Call:
+    """Store a task definition under a new revision; replies ``PutTaskDefinition``.
+
+    With ``only_if_absent`` another text stays and is handed back (a starting worker warns of the difference).
+    """
+    return Call("put_taskdef", _taskdef_keys(keys), (name, body, int(only_if_absent)), _put, durable=True)
+
+
+def delete_task_definition(keys: Keys, name: str) -> Call:
+    """Forget a task definition, under a new revision so that readers learn of it; replies whether it was there."""
+    return Call("put_taskdef", _taskdef_keys(keys), (name, b"", 0), lambda raw: bool(raw[0] == b"OK"), durable=True)
+
+
+def get_task_definition(keys: Keys, name: str) -> Command:
+    """The body of a task definition or ``None``."""
+    return Command(("HGET", keys.task_definitions(), name))
+
+
+def list_task_definitions(keys: Keys) -> Command:
+    """Every task definition; replies ``dict[str, bytes]`` in order of names."""
+    return Command(("HGETALL", keys.task_definitions()), lambda raw: _sorted_map(raw, bytes))
+
+
+def task_definitions_since(keys: Keys, revision: int, limit: int = 250) -> Call:
+    """What changed after ``revision``, oldest first, at most ``limit``; replies ``list[TaskDefinition]``.
+
+    Go on from the last one's revision; start with 0 for everything, deletions included.
+    """
+
+    def changes(raw: list[Any]) -> list[TaskDefinition]:
+        return [TaskDefinition(raw[at].decode(), raw[at + 1], raw[at + 2]) for at in range(0, len(raw), 3)]
+
+    return Call(
+        "taskdefs_since", (keys.task_definitions(), keys.task_definition_revisions()), (revision, limit), changes
+    )
+
+
+# --- installation, deciders, queues -----------------------------------------------------------------------------------
+
+
+def check_installation(keys: Keys) -> Call:
+    """Record the layout of a new installation, or compare with the recorded one; replies its number of partitions.
+
+    Raises ``StoreRefused`` when the partitions differ (workflows would be looked for in the wrong place) or when this
+    program and the stored schema do not know each other. Example: ``executor.do(check_installation(keys))``
+    """
+
+    def compare(raw: list[bytes]) -> int:
+        partitions, schema, oldest_reader = (int(value) for value in raw)
+        where = f"the installation {keys.namespace!r} in this Redis"
+        if partitions != keys.partitions:
+            raise StoreRefused(
+                f"{where} has {partitions} partitions, this process is set to {keys.partitions}; "
+                f"set partitions={partitions} here, the number is fixed once and for all"
+            )
+        if oldest_reader > SCHEMA:
+            raise StoreRefused(
+                f"{where} was written by a newer release (key schema {schema}, readable from {oldest_reader} on, "
+                f"this one knows {SCHEMA}); upgrade this program"
+            )
+        if schema < OLDEST_SCHEMA:
+            raise StoreRefused(
+                f"{where} has key schema {schema}, this release reads {OLDEST_SCHEMA} to {SCHEMA}; "
+                "finish its workflows with the older release or use another namespace"
+            )
+        return partitions
+
+    return Call("installation", (keys.installation(),), (keys.partitions, SCHEMA, OLDEST_READER), compare, durable=True)
+
+
+def decider_beat(keys: Keys, decider_id: str, ttl_ms: int) -> Call:
+    """Say that a decider lives for ``ttl_ms`` more; replies the ids of all live deciders, sorted (``list[str]``)."""
+    return Call("decider_beat", (keys.deciders(),), (decider_id, ttl_ms), _sorted_names)
+
+
+def decider_leave(keys: Keys, decider_id: str) -> Call:
+    """Say that a decider is gone; replies the ids of those that live."""
+    return decider_beat(keys, decider_id, 0)
+
+
+def live_deciders(keys: Keys) -> Call:
+    """The ids of all live deciders, sorted, without saying anything of oneself."""
+    return decider_leave(keys, "")
+
+
+def add_queues(keys: Keys, task_types: Iterable[str]) -> Command:
+    """Remember that these task types have queues; at least one. Replies how many were not known."""
+    return Command(("SADD", keys.queues(), *task_types))
+
+
+def list_queues(keys: Keys) -> Command:
+    """Every task type that has ever had a queue, sorted."""
+    return Command(("SMEMBERS", keys.queues()), _sorted_names)
+
+
+def _taskdef_keys(keys: Keys) -> tuple[str, str, str]:
+    return keys.task_definitions(), keys.task_definition_revisions(), keys.revision()
+
+
+def _put(raw: list[Any]) -> PutTaskDefinition:
+    return PutTaskDefinition(Registered(raw[0].decode()), raw[1], raw[2] if len(raw) > 2 else None)
+
+
+def _pairs(raw: Any) -> list[tuple[bytes, bytes]]:
+    return list(zip(raw[::2], raw[1::2], strict=True))
+
+
+def _sorted_map(raw: Any, convert: Callable[[bytes], Any]) -> dict[str, Any]:
+    return dict(sorted((name.decode(), convert(value)) for name, value in _pairs(raw)))
+
+
+def _sorted_names(raw: Iterable[bytes]) -> list[str]:
+    return sorted(name.decode() for name in raw)

@@ -1,0 +1,189 @@
+"""The commit of a batch of decisions: build its arguments, read its verdicts.
+
+This is the hot path: a section is flat lists that grow, and one concatenation at the end. What the decisions say is
+translated by the engine; this room knows only keys, fields and scores. One batch belongs to one partition and one
+owner; a workflow has at most one section in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from orchestrator.plan import Argument, Call
+from orchestrator.store.keys import Keys
+from orchestrator.store.verdicts import VERDICTS, Verdict
+
+_INBOX, _OUTBOX, _TIMERS = 2, 3, 4  # positions in KEYS that every commit has
+
+
+class CommitReply(NamedTuple):
+    """What became of a batch. ``fenced``: nothing was written, another owner has the partition.
+
+    ``verdicts`` has, per section in order, its verdict and the id of its outbox entry ('' = none); ``next_due_ms`` is
+    when the partition's next timer is due, ``now_ms`` the store's time.
+    """
+
+    fenced: bool
+    now_ms: int
+    next_due_ms: int | None
+    verdicts: list[tuple[Verdict, str]]
+
+
+class CommitBatch:
+    """Sections of several workflows of one partition, written by one script run.
+
+    ``relayed`` are outbox ids whose hand-offs are delivered for good; ``clears_suspects`` drops the suspect counts of
+    the committed events. Example: ``batch.section(wid, version, [event_id]).put_records(["Rcharge", record])``
+    """
+
+    __slots__ = ("_clears", "_epoch", "_names", "_owner", "_places", "_relayed", "_sections", "keys", "partition")
+
+    def __init__(
+        self,
+        keys: Keys,
+        partition: int,
+        epoch: int,
+        owner: str,
+        *,
+        relayed: Sequence[str] = (),
+        clears_suspects: bool = False,
+    ) -> None:
+        self.keys = keys
+        self.partition = partition
+        self._epoch = epoch
+        self._owner = owner
+        self._relayed = relayed
+        self._clears = 1 if clears_suspects else 0
+        self._names = [keys.ownership(partition), keys.inbox(partition), keys.outbox(partition), keys.timers(partition)]
+        self._places: dict[str, int] = {}
+        self._sections: list[Section] = []
+
+    def __len__(self) -> int:
+        return len(self._sections)
+
+    def section(self, workflow_id: str, expected_version: int | str, event_ids: Sequence[str]) -> Section:
+        """A new section: what one decision changes. The commit raises the version by one and deletes the events."""
+        names, keys, partition = self._names, self.keys, self.partition
+        place = len(names) + 1
+        names.append(keys.workflow(partition, workflow_id))
+        names.append(keys.tasks(partition, workflow_id))
+        names.append(keys.dispatch(partition, workflow_id))
+        section = Section(self, workflow_id, place, expected_version, event_ids)
+        self._sections.append(section)
+        return section
+
+    def place(self, key: str) -> int:
+        """The position of ``key`` in KEYS, added when it is new."""
+        place = self._places.get(key)
+        if place is None:
+            self._names.append(key)
+            place = self._places[key] = len(self._names)
+        return place
+
+    def call(self, *, durable: bool = False) -> Call:
+        """The script run; decodes to a ``CommitReply``."""
+        relayed = self._relayed
+        args: list[Argument] = [self._epoch, self._owner, self._clears, len(relayed), *relayed, len(self._sections)]
+        for section in self._sections:
+            args += section.head
+            args.append(len(section.fields))
+            args += section.fields
+            args.append(section.count)
+            args += section.operations
+        return Call("commit", self._names, args, _commit_reply, durable)
+
+
+class Section:
+    """What one decision changes of one workflow. Every method appends one operation; they are carried out in order."""
+
+    __slots__ = ("_batch", "_place", "count", "fields", "head", "operations", "workflow_id")
+
+    def __init__(
+        self, batch: CommitBatch, workflow_id: str, place: int, expected_version: int | str, event_ids: Sequence[str]
+    ) -> None:
+        self._batch = batch
+        self._place = place
+        self.workflow_id = workflow_id
+        self.head: list[Argument] = [place, expected_version, len(event_ids), *event_ids]
+        self.fields: list[Argument] = []
+        self.operations: list[Argument] = []
+        self.count = 0
+
+    def put_workflow(self, *pairs: Argument) -> None:
+        """Set fields of the workflow: ``put_workflow("c", core, "s", "COMPLETED")``; ``v`` is the commit's own."""
+        self.fields += pairs
+
+    def put_records(self, pairs: Sequence[Argument]) -> None:
+        """Set task records: ``["S" + ref, scheduled, "R" + ref, result]``."""
+        self._add("H", self._place + 1, pairs)
+
+    def drop_records(self, fields: Sequence[str]) -> None:
+        """Remove task records."""
+        self._add("D", self._place + 1, fields)
+
+    def put_dispatch(self, pairs: Sequence[Argument]) -> None:
+        """Open task attempts: ``[suffix, dispatch text, ...]``."""
+        self._add("H", self._place + 2, pairs)
+
+    def expect_open(self, suffixes: Sequence[str]) -> None:
+        """Refuse the section (CONFLICT) when the final word on one of these attempts is in the inbox already."""
+        self._add("X", self._place + 2, suffixes)
+
+    def drop_dispatch(self, suffixes: Sequence[str]) -> None:
+        """Close task attempts: nobody can start or report on them any more."""
+        self._add("D", self._place + 2, suffixes)
+
+    def arm(self, pairs: Sequence[Argument]) -> None:
+        """Arm or move timers: ``[due_ms, member, ...]``, members from ``timers.timer_member``."""
+        self._add("Z", _TIMERS, pairs)
+
+    def disarm(self, members: Sequence[str]) -> None:
+        """Take timers away."""
+        self._add("R", _TIMERS, members)
+
+    def outbox(self, body: bytes) -> None:
+        """Leave hand-offs to other slots; at most once per section. The verdict carries the entry's id."""
+        self._add("O", _OUTBOX, (body,))
+
+    def again(self) -> None:
+        """Leave the workflow a note to go on: one Continue event."""
+        self._add("G", _INBOX, (self.workflow_id,))
+
+    def answer(self, request_id: str, body: bytes) -> None:
+        """Answer a request, keep the answer ten minutes and wake whoever waits for it."""
+        batch = self._batch
+        self._add("A", batch.place(batch.keys.answer(batch.partition, request_id)), (body,))
+
+    def publish_done(self, message: str) -> None:
+        """Wake whoever waits for this workflow."""
+        batch = self._batch
+        self._add("P", 0, (batch.keys.done_channel(batch.partition, self.workflow_id), message))
+
+    def publish(self, channel: str, message: str) -> None:
+        """Send a hint on a channel of this slot."""
+        self._add("P", 0, (channel, message))
+
+    def index(self, key: str, start_ms: int) -> None:
+        """Add the workflow to a search index (``Keys.by_status`` and the like)."""
+        self._add("Z", self._batch.place(key), (start_ms, self.workflow_id))
+
+    def unindex(self, key: str) -> None:
+        """Take the workflow out of a search index."""
+        self._add("R", self._batch.place(key), (self.workflow_id,))
+
+    def unlink(self, key: str) -> None:
+        """Remove a key of this slot."""
+        self._add("U", self._batch.place(key), ())
+
+    def _add(self, code: str, place: int, args: Sequence[Argument]) -> None:
+        self.operations += (code, place, len(args), *args)
+        self.count += 1
+
+
+def _commit_reply(reply: Any) -> CommitReply:
+    if reply[0] == b"FENCED":
+        return CommitReply(True, 0, None, [])
+    rest: Iterable[bytes] = iter(reply[3:])
+    verdicts = [(VERDICTS[verdict], outbox.decode()) for verdict, outbox in zip(rest, rest, strict=True)]
+    return CommitReply(False, reply[1], reply[2] if reply[2] >= 0 else None, verdicts)

@@ -1,0 +1,26 @@
+"""What plans need to know of the store they speak to: its key names, the settings, the domains of its queues."""
+
+from __future__ import annotations
+
+from orchestrator.settings import Settings
+from orchestrator.store.keys import Keys
+from orchestrator.store.queue import Queues
+
+
+class StoreContext:
+    """The store as plans see it; one per process and installation, free of I/O.
+
+    Example: ``StoreContext(Settings(namespace="orc"))``
+    """
+
+    __slots__ = ("keys", "queues", "settings")
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.keys = Keys(settings.namespace, settings.partitions)
+        self.queues = Queues(
+            self.keys,
+            priority_step_ms=settings.priority_step_ms,
+            lease_ms=settings.lease_ms,
+            deliveries_max=settings.deliveries_max,
+        )

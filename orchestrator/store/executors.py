@@ -1,0 +1,165 @@
+"""Drive plans against a store: one thin executor for threads, one for asyncio, the same plans for both.
+
+An executor sends what a plan yields and sends back what came; ``exchange`` knows what that means. A ``Wait`` subscribes
+first, then checks, then sleeps until a message comes or 2 s are over, and checks anew: a hint may be lost, a state not.
+Executors hold no state of the protocol; they are safe to share between threads (sync) or tasks of one loop (async).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from orchestrator.plan import Call, Command, Plan, Step, Wait
+from orchestrator.store.channels import RECHECK_S, AsyncChannels
+from orchestrator.store.exchange import LOST, Profile, Round, exchange, translate
+from orchestrator.store.wire import AsyncWire, SyncWire
+
+T = TypeVar("T")
+
+
+class SyncExecutor:
+    """Runs plans on a blocking connection pool. Fork-safe: a child gets connections of its own.
+
+    Example: ``executor.run(read_workflow(keys, workflow_id))``
+    """
+
+    def __init__(self, wire: SyncWire, profile: Profile) -> None:
+        self._wire = wire
+        self.profile = profile
+
+    def run(self, plan: Plan[T]) -> T:
+        """Drive ``plan`` to its end and return its value; raises what the plan raises."""
+        try:
+            step = next(plan)
+            while True:
+                try:
+                    reply = self.do(step)
+                except Exception as error:
+                    step = plan.throw(error)
+                else:
+                    step = plan.send(reply)
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
+
+    def do(self, step: Step) -> Any:
+        """One step: the decoded reply, or a list of replies with errors in their places.
+
+        Raises ``StoreUnavailable`` when the connection is lost and, for a single call, whatever it failed with.
+        """
+        if isinstance(step, Wait):
+            return self._wait(step)
+        if isinstance(step, Call | Command):
+            return _single(self._all((step,)))
+        return self._all(step) if step else []
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._wire.close()
+
+    def _all(self, steps: Sequence[Call | Command]) -> list[Any]:
+        rounds = exchange(self.profile, steps)
+        requests = next(rounds)
+        while True:
+            try:
+                replies = self._wire.exchange(requests)
+            except LOST as error:
+                raise translate(error) from error
+            try:
+                requests = rounds.send(replies)
+            except StopIteration as stop:
+                return list(stop.value)
+
+    def _wait(self, wait: Wait) -> Any:
+        deadline = time.monotonic() + wait.timeout_s
+        try:
+            pubsub = self._wire.pubsub()
+            try:
+                pubsub.subscribe(wait.channel)
+                pubsub.get_message(timeout=RECHECK_S)  # the server's confirmation: what happens from here on is heard
+                while True:
+                    reply = self.do(wait.check)
+                    left = deadline - time.monotonic()
+                    if wait.ready(reply) or left <= 0:
+                        return reply
+                    pubsub.get_message(timeout=min(RECHECK_S, left))
+            finally:
+                pubsub.close()
+        except LOST as error:
+            raise translate(error) from error
+
+
+class AsyncExecutor:
+    """Runs plans on asyncio; belongs to the event loop it is first used in.
+
+    Example: ``await executor.run(read_workflow(keys, workflow_id))``
+    """
+
+    def __init__(self, wire: AsyncWire, profile: Profile) -> None:
+        self._wire = wire
+        self.profile = profile
+        self._channels = AsyncChannels(wire)
+
+    async def run(self, plan: Plan[T]) -> T:
+        """Drive ``plan`` to its end and return its value; raises what the plan raises."""
+        try:
+            step = next(plan)
+            while True:
+                try:
+                    reply = await self.do(step)
+                except Exception as error:
+                    step = plan.throw(error)
+                else:
+                    step = plan.send(reply)
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
+
+    async def do(self, step: Step) -> Any:
+        """One step; see ``SyncExecutor.do``."""
+        if isinstance(step, Wait):
+            return await self._wait(step)
+        if isinstance(step, Call | Command):
+            return _single(await self._all((step,)))
+        return await self._all(step) if step else []
+
+    async def close(self) -> None:
+        """Close every connection and stop listening."""
+        await self._channels.close()
+        await self._wire.close()
+
+    async def _all(self, steps: Sequence[Call | Command]) -> list[Any]:
+        rounds: Round = exchange(self.profile, steps)
+        requests = next(rounds)
+        while True:
+            try:
+                replies = await self._wire.exchange(requests)
+            except LOST as error:
+                raise translate(error) from error
+            try:
+                requests = rounds.send(replies)
+            except StopIteration as stop:
+                return list(stop.value)
+
+    async def _wait(self, wait: Wait) -> Any:
+        deadline = time.monotonic() + wait.timeout_s
+        try:
+            async with self._channels.listen(wait.channel) as heard:
+                while True:
+                    heard.clear()
+                    reply = await self.do(wait.check)
+                    left = deadline - time.monotonic()
+                    if wait.ready(reply) or left <= 0:
+                        return reply
+                    await self._channels.pause(wait.channel, heard, min(RECHECK_S, left))
+        except LOST as error:
+            raise translate(error) from error
+
+
+def _single(replies: list[Any]) -> Any:
+    reply = replies[0]
+    if isinstance(reply, Exception):
+        raise reply
+    return reply

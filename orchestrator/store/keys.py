@@ -1,0 +1,267 @@
+"""The map of the database: every key name is born here, with its type, its life time and who writes it.
+
+There are three kinds of slot, and no script ever touches two of them: a partition (all truth about its workflows), a
+queue (handing out one task type) and the catalog (definitions). The hash tag keeps a slot's keys together on a Cluster;
+the namespace is in front and inside of the tag, so installations share a server, an ACL of ``~orc:*`` is enough and the
+slots of two installations differ. Nothing else in the package may spell a key. Nothing here talks to Redis.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from orchestrator.errors import SettingsInvalid
+from orchestrator.ids import PARTITIONS_MAX, partition_of
+
+ANSWER_TTL_MS = 600_000
+TOMBSTONE_TTL_MS = 3_600_000
+
+_NAMESPACE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
+_TAG_BREAKERS = str.maketrans({"%": "%25", "{": "%7B", "}": "%7D"})
+
+
+class Keys:
+    """Key names of one installation.
+
+    Raises ``SettingsInvalid`` for a namespace or a number of partitions that cannot work.
+    Example: ``Keys().workflow(3, "order-1") == "orc:{orc.p3}:w:order-1"``
+    """
+
+    def __init__(self, namespace: str = "orc", partitions: int = 16) -> None:
+        if not _NAMESPACE.fullmatch(namespace):
+            raise SettingsInvalid(f"namespace: {namespace!r} is not 1 to 64 letters, digits, '_', '.' or '-'")
+        if not 1 <= partitions <= PARTITIONS_MAX:
+            raise SettingsInvalid(f"partitions: {partitions} is outside 1..{PARTITIONS_MAX}")
+        self.namespace = namespace
+        self.partitions = partitions
+        self._partition = tuple(f"{namespace}:{{{namespace}.p{number}}}:" for number in range(partitions))
+        self._catalog = f"{namespace}:{{{namespace}.c}}:"
+        self._queues: dict[str, str] = {}
+
+    def partition_of(self, workflow_id: str) -> int:
+        """The partition that holds this workflow."""
+        return partition_of(workflow_id, self.partitions)
+
+    # --- partition slot: whole partition ---------------------------------------------------------------------------
+
+    def ownership(self, partition: int) -> str:
+        """Hash: owner ``o``, epoch ``e``, expiry ``x``, crashes in a row ``n``, suspects ``try:<event id>``. No TTL."""
+        return self._partition[partition] + "own"
+
+    def inbox(self, partition: int) -> str:
+        """Stream of events not yet committed, never trimmed by length. All append, the owner's commit deletes."""
+        return self._partition[partition] + "ev"
+
+    def outbox(self, partition: int) -> str:
+        """Stream of hand-offs to other slots. Written by the commit; deleted once the receiver has them for good."""
+        return self._partition[partition] + "ob"
+
+    def timers(self, partition: int) -> str:
+        """Sorted set by due time (ms): ``<workflow id> <task suffix or -> <ref>``. Commit, start_task and touch arm."""
+        return self._partition[partition] + "tm"
+
+    def definitions(self, partition: int) -> str:
+        """Hash: content hash -> resolved definition, once for all executions of the partition. Written by start."""
+        return self._partition[partition] + "defs"
+
+    def idempotency(self, partition: int) -> str:
+        """Hash: ``<workflow name>\\n<idempotency key>`` -> workflow id. Written by start, cleared by remove."""
+        return self._partition[partition] + "idem"
+
+    def dead_letters(self, partition: int) -> str:
+        """Stream of events whose workflow could not be found, with the reason. Written by the owner."""
+        return self._partition[partition] + "dlq"
+
+    # --- partition slot: one workflow ------------------------------------------------------------------------------
+
+    def workflow(self, partition: int, workflow_id: str) -> str:
+        """Hash: v s rid t n m i c x o (see ``partition.WORKFLOW_FIELDS``) and q qe qt in quarantine. No TTL."""
+        return f"{self._partition[partition]}w:{workflow_id}"
+
+    def tasks(self, partition: int, workflow_id: str) -> str:
+        """Hash: ``S<ref>`` and ``R<ref>`` -> packed records; older attempts ``S<ref>\\n<attempt>.<generation>``."""
+        return f"{self._partition[partition]}t:{workflow_id}"
+
+    def dispatch(self, partition: int, workflow_id: str) -> str:
+        """Hash: task suffix -> dispatch text. Created and removed by the commit, moved by start_task and accept."""
+        return f"{self._partition[partition]}d:{workflow_id}"
+
+    def parked(self, partition: int, workflow_id: str) -> str:
+        """Stream of the events of a quarantined workflow, replayed in order by unpark."""
+        return f"{self._partition[partition]}park:{workflow_id}"
+
+    def tombstone(self, partition: int, workflow_id: str) -> str:
+        """String, 1 h: a child that was cancelled before it arrived must not start. Written by the commit."""
+        return f"{self._partition[partition]}tomb:{workflow_id}"
+
+    def answer(self, partition: int, request_id: str) -> str:
+        """String, 10 min: the answer to a request; '' while it is pending. Written by request, then by the commit."""
+        return f"{self._partition[partition]}ans:{request_id}"
+
+    # --- partition slot: search index, sorted sets by start time (ms), member = workflow id; commit and remove only ---
+
+    def by_status(self, partition: int, status: str) -> str:
+        """Sorted set: executions in this status."""
+        return f"{self._partition[partition]}idx:s:{status}"
+
+    def by_name(self, partition: int, name: str) -> str:
+        """Sorted set: executions of this workflow name."""
+        return f"{self._partition[partition]}idx:t:{name}"
+
+    def by_correlation(self, partition: int, correlation_id: str) -> str:
+        """Sorted set: executions under this correlation id."""
+        return f"{self._partition[partition]}idx:c:{correlation_id}"
+
+    # --- partition slot: channels (pub/sub hints, never needed for correctness) ------------------------------------
+
+    def done_channel(self, partition: int, workflow_id: str) -> str:
+        """Channel on which the commit says that the workflow has moved."""
+        return f"{self._partition[partition]}done:{workflow_id}"
+
+    def answer_channel(self, partition: int, request_id: str) -> str:
+        """Channel on which the commit says that the answer is there: the name of the answer's key."""
+        return self.answer(partition, request_id)
+
+    # --- queue slot ------------------------------------------------------------------------------------------------
+
+    def ready(self, task_type: str, domain_index: int = 0) -> str:
+        """Sorted set by priority and age: tasks to hand out; one per domain, index 0 = no domain."""
+        return f"{self._queue(task_type)}rdy:{domain_index}"
+
+    def delayed(self, task_type: str) -> str:
+        """Sorted set by due time (ms): tasks that may not be handed out yet."""
+        return self._queue(task_type) + "dly"
+
+    def leases(self, task_type: str) -> str:
+        """Sorted set by expiry (ms): tasks a worker holds. Its size is the concurrency in use."""
+        return self._queue(task_type) + "lea"
+
+    def held(self, task_type: str) -> str:
+        """Set: postponed tasks that keep their concurrency slot."""
+        return self._queue(task_type) + "hld"
+
+    def records(self, task_type: str) -> str:
+        """Hash: task id -> record text, for every task in ready, delayed, leases or held."""
+        return self._queue(task_type) + "rec"
+
+    def queue_meta(self, task_type: str) -> str:
+        """Hash: limits, domain list, counters of the queue. No TTL."""
+        return self._queue(task_type) + "meta"
+
+    def tokens(self, task_type: str) -> str:
+        """List of rate-limit grants ``<ms> <count>``, oldest first; bounded by the rate."""
+        return self._queue(task_type) + "tok"
+
+    def waiters(self, task_type: str, domain_index: int = 0) -> str:
+        """Sorted set by expiry (ms): claimants that wait for a task of this domain."""
+        return f"{self._queue(task_type)}wait:{domain_index}"
+
+    def wakes(self, task_type: str, domain_index: int = 0) -> str:
+        """List of wake-up tokens of a domain: claimants block on it; never longer than there were waiters."""
+        return f"{self._queue(task_type)}wake:{domain_index}"
+
+    # --- catalog slot ----------------------------------------------------------------------------------------------
+
+    def installation(self) -> str:
+        """Hash: partitions, schema, oldest_reader; written by the first process, checked by all."""
+        return self._catalog + "meta"
+
+    def workflow_versions(self, name: str) -> str:
+        """Hash: version -> definition JSON of one workflow name."""
+        return f"{self._catalog}wf:{name}"
+
+    def workflow_names(self) -> str:
+        """Hash: workflow name -> latest version."""
+        return self._catalog + "wfs"
+
+    def task_definitions(self) -> str:
+        """Hash: task definition name -> JSON."""
+        return self._catalog + "td"
+
+    def task_definition_revisions(self) -> str:
+        """Sorted set by revision: task definition names, so that changes since a revision are one range."""
+        return self._catalog + "tdrev"
+
+    def revision(self) -> str:
+        """String: counter of task definition changes."""
+        return self._catalog + "rev"
+
+    def deciders(self) -> str:
+        """Sorted set by expiry (ms): ids of live deciders."""
+        return self._catalog + "deciders"
+
+    def queues(self) -> str:
+        """Set: task types that have ever had a queue."""
+        return self._catalog + "queues"
+
+    # --- test clock ------------------------------------------------------------------------------------------------
+
+    def partition_clock(self, partition: int) -> str:
+        """String (ms): the time of a partition slot under a simulated clock. Never exists in production."""
+        return clock_of(self.inbox(partition))
+
+    def queue_clock(self, task_type: str) -> str:
+        """String (ms): the time of a queue slot under a simulated clock. Never exists in production."""
+        return clock_of(self.queue_meta(task_type))
+
+    def catalog_clock(self) -> str:
+        """String (ms): the time of the catalog slot under a simulated clock. Never exists in production."""
+        return clock_of(self._catalog)
+
+    def kind_of(self, key: str) -> KeyKind | None:
+        """What this key is, or ``None`` when it is not ours: used by tests that look for leaked keys."""
+        for prefix, kinds in _SLOTS:
+            found = re.match(rf"{re.escape(self.namespace)}:\{{{re.escape(self.namespace)}\.{prefix}\}}:", key)
+            if found:
+                rest = key[found.end() :]
+                return next((kind for kind in kinds if re.fullmatch(kind.pattern, rest, re.DOTALL)), None)
+        return None
+
+    def _queue(self, task_type: str) -> str:
+        prefix = self._queues.get(task_type)
+        if prefix is None:
+            # A brace inside the tag would end it early and send the queue's keys to different slots.
+            tag = task_type.translate(_TAG_BREAKERS)
+            prefix = self._queues[task_type] = f"{self.namespace}:{{{self.namespace}.q:{tag}}}:"
+        return prefix
+
+
+def clock_of(key: str) -> str:
+    """The simulated clock of the slot that ``key`` lives in."""
+    return key[: key.index("}:") + 2] + "simclock"
+
+
+class KeyKind(NamedTuple):
+    """One row of the map: the name within its slot, the Redis type, and its TTL in ms (0 = kept until removed)."""
+
+    pattern: str
+    type: str
+    ttl_ms: int = 0
+
+
+_PARTITION_KINDS = (
+    KeyKind("own|defs|idem", "hash"),
+    KeyKind("ev|ob|dlq", "stream"),
+    KeyKind("tm", "zset"),
+    KeyKind("[wtd]:.+", "hash"),
+    KeyKind("park:.+", "stream"),
+    KeyKind("tomb:.+", "string", TOMBSTONE_TTL_MS),
+    KeyKind("ans:.+", "string", ANSWER_TTL_MS),
+    KeyKind("idx:[stc]:.*", "zset"),
+    KeyKind("simclock", "string"),
+)
+_QUEUE_KINDS = (
+    KeyKind("(rdy|wait):[0-9]+|dly|lea", "zset"),
+    KeyKind("hld", "set"),
+    KeyKind("rec|meta", "hash"),
+    KeyKind("tok|wake:[0-9]+", "list"),
+    KeyKind("simclock", "string"),
+)
+_CATALOG_KINDS = (
+    KeyKind("meta|wfs|td|wf:.+", "hash"),
+    KeyKind("tdrev|deciders", "zset"),
+    KeyKind("queues", "set"),
+    KeyKind("rev|simclock", "string"),
+)
+_SLOTS = ((r"p[0-9]+", _PARTITION_KINDS), (r"q:[^{}]*", _QUEUE_KINDS), ("c", _CATALOG_KINDS))

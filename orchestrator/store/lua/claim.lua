@@ -1,0 +1,221 @@
+#!lua
+-- claim: hand out up to count ready tasks of one domain as leases, never more than the queue's limits allow.
+-- KEYS  meta rec dly lea hld tok, then rdy wait wake of every domain (all of one queue)
+-- ARGV  domains_version domain_index count lease_ms claimant wait_ms (0 = do not register as waiting) deliveries_max
+-- GIVES OK now hint_ms, then id delivery offer lost(0|1) of every task | DOMAINS version name index ...
+-- SAFE TO REPEAT: no, but what a lost answer granted comes back when its lease ends
+local meta, rec, dly, lea, hld, tok = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+--@include domains
+local m = redis.call('HMGET', meta, 'dv', 'conc', 'rate', 'window_ms', 'guard_ms', 'used', 'paused', 'lim_total', 'lim_since',
+  'seq', 'granted', 'expired')
+if (m[1] or '0') ~= ARGV[1] then return domains(m[1] or '0') end
+--@include now
+--@include wake
+local format, match = string.format, string.match
+local mine, count, claimant = tonumber(ARGV[2]), math.min(tonumber(ARGV[3]), 100), ARGV[5]
+local rdy = KEYS[7 + 3 * mine]
+local conc, rate = tonumber(m[2] or '0'), tonumber(m[3] or '0')
+local away = tonumber(m[4] or '0') + tonumber(m[5] or '0')
+local used, order = tonumber(m[6] or '0'), tonumber(m[10] or '0')
+
+-- What became ready by itself: delayed tasks that are due, and leases whose holder fell silent.
+local due = redis.call('ZRANGEBYSCORE', dly, '-inf', format('%.0f', now * 4096 + 4095), 'LIMIT', 0, 100)
+local silent = redis.call('ZRANGEBYSCORE', lea, '-inf', now, 'LIMIT', 0, 100)
+local leases, held = redis.call('ZCARD', lea), redis.call('SCARD', hld)
+
+-- Tokens come back one window and the guard after they were spent.
+local full = rate > 0 and used >= rate
+local returned, spent, token_back, restamp = 0, 0, now, false
+if rate > 0 then
+  local from, open = 0, true
+  repeat
+    local entries = redis.call('LRANGE', tok, from, from + 99)
+    for i = 1, #entries do
+      local at, size = match(entries[i], '^(%d+) (%d+)$')
+      at = tonumber(at)
+      if i == 1 and from == 0 then token_back = math.min(now, at + away) end
+      restamp = restamp or at > now
+      open = at + away > now
+      if open then break end
+      returned, spent = returned + tonumber(size), spent + 1
+    end
+    from = from + 100
+    if #entries < 100 or from >= 1000 then open = true end
+  until open
+  used = used - returned
+end
+
+-- How long the limits have kept tasks waiting, up to the moment when they would have let one go.
+local limited, since = tonumber(m[8] or '0'), m[9] and tonumber(m[9])
+local since_before = since
+if since then
+  local ended = since
+  if full then ended = token_back end
+  if conc > 0 and leases + held >= conc then
+    ended = math.max(ended, silent[1] and tonumber(redis.call('ZSCORE', lea, silent[1])) or now)
+  end
+  limited = limited + math.max(0, ended - since)
+  since = ended >= now and now or nil
+end
+
+local arrivals, records, dropped, changed = {}, {}, {}, {}
+local function arrive(tid, record, redelivered)
+  local delivery, offer, domain, advance, at, base, flag = match(record, '^(%d+) (%d+) (%d+) (%S+) (%d+) (%d+) ([-x])$')
+  if flag == 'x' then
+    dropped[#dropped + 1] = tid
+    return
+  end
+  if redelivered then
+    order = math.max(now * 4096, order + 1)
+    at = order
+  end
+  if redelivered or limited > 0 then
+    changed[#changed + 1] = tid
+    changed[#changed + 1] = delivery .. ' ' .. offer .. ' ' .. domain .. ' ' .. advance .. format(' %.0f %.0f ', at, limited) .. flag
+  end
+  local list = arrivals[tonumber(domain)]
+  if not list then
+    list = {}
+    arrivals[tonumber(domain)] = list
+    redis.call('ZCARD', KEYS[7 + 3 * domain])
+    waiting(tonumber(domain))
+  end
+  list[#list + 1] = format('%.0f', at - advance * 4096)
+  list[#list + 1] = tid
+end
+if #due > 0 then
+  records = redis.call('HMGET', rec, unpack(due))
+  for i = 1, #due do if records[i] then arrive(due[i], records[i], false) end end
+end
+if #silent > 0 then
+  records = redis.call('HMGET', rec, unpack(silent))
+  for i = 1, #silent do if records[i] then arrive(silent[i], records[i], true) end end
+end
+waiting(mine)
+local ready = redis.call('ZCARD', rdy) + (arrivals[mine] and #arrivals[mine] / 2 or 0)
+
+-- From here on there are writes, to keys whose types have all been read.
+if #due > 0 then redis.call('ZREM', dly, unpack(due)) end
+if #silent > 0 then redis.call('ZREM', lea, unpack(silent)) end
+if #dropped > 0 then redis.call('HDEL', rec, unpack(dropped)) end
+if #changed > 0 then redis.call('HSET', rec, unpack(changed)) end
+for domain, list in pairs(arrivals) do redis.call('ZADD', KEYS[7 + 3 * domain], unpack(list)) end
+leases = leases - #silent
+if restamp then
+  -- The clock has stepped back: entries from its future would block the queue until then, so all count as spent now.
+  redis.call('DEL', tok)
+  redis.call('RPUSH', tok, now .. ' ' .. format('%.0f', used))
+elseif spent > 0 then
+  redis.call('LTRIM', tok, spent, -1)
+end
+
+local want = math.min(count, ready)
+if m[7] then want = 0 end
+if rate > 0 then want = math.max(0, math.min(want, rate - used)) end
+local tids = {}
+local free = conc > 0 and math.max(0, conc - leases - held) or want
+if free < want and held > 0 then
+  -- A postponed task that is ready again still has its slot: it may go although no other slot is free.
+  local postponed = redis.call('SRANDMEMBER', hld, 100)
+  local scores = redis.call('ZMSCORE', rdy, unpack(postponed))
+  local back = {}
+  for i = 1, #postponed do
+    if scores[i] then back[#back + 1] = {tonumber(scores[i]), postponed[i]} end
+  end
+  table.sort(back, function(a, b) return a[1] < b[1] end)
+  for i = 1, math.min(want, #back) do tids[i] = back[i][2] end
+  if #tids > 0 then redis.call('ZREM', rdy, unpack(tids)) end
+end
+free = math.min(free, want - #tids)
+if free > 0 then
+  local popped = redis.call('ZPOPMIN', rdy, free)
+  for i = 1, #popped, 2 do tids[#tids + 1] = popped[i] end
+end
+
+local reply = {'OK', now, 2000}
+local granted = 0
+if #tids > 0 then
+  local most, until_ms = tonumber(ARGV[7]), format('%.0f', now + ARGV[4])
+  local grants, holders = {}, {}
+  records = redis.call('HMGET', rec, unpack(tids))
+  for i = 1, #tids do
+    if records[i] then
+      local delivery, offer, rest = match(records[i], '^(%d+) (%d+) (.*)$')
+      delivery = delivery + 1
+      local at = 2 * granted
+      granted = granted + 1
+      grants[at + 1], grants[at + 2] = tids[i], format('%.0f ', delivery) .. offer .. ' ' .. rest
+      holders[at + 1], holders[at + 2] = until_ms, tids[i]
+      at = #reply
+      reply[at + 1], reply[at + 2], reply[at + 3], reply[at + 4] = tids[i], delivery, offer, delivery > most and 1 or 0
+    end
+  end
+  if granted > 0 then
+    redis.call('HSET', rec, unpack(grants))
+    redis.call('ZADD', lea, unpack(holders))
+  end
+  if held > 0 then held = held - redis.call('SREM', hld, unpack(tids)) end
+  if rate > 0 and granted > 0 then
+    redis.call('RPUSH', tok, format('%.0f %.0f', now, granted))
+    used = used + granted
+  end
+end
+leases, ready = leases + granted, ready - #tids
+
+local left = m[7] and 0 or 250
+if conc > 0 then left = math.min(left, conc - leases - held) end
+if rate > 0 then left = math.min(left, rate - used) end
+if left <= 0 and ready > 0 and not m[7] then
+  since = since or now
+elseif left > 0 then
+  since = nil
+end
+
+local news = {}
+if rate > 0 and (returned > 0 or granted > 0) then news = {'used', format('%.0f', used)} end
+if granted > 0 then
+  news[#news + 1] = 'granted'
+  news[#news + 1] = format('%.0f', granted + (m[11] or 0))
+end
+if #silent > 0 then
+  local at = #news
+  news[at + 1], news[at + 2] = 'expired', format('%.0f', #silent + (m[12] or 0))
+  news[at + 3], news[at + 4] = 'seq', format('%.0f', order)
+end
+if since_before then
+  news[#news + 1] = 'lim_total'
+  news[#news + 1] = format('%.0f', limited)
+end
+if since and since ~= since_before then
+  news[#news + 1] = 'lim_since'
+  news[#news + 1] = format('%.0f', since)
+end
+if #news > 0 then redis.call('HSET', meta, unpack(news)) end
+if since_before and not since then redis.call('HDEL', meta, 'lim_since') end
+
+if granted > 0 then
+  if waiting(mine) > 0 then redis.call('ZREM', KEYS[8 + 3 * mine], claimant) end
+elseif tonumber(ARGV[6]) > 0 then
+  redis.call('ZADD', KEYS[8 + 3 * mine], format('%.0f', now + ARGV[6]), claimant)
+end
+-- Whoever takes the last of what woke him passes the word on, so that one lost wake-up does not strand the rest.
+if left > 0 then
+  if granted > 0 and ready > 0 then wake(mine, math.min(ready, left)) end
+  for domain, list in pairs(arrivals) do
+    if domain ~= mine then wake(domain, math.min(#list / 2, left)) end
+  end
+end
+
+if granted < count then
+  local hint = 2000
+  local head = redis.call('ZRANGE', dly, 0, 0, 'WITHSCORES')
+  if head[2] then hint = math.min(hint, math.floor(tonumber(head[2]) / 4096) - now) end
+  head = redis.call('ZRANGE', lea, 0, 0, 'WITHSCORES')
+  if head[2] then hint = math.min(hint, tonumber(head[2]) - now) end
+  if ready > 0 and rate > 0 and used >= rate then
+    local at = redis.call('LINDEX', tok, 0)
+    if at then hint = math.min(hint, tonumber(match(at, '^%d+')) + away - now) end
+  end
+  reply[3] = math.max(1, hint)
+end
+return reply

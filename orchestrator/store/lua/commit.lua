@@ -1,0 +1,131 @@
+#!lua
+-- commit: write what was decided for a batch of workflows and delete the events that led to it, in one step.
+-- KEYS  own ev ob tm, then w t d of each workflow, then whatever else the operations name
+-- ARGV  epoch owner clears_suspects, number of outbox ids and the ids (delivered hand-offs to delete), number of sections;
+--       section: index of w, expected version, number of events and their ids, number of w arguments and field value ...,
+--       number of operations; operation: code, key index, number of arguments, arguments:
+--       H HSET field value ... | D HDEL field ... | Z ZADD score member ... | R ZREM member ... | O XADD body to the outbox
+--       G Continue event for wid | A answer body (10 min) and PUBLISH on its key | P PUBLISH channel message | U UNLINK
+--       X CONFLICT when the final word on one of these suffixes of d is taken already
+-- GIVES FENCED | OK now next_timer_due_or_-1, then per section: OK outbox_id_or_'' | CONFLICT '' | GONE '' | CORRUPT ''
+-- SAFE TO REPEAT: yes, the versions have moved and the events are gone: CONFLICT or GONE
+--@include now
+local call, pcall, find = redis.call, redis.pcall, {H = 'HLEN', D = 'HLEN', X = 'HLEN', Z = 'ZCARD', R = 'ZCARD'}
+local own, ev, ob, tm = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+
+local owner = call('HMGET', own, 'e', 'o', 'n')
+if owner[1] ~= ARGV[1] or owner[2] ~= ARGV[2] then return {'FENCED'} end
+call('XLEN', ob)
+call('ZCARD', tm)
+
+-- Checks. A foreign key among those of one workflow spoils that section only; everything is read before the first write.
+local sound = {}
+local function is_sound(code, index)
+  local probe = find[code]
+  if not probe or index < 5 then return true end
+  local name = probe .. index
+  local known = sound[name]
+  if known == nil then
+    known = type(pcall(probe, KEYS[index])) == 'number'
+    sound[name] = known
+  end
+  return known
+end
+
+local relayed = tonumber(ARGV[4])
+local at = 5 + relayed
+local sections = tonumber(ARGV[at])
+at = at + 1
+local verdicts, starts = {}, {}
+for s = 1, sections do
+  starts[s] = at
+  local version = pcall('HGET', KEYS[tonumber(ARGV[at])], 'v')
+  local verdict = 'OK'
+  if type(version) == 'table' then
+    verdict = 'CORRUPT'
+  elseif (version or '') ~= ARGV[at + 1] then
+    verdict = 'CONFLICT'
+  end
+  local events = tonumber(ARGV[at + 2])
+  at = at + 3
+  for i = at, at + events - 1 do
+    if verdict == 'OK' and #call('XRANGE', ev, ARGV[i], ARGV[i]) == 0 then verdict = 'GONE' end
+  end
+  at = at + events
+  at = at + 1 + tonumber(ARGV[at])
+  local operations = tonumber(ARGV[at])
+  at = at + 1
+  for _ = 1, operations do
+    local code, n = ARGV[at], tonumber(ARGV[at + 2])
+    if verdict ~= 'CORRUPT' and not is_sound(code, tonumber(ARGV[at + 1])) then verdict = 'CORRUPT' end
+    if code == 'X' and verdict == 'OK' then
+      local key = KEYS[tonumber(ARGV[at + 1])]
+      for i = at + 3, at + 2 + n do
+        local entry = call('HGET', key, ARGV[i])
+        if entry and string.sub(entry, 1, 1) == 'A' then verdict = 'CONFLICT' end
+      end
+    elseif code == 'Z' then
+      for i = at + 3, at + 2 + n, 2 do
+        if not tonumber(ARGV[i]) then return redis.error_reply('ERR commit: a score is not a number') end
+      end
+    end
+    at = at + 3 + n
+  end
+  verdicts[s] = verdict
+end
+
+-- Writes. Long argument lists go in pieces: Lua's stack holds some eight thousand values.
+local function each(command, key, first, last)
+  for i = first, last, 4000 do call(command, key, unpack(ARGV, i, math.min(i + 3999, last))) end
+end
+local text, progressed, settled = string.format('%.0f', now), false, {}
+if relayed > 0 then each('XDEL', ob, 5, 4 + relayed) end
+local commands = {H = 'HSET', D = 'HDEL', Z = 'ZADD', R = 'ZREM'}
+local reply = {'OK', now, -1}
+for s = 1, sections do
+  local outbox = ''
+  if verdicts[s] == 'OK' then
+    progressed = true
+    at = starts[s]
+    local w = KEYS[tonumber(ARGV[at])]
+    local version = string.format('%.0f', (tonumber(ARGV[at + 1]) or 0) + 1)
+    local events = tonumber(ARGV[at + 2])
+    for i = at + 3, at + 2 + events do settled[#settled + 1] = ARGV[i] end
+    at = at + 3 + events
+    local fields = tonumber(ARGV[at])
+    call('HSET', w, 'v', version, unpack(ARGV, at + 1, at + fields))
+    at = at + fields + 1
+    local operations = tonumber(ARGV[at])
+    at = at + 1
+    for _ = 1, operations do
+      local code, key, n = ARGV[at], KEYS[tonumber(ARGV[at + 1])], tonumber(ARGV[at + 2])
+      local first = at + 3
+      at = first + n
+      local command = commands[code]
+      if command then
+        if n <= 4000 then call(command, key, unpack(ARGV, first, at - 1)) else each(command, key, first, at - 1) end
+      elseif code == 'O' then
+        outbox = call('XADD', ob, '*', 'b', ARGV[first])
+      elseif code == 'P' then
+        call('PUBLISH', ARGV[first], ARGV[first + 1])
+      elseif code == 'G' then
+        call('XADD', ev, '*', 'k', 'go', 'w', ARGV[first], 't', text, 'x', '', 'b', '')
+      elseif code == 'A' then
+        call('SET', key, ARGV[first], 'PX', 600000)
+        call('PUBLISH', key, '1')
+      elseif code == 'U' then
+        call('UNLINK', key)
+      end
+    end
+  end
+  reply[#reply + 1] = verdicts[s]
+  reply[#reply + 1] = outbox
+end
+for i = 1, #settled, 4000 do call('XDEL', ev, unpack(settled, i, math.min(i + 3999, #settled))) end
+if progressed and owner[3] and owner[3] ~= '0' then call('HSET', own, 'n', '0') end
+if ARGV[3] == '1' then
+  for i = 1, #settled do call('HDEL', own, 'try:' .. settled[i]) end
+end
+local head = call('ZRANGE', tm, 0, 0, 'WITHSCORES')
+if head[2] then reply[3] = tonumber(head[2]) end
+return reply

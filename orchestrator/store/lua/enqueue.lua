@@ -1,0 +1,95 @@
+#!lua
+-- enqueue: make tasks claimable, now or after a delay; a task that is already here only gets a new offer number.
+-- KEYS  meta rec dly lea hld tok, then rdy wait wake of every domain (all of one queue)
+-- ARGV  domains_version priority_step_ms limits_revision concurrency rate window_ms guard_ms (the five '' when unknown),
+--       then per task: id domain_index priority delay_ms
+-- GIVES OK added | DOMAINS version name index ...
+-- SAFE TO REPEAT: yes, a repeat raises the offer number, which makes a release that is under way put the task back
+local meta, rec, dly = KEYS[1], KEYS[2], KEYS[3]
+--@include domains
+local m = redis.call('HMGET', meta, 'dv', 'seq', 'lim_total', 'lim_since', 'lrev', 'conc', 'rate', 'window_ms', 'guard_ms',
+  'used', 'paused')
+if (m[1] or '0') ~= ARGV[1] then return domains(m[1] or '0') end
+--@include now
+--@include wake
+--@include room
+local format, match = string.format, string.match
+
+local tids = {}
+for i = 8, #ARGV, 4 do tids[#tids + 1] = ARGV[i] end
+local known = #tids > 0 and redis.call('HMGET', rec, unpack(tids)) or {}
+
+-- Order is a number that grows with the server's clock and by at least one per task: the time in ms, times 4096, plus a
+-- sequence. So equals leave in the order they came, even within one millisecond or when the clock steps back.
+local order = tonumber(m[2] or '0')
+local step = tonumber(ARGV[2])
+local base = tonumber(m[3] or '0')
+if m[4] then base = base + now - tonumber(m[4]) end
+base = format('%.0f', base)
+local latest, ready, later, hurry, added = {}, {}, {}, {}, 0
+for i = 1, #tids do
+  local tid, at = tids[i], 4 + 4 * i
+  local record = latest[tid] or known[i]
+  if record then
+    local delivery, offer, rest = match(record, '^(%d+) (%d+) (.*) [-x]$')
+    latest[tid] = delivery .. ' ' .. format('%.0f', offer + 1) .. ' ' .. rest .. ' -'
+  else
+    local domain, advance, delay = tonumber(ARGV[at + 1]), ARGV[at + 2] * step, tonumber(ARGV[at + 3])
+    order = math.max(now * 4096, order + 1)
+    local due = order + delay * 4096
+    latest[tid] = '0 0 ' .. ARGV[at + 1] .. ' ' .. format('%.0f %.0f ', advance, due) .. base .. ' -'
+    added = added + 1
+    if delay > 0 then
+      later[#later + 1] = format('%.0f', due)
+      later[#later + 1] = tid
+      -- Waiters look again after two seconds at the latest; what is due earlier than that must be told to one of them.
+      if delay < 2000 then hurry[domain] = 1 end
+    else
+      local list = ready[domain]
+      if not list then list = {} ready[domain] = list end
+      list[#list + 1] = format('%.0f', due - advance * 4096)
+      list[#list + 1] = tid
+    end
+  end
+end
+
+local limits = {m[6] or '0', m[7] or '0', m[8] or '0', m[9] or '0'}
+local newer = ARGV[3] ~= '' and tonumber(ARGV[3]) > tonumber(m[5] or '-1')
+if newer then limits = {ARGV[4], ARGV[5], ARGV[6], ARGV[7]} end
+local asleep = 0
+for domain = 0, tonumber(ARGV[1]) do
+  if ready[domain] or newer then redis.call('ZCARD', KEYS[7 + 3 * domain]) end
+  if ready[domain] or hurry[domain] or newer then asleep = asleep + waiting(domain) end
+end
+if #later > 0 then redis.call('ZCARD', dly) end
+local left = 0
+if asleep > 0 and not m[11] then
+  left = room(tonumber(limits[1]), tonumber(limits[2]), tonumber(limits[3]), tonumber(limits[4]), tonumber(m[10] or '0'))
+end
+
+if newer then
+  redis.call('HSET', meta, 'lrev', ARGV[3], 'conc', limits[1], 'rate', limits[2], 'window_ms', limits[3], 'guard_ms', limits[4])
+end
+if #tids > 0 then
+  local records = {}
+  for tid, record in pairs(latest) do
+    records[#records + 1] = tid
+    records[#records + 1] = record
+  end
+  redis.call('HSET', rec, unpack(records))
+end
+if added > 0 then redis.call('HSET', meta, 'seq', format('%.0f', order)) end
+if #later > 0 then redis.call('ZADD', dly, unpack(later)) end
+for domain, list in pairs(ready) do redis.call('ZADD', KEYS[7 + 3 * domain], unpack(list)) end
+if asleep > 0 then
+  for domain = 0, tonumber(ARGV[1]) do
+    if newer then
+      wake(domain, math.min(redis.call('ZCARD', KEYS[7 + 3 * domain]), left))
+    elseif ready[domain] then
+      wake(domain, math.min(#ready[domain] / 2, left))
+    elseif hurry[domain] then
+      wake(domain, 1)
+    end
+  end
+end
+return {'OK', added}

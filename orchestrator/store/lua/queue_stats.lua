@@ -1,0 +1,28 @@
+#!lua flags=no-writes
+-- queue_stats: what is in a queue, who waits for it and which limits hold.
+-- KEYS  meta rec dly lea hld tok, then rdy wait wake of every domain (all of one queue)
+-- ARGV  domains_version
+-- GIVES OK now delayed leased held used [meta fields and values], then per domain: ready waiting head_record
+--       | DOMAINS version name index ...
+-- SAFE TO REPEAT: yes, reads only
+local meta, rec, dly, lea, hld, tok = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+--@include domains
+local m = redis.call('HMGET', meta, 'dv', 'used', 'window_ms', 'guard_ms')
+if (m[1] or '0') ~= ARGV[1] then return domains(m[1] or '0') end
+--@include now
+local used = tonumber(m[2] or '0')
+local entries = redis.call('LRANGE', tok, 0, 999)
+for i = 1, #entries do
+  local at, size = string.match(entries[i], '^(%d+) (%d+)$')
+  if at + (m[3] or 0) + (m[4] or 0) > now then break end
+  used = used - size
+end
+local reply = {'OK', now, redis.call('ZCARD', dly), redis.call('ZCARD', lea), redis.call('SCARD', hld), used,
+  redis.call('HGETALL', meta)}
+for domain = 0, tonumber(ARGV[1]) do
+  local head = redis.call('ZRANGE', KEYS[7 + 3 * domain], 0, 0)[1]
+  reply[#reply + 1] = redis.call('ZCARD', KEYS[7 + 3 * domain])
+  reply[#reply + 1] = redis.call('ZCOUNT', KEYS[8 + 3 * domain], now, '+inf')
+  reply[#reply + 1] = head and redis.call('HGET', rec, head) or ''
+end
+return reply

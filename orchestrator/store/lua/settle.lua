@@ -1,0 +1,113 @@
+#!lua flags=allow-oom
+-- settle: take leases back: for good (done), for another worker at once (back), or for later with the slot kept (hold).
+-- KEYS  meta rec dly lea hld tok, then rdy wait wake of every domain (all of one queue)
+-- ARGV  domains_version, then per task: kind(done|back|hold) id delivery offer delay_ms
+-- GIVES OK settled | DOMAINS version name index ...
+-- SAFE TO REPEAT: yes, a delivery that is no longer current, or back and hold without a lease, change nothing
+local meta, rec, dly, lea, hld = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+--@include domains
+local m = redis.call('HMGET', meta, 'dv', 'seq', 'lim_total', 'lim_since', 'conc', 'rate', 'window_ms', 'guard_ms', 'used',
+  'paused')
+if (m[1] or '0') ~= ARGV[1] then return domains(m[1] or '0') end
+if #ARGV == 1 then return {'OK', 0} end
+--@include now
+--@include wake
+--@include room
+local format, match = string.format, string.match
+local tids = {}
+for i = 3, #ARGV, 5 do tids[#tids + 1] = ARGV[i] end
+local records = redis.call('HMGET', rec, unpack(tids))
+local leased = redis.call('ZMSCORE', lea, unpack(tids))
+
+local order, settled = tonumber(m[2] or '0'), 0
+local free, gone, stray, changed, held, later, ready = {}, {}, {}, {}, {}, {}, {}
+local seen = {}
+for i = 1, #tids do
+  local tid, record, at = tids[i], records[i], 5 * i - 3
+  local kind = ARGV[at]
+  local delivery, offer, domain, advance, due, base, flag
+  if record and not seen[tid] then
+    delivery, offer, domain, advance, due, base, flag = match(record, '^(%d+) (%d+) (%d+) (%S+) (%d+) (%d+) ([-x])$')
+  end
+  if delivery == ARGV[at + 2] and (leased[i] or kind == 'done') then
+    seen[tid] = true
+    settled = settled + 1
+    if leased[i] then free[#free + 1] = tid end
+    -- Offered anew while it was out: the release is about an older offer, so the task stays.
+    local anew = kind == 'done' and offer ~= ARGV[at + 3]
+    if flag == 'x' or (kind == 'done' and not anew) then
+      gone[#gone + 1] = tid
+      if not leased[i] then stray[#stray + 1] = {tid, tonumber(domain)} end
+    elseif leased[i] and kind == 'hold' and tonumber(ARGV[at + 4]) > 0 then
+      order = math.max(now * 4096, order + 1)
+      due = format('%.0f', order + ARGV[at + 4] * 4096)
+      held[#held + 1] = tid
+      later[#later + 1] = due
+      later[#later + 1] = tid
+      changed[#changed + 1] = tid
+      changed[#changed + 1] = delivery .. ' ' .. offer .. ' ' .. domain .. ' ' .. advance .. ' ' .. due .. ' ' .. base .. ' ' .. flag
+    elseif leased[i] then
+      if kind == 'hold' then
+        order = math.max(now * 4096, order + 1)
+        due = format('%.0f', order)
+        changed[#changed + 1] = tid
+        changed[#changed + 1] = delivery .. ' ' .. offer .. ' ' .. domain .. ' ' .. advance .. ' ' .. due .. ' ' .. base .. ' ' .. flag
+      end
+      domain = tonumber(domain)
+      local list = ready[domain]
+      if not list then list = {} ready[domain] = list end
+      list[#list + 1] = format('%.0f', due - advance * 4096)
+      list[#list + 1] = tid
+    end
+  end
+end
+
+local conc, rate, used = tonumber(m[5] or '0'), tonumber(m[6] or '0'), tonumber(m[9] or '0')
+local freed = #free - #held
+local asleep = 0
+if #later > 0 then redis.call('ZCARD', dly) end
+if #stray > 0 or #held > 0 then redis.call('SCARD', hld) end
+for i = 1, #stray do
+  redis.call('ZCARD', KEYS[7 + 3 * stray[i][2]])
+  redis.call('ZCARD', dly)
+end
+for domain = 0, tonumber(ARGV[1]) do
+  if ready[domain] or (conc > 0 and freed + #stray > 0) then
+    redis.call('ZCARD', KEYS[7 + 3 * domain])
+    asleep = asleep + waiting(domain)
+  end
+end
+local left = 0
+if asleep > 0 and not m[10] then
+  left = room(conc > 0 and conc + freed or 0, rate, tonumber(m[7] or '0'), tonumber(m[8] or '0'), used)
+end
+
+if #free > 0 then redis.call('ZREM', lea, unpack(free)) end
+if #gone > 0 then redis.call('HDEL', rec, unpack(gone)) end
+for i = 1, #stray do
+  redis.call('ZREM', KEYS[7 + 3 * stray[i][2]], stray[i][1])
+  redis.call('ZREM', dly, stray[i][1])
+  freed = freed + redis.call('SREM', hld, stray[i][1])
+end
+if #changed > 0 then
+  redis.call('HSET', rec, unpack(changed))
+  redis.call('HSET', meta, 'seq', format('%.0f', order))
+end
+if #held > 0 then
+  redis.call('SADD', hld, unpack(held))
+  redis.call('ZADD', dly, unpack(later))
+end
+for domain, list in pairs(ready) do redis.call('ZADD', KEYS[7 + 3 * domain], unpack(list)) end
+if freed > 0 and m[4] and conc > 0 and not (rate > 0 and used >= rate) then
+  -- A slot is free again: from now on a task waits for a worker, not for the limit.
+  redis.call('HSET', meta, 'lim_total', format('%.0f', (m[3] or 0) + math.max(0, now - m[4])))
+  redis.call('HDEL', meta, 'lim_since')
+end
+if left > 0 then
+  for domain = 0, tonumber(ARGV[1]) do
+    if waiters[domain] then
+      wake(domain, math.min(left, redis.call('ZCARD', KEYS[7 + 3 * domain])))
+    end
+  end
+end
+return {'OK', settled}

@@ -1,0 +1,185 @@
+"""A partition from the outside: start a workflow, ask something of it, read what is committed.
+
+Everybody may call what is here; only the partition's owner calls ``commit``, ``inbox``, ``timers`` and ``quarantine``.
+Every function gives a ``Call`` or ``Command``; nothing is sent here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from orchestrator.model.records import encode
+from orchestrator.plan import Argument, Call, Command
+from orchestrator.store.keys import TOMBSTONE_TTL_MS, Keys
+from orchestrator.store.verdicts import word
+
+ENDED = frozenset({"COMPLETED", "FAILED", "TIMED_OUT", "TERMINATED"})
+
+
+class StartVerdict(StrEnum):
+    """What became of a start."""
+
+    OK = "OK"
+    EXISTS = "EXISTS"  # the idempotency key belongs to another execution
+    TAKEN = "TAKEN"  # the workflow id belongs to another request
+    NODEF = "NODEF"  # the partition does not have the definition: repeat with its body
+    TOMB = "TOMB"  # cancelled before it arrived
+
+
+class StartReply(NamedTuple):
+    """``workflow_id`` is the started one, or under EXISTS the other one; otherwise ''."""
+
+    verdict: StartVerdict
+    workflow_id: str
+
+
+class RequestReply(NamedTuple):
+    """``state`` is SENT, PENDING (sent before, not answered yet), ANSWERED or UNKNOWN (no such workflow)."""
+
+    state: str
+    answer: bytes = b""
+
+
+class LoadedWorkflow(NamedTuple):
+    """The fields of a workflow that a decision starts from; bytes are packed records."""
+
+    version: int
+    status: str
+    meta: bytes
+    input: bytes
+    core: bytes | None
+    variables: bytes | None
+    start_ms: int
+    quarantine: str | None
+
+
+class PartitionStats(NamedTuple):
+    """How much waits in a partition and who owns it (``owner`` '' = nobody; ``oldest_event_ms`` 0 = no event)."""
+
+    now_ms: int
+    inbox: int
+    outbox: int
+    timers: int
+    dead_letters: int
+    owner: str
+    epoch: int
+    expires_ms: int
+    crashes: int
+    oldest_event_ms: int
+
+
+def start(
+    keys: Keys,
+    partition: int,
+    *,
+    workflow_id: str,
+    request_id: str,
+    name: str,
+    definition_hash: str,
+    meta: bytes,
+    input: bytes,
+    definition_body: bytes = b"",
+    idempotency_field: str = "",
+    expected_other: str = "",
+) -> Call:
+    """Start an execution; decodes to a ``StartReply``.
+
+    An empty ``definition_body`` says that the partition is believed to have it. ``expected_other`` names the execution
+    that a former EXISTS gave: if that one has ended or is gone, the idempotency key passes to this start (that is
+    FAIL_ON_RUNNING; the other strategies are decided by the caller from EXISTS).
+    Example: ``start(keys, 3, workflow_id=wid, request_id=rid, name="order", definition_hash=h, meta=m, input=i)``
+    """
+    names = [
+        keys.workflow(partition, workflow_id),
+        keys.inbox(partition),
+        keys.idempotency(partition),
+        keys.definitions(partition),
+        keys.tombstone(partition, workflow_id),
+    ]
+    if expected_other:
+        names.append(keys.workflow(partition, expected_other))
+    body = encode((meta, input))
+    args: tuple[Argument, ...] = (
+        *(workflow_id, request_id, name, idempotency_field, expected_other),
+        *(definition_hash, definition_body, meta, input, body),
+    )
+    return Call("start", names, args, _start_reply, durable=True)
+
+
+def idempotency_field(name: str, idempotency_key: str) -> str:
+    """The field under which a start of workflow ``name`` with this key is known."""
+    return f"{name}\n{idempotency_key}"
+
+
+def _start_reply(reply: Any) -> StartReply:
+    return StartReply(StartVerdict(word(reply)), reply[1].decode() if len(reply) > 1 else "")
+
+
+def bury(keys: Keys, partition: int, workflow_id: str) -> Command:
+    """Forbid a start of this id for an hour: its parent was cancelled. Send it before asking the child to terminate."""
+    return Command(("SET", keys.tombstone(partition, workflow_id), "1", "PX", TOMBSTONE_TTL_MS))
+
+
+def request(keys: Keys, partition: int, workflow_id: str, request_id: str, action: str, arguments: Any) -> Call:
+    """Ask the decider to do ``action``, once per request id; decodes to a ``RequestReply``.
+
+    Example: ``request(keys, 3, wid, "r-1", "pause", {})``
+    """
+    names = (
+        keys.workflow(partition, workflow_id),
+        keys.inbox(partition),
+        keys.answer(partition, request_id),
+    )
+    return Call("request", names, (workflow_id, request_id, encode((action, arguments))), _request_reply, durable=True)
+
+
+def _request_reply(reply: Any) -> RequestReply:
+    return RequestReply(word(reply), reply[1] if len(reply) > 1 else b"")
+
+
+def read_answer(keys: Keys, partition: int, request_id: str) -> Command:
+    """The answer to a request: ``None`` = no such request (any more), b"" = pending."""
+    return Command(("GET", keys.answer(partition, request_id)))
+
+
+def load_workflow(keys: Keys, partition: int, workflow_id: str) -> Command:
+    """What a decision starts from; decodes to a ``LoadedWorkflow``, or ``None`` when there is no such workflow."""
+    words = ("HMGET", keys.workflow(partition, workflow_id), "v", "s", "m", "i", "c", "x", "t", "q")
+    return Command(words, _loaded)
+
+
+def _loaded(reply: Any) -> LoadedWorkflow | None:
+    version, status, meta, given, core, variables, start_ms, quarantine = reply
+    if version is None:
+        return None
+    reason = None if quarantine is None else quarantine.decode()
+    return LoadedWorkflow(int(version), status.decode(), meta, given, core, variables, int(start_ms), reason)
+
+
+def load_records(keys: Keys, partition: int, workflow_id: str, fields: Sequence[str]) -> Command:
+    """Task records by field (``S<ref>``, ``R<ref>``), in order; ``None`` where there is none."""
+    return Command(("HMGET", keys.tasks(partition, workflow_id), *fields))
+
+
+def load_definition(keys: Keys, partition: int, definition_hash: str) -> Command:
+    """The resolved definition of that content hash, or ``None``."""
+    return Command(("HGET", keys.definitions(partition), definition_hash))
+
+
+def partition_stats(keys: Keys, partition: int) -> Call:
+    """Decodes to ``PartitionStats``."""
+    names = (
+        keys.ownership(partition),
+        keys.inbox(partition),
+        keys.outbox(partition),
+        keys.timers(partition),
+        keys.dead_letters(partition),
+    )
+    return Call("partition_stats", names, (), _stats)
+
+
+def _stats(reply: Any) -> PartitionStats:
+    reply[5] = reply[5].decode()
+    return PartitionStats._make(reply)

@@ -1,0 +1,219 @@
+"""The script calls of the queues: one queue per task type, each in a slot of its own.
+
+A queue is a cache of intent: it hands out leases within its limits, but whether a task may still run is decided by its
+partition. ``Queues`` builds the calls; ``queue`` makes whole verbs of them. A queue's domains are numbered by its
+slot and remembered here: a call built on an old list changes nothing, teaches this process the new list and answers
+``RELEARNED``, and is then built again. Callers are ``queue`` and whoever pipelines calls of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from orchestrator.errors import Conflict
+from orchestrator.plan import Argument, Call, Command
+from orchestrator.store.keys import Keys
+from orchestrator.store.queue_values import (
+    RELEARNED,
+    Ask,
+    Beat,
+    Limits,
+    Offer,
+    Relearned,
+    Removed,
+    Settlement,
+    read_claim,
+    read_stats,
+)
+
+BATCH_MAX = 250  # tasks per script: longer ones would hold up every other client of the server
+DOMAINS_MAX = 250  # every claim names the keys of all domains of its type
+
+_NO_LIMITS: tuple[Argument, ...] = ("", "", "", "", "")
+
+
+class _Layout(NamedTuple):
+    """What this process knows of one queue: its domain list's version and the keys of every script that may wake."""
+
+    version: int
+    indexes: dict[str | None, int]
+    keys: tuple[str, ...]
+
+
+class Queues:
+    """Builds the calls of all queues of one installation, and remembers each queue's domains; one per process.
+
+    ``priority_step_ms`` is what one level of priority is worth in waiting time (D24), ``deliveries_max`` how often a
+    task is handed out before it counts as lost. Safe to share between threads.
+    Example: ``queues = Queues(Keys()); queues.enqueue_call("charge", [Offer("w-k3v7q2m5n4pa")])``
+    """
+
+    def __init__(
+        self, keys: Keys, *, priority_step_ms: int = 1000, lease_ms: int = 15_000, deliveries_max: int = 10
+    ) -> None:
+        self._keys = keys
+        self._priority_step_ms = priority_step_ms
+        self._lease_ms = lease_ms
+        self._deliveries_max = deliveries_max
+        self._layouts: dict[str, _Layout] = {}
+
+    def enqueue_call(self, task_type: str, offers: Sequence[Offer], limits: Limits | None = None) -> Call:
+        """Make at most ``BATCH_MAX`` tasks claimable; a task that is already queued only gets a new offer number.
+
+        ``limits`` are written first when they are newer than the queue's. Replies how many tasks are new to the queue,
+        or ``RELEARNED``. Durable, because the outbox entry that asked for it is deleted afterwards.
+        """
+        layout = self._layout(task_type)
+        args: list[Argument] = [layout.version, self._priority_step_ms, *(_NO_LIMITS if limits is None else limits)]
+        for task_id, domain, priority, delay_ms in offers:
+            index = layout.indexes.get(domain)
+            if index is None:
+                return self._ensure_domain(task_type, domain)
+            args += (task_id, index, priority, delay_ms)
+        return Call("enqueue", layout.keys, args, self._reader(task_type, _second), durable=True)
+
+    def claim_call(self, ask: Ask) -> Call:
+        """Lease ready tasks within the limits of the queue. Replies a ``Claim`` or ``RELEARNED``.
+
+        Not idempotent: tasks of a lost answer come back when their leases end.
+        """
+        layout = self._layout(ask.task_type)
+        index = layout.indexes.get(ask.domain)
+        if index is None:
+            return self._ensure_domain(ask.task_type, ask.domain)
+        args = (layout.version, index, ask.tasks_max, self._lease_ms, ask.claimant, ask.wait_ms, self._deliveries_max)
+        return Call("claim", layout.keys, args, self._reader(ask.task_type, read_claim))
+
+    def settle_call(self, task_type: str, settlements: Sequence[Settlement]) -> Call:
+        """Give at most ``BATCH_MAX`` leases back. Replies how many were still current, or ``RELEARNED``.
+
+        Only after a durable answer of the partition: what it releases is forgotten.
+        """
+        layout = self._layout(task_type)
+        args: list[Argument] = [layout.version]
+        for settlement in settlements:
+            args += settlement
+        return Call("settle", layout.keys, args, self._reader(task_type, _second))
+
+    def heartbeat_call(self, task_type: str, leases: Iterable[tuple[str, int]]) -> Call:
+        """Extend at most ``BATCH_MAX`` leases, each a (task id, delivery). Replies a ``Beat`` for each."""
+        args: list[Argument] = [self._lease_ms]
+        for lease in leases:
+            args += lease
+        meta, records, _, leased = self._layout(task_type).keys[:4]
+        return Call("heartbeat", (meta, records, leased), args, _beats)
+
+    def remove_call(self, task_type: str, task_ids: Sequence[str]) -> Call:
+        """Take at most ``BATCH_MAX`` cancelled tasks out. Replies ``Removed`` or ``RELEARNED``. Durable."""
+        layout = self._layout(task_type)
+        return Call(
+            "remove_task", layout.keys, (layout.version, *task_ids), self._reader(task_type, _removed), durable=True
+        )
+
+    def set_limits_call(self, task_type: str, limits: Limits | None = None, is_paused: bool | None = None) -> Call:
+        """Write the limits, and pause or resume; ``None`` leaves what is there.
+
+        Replies ``True``, or ``False`` when newer limits are there already (then nothing is changed), or ``RELEARNED``.
+        """
+        layout = self._layout(task_type)
+        paused = "" if is_paused is None else str(int(is_paused))
+        args = (layout.version, *(_NO_LIMITS if limits is None else limits), paused)
+        return Call("set_limits", layout.keys, args, self._reader(task_type, _is_ok))
+
+    def stats_call(self, task_type: str) -> Call:
+        """Look at the queue: ``QueueStats`` or ``RELEARNED``. Reads only."""
+        layout = self._layout(task_type)
+        return Call("queue_stats", layout.keys, (layout.version,), self._reader(task_type, read_stats))
+
+    def limited_call(self, task_type: str, task_id: str) -> Call:
+        """For how many ms a queued task has waited for the limits and not for a worker (D7); 0 if it is not queued."""
+        meta, records, _, leases, held, tokens = self._layout(task_type).keys[:6]
+        return Call("limited_ms", (meta, records, leases, held, tokens), (task_id,))
+
+    def missing_command(self, task_type: str, task_ids: Sequence[str]) -> Command:
+        """Which of these tasks the queue does not know, in the same order: what the sweep has to re-offer (D26)."""
+
+        def missing(raw: list[Any]) -> list[str]:
+            return [task_id for task_id, record in zip(task_ids, raw, strict=True) if record is None]
+
+        return Command(("HMGET", self._keys.records(task_type), *task_ids), missing)
+
+    def wake_key(self, task_type: str, domain: str | None = None) -> str | None:
+        """The list a registered claimant blocks on (BLPOP); ``None`` while the domain is not known: claim first.
+
+        A token is a hint to claim again, nothing more: it may be late, lost or one too many.
+        """
+        layout = self._layout(task_type)
+        index = layout.indexes.get(domain)
+        return None if index is None else layout.keys[8 + 3 * index]
+
+    def _layout(self, task_type: str) -> _Layout:
+        layout = self._layouts.get(task_type)
+        return self._lay_out(task_type, 0, {None: 0}) if layout is None else layout
+
+    def _lay_out(self, task_type: str, version: int, indexes: dict[str | None, int]) -> _Layout:
+        keys = self._keys
+        shared = (
+            keys.queue_meta(task_type),
+            keys.records(task_type),
+            keys.delayed(task_type),
+            keys.leases(task_type),
+            keys.held(task_type),
+            keys.tokens(task_type),
+        )
+        by_domain = (
+            key
+            for index in range(version + 1)
+            for key in (
+                keys.ready(task_type, index),
+                _of_domain(keys.waiters(task_type), index),
+                _of_domain(keys.wakes(task_type), index),
+            )
+        )
+        layout = self._layouts[task_type] = _Layout(version, indexes, (*shared, *by_domain))
+        return layout
+
+    def _ensure_domain(self, task_type: str, domain: str | None) -> Call:
+        def learned(raw: list[Any]) -> Relearned:
+            if raw[0] == b"FULL":
+                raise Conflict(
+                    f"task type {task_type!r} has {DOMAINS_MAX} domains already; domain {domain!r} was not added: "
+                    "use one of the existing domains"
+                )
+            return self._learn(task_type, raw)
+
+        return Call("ensure_domain", self._layout(task_type).keys[:1], (domain or "", DOMAINS_MAX), learned)
+
+    def _reader(self, task_type: str, read: Callable[[list[Any]], Any]) -> Callable[[list[Any]], Any]:
+        def reply(raw: list[Any]) -> Any:
+            return self._learn(task_type, raw) if raw[0] == b"DOMAINS" else read(raw)
+
+        return reply
+
+    def _learn(self, task_type: str, raw: list[Any]) -> Relearned:
+        indexes: dict[str | None, int] = {None: 0}
+        indexes |= {raw[at].decode(): int(raw[at + 1]) for at in range(2, len(raw), 2)}
+        self._lay_out(task_type, int(raw[1]), indexes)
+        return RELEARNED
+
+
+def _of_domain(key: str, index: int) -> str:
+    # Waiters of different domains cannot do each other's work, so each domain has waiters and wake-ups of its own.
+    return f"{key}:{index}" if index else key
+
+
+def _second(raw: list[Any]) -> int:
+    return int(raw[1])
+
+
+def _is_ok(raw: list[Any]) -> bool:
+    return bool(raw[0] == b"OK")
+
+
+def _removed(raw: list[Any]) -> Removed:
+    return Removed(raw[1], raw[2])
+
+
+def _beats(raw: list[Any]) -> list[Beat]:
+    return [Beat(word.decode()) for word in raw]

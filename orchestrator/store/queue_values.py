@@ -1,0 +1,173 @@
+"""What goes into a queue's scripts and what comes out of them, as values. No keys, no calls, no I/O.
+
+Times are ms on the queue slot's own clock: never compare them with a time of another slot, pass durations instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum, StrEnum
+from typing import Any, NamedTuple
+
+ORDER_PER_MS = 4096  # D24: scores are ms times this, plus a sequence, so that equals leave in the order they came
+
+
+class Relearned(Enum):
+    """The queue's list of domains was old and is now known: build the call again."""
+
+    RELEARNED = "RELEARNED"
+
+
+RELEARNED = Relearned.RELEARNED
+
+
+class Offer(NamedTuple):
+    """One task to make claimable, after ``delay_ms``; a larger ``priority`` leaves earlier."""
+
+    task_id: str
+    domain: str | None = None
+    priority: int = 0
+    delay_ms: int = 0
+
+
+class Limits(NamedTuple):
+    """The limits of a queue; 0 = unlimited. ``revision`` is that of the task definition they come from: older ones are
+    never written over newer ones. ``rate`` grants in any ``window_ms``; a token stays away ``guard_ms`` longer."""
+
+    revision: int
+    concurrency: int = 0
+    rate: int = 0
+    window_ms: int = 1000
+    guard_ms: int = 5
+
+
+class Ask(NamedTuple):
+    """What a claimant wants of one queue: up to ``tasks_max`` (at most 100) tasks of ``domain``, each under a lease.
+
+    With ``wait_ms`` a claimant that gets nothing is registered for a wake-up for that long.
+    """
+
+    task_type: str
+    claimant: str
+    tasks_max: int = 1
+    domain: str | None = None
+    wait_ms: int = 0
+
+
+class Claimed(NamedTuple):
+    """One lease. ``is_lost``: it was delivered too often without an answer; report it as failed, do not run it."""
+
+    task_id: str
+    delivery: int
+    offer: int
+    is_lost: bool
+
+
+class Claim(NamedTuple):
+    """The answer to an ``Ask``. Nothing changes by itself before ``hint_ms`` from now (2,000 = nothing is known)."""
+
+    now_ms: int
+    hint_ms: int
+    tasks: list[Claimed]
+
+
+class Release(StrEnum):
+    """How a lease is given back."""
+
+    DONE = "done"  # the partition has the outcome, or knows no such task: forget it, unless it was offered anew
+    BACK = "back"  # unfinished: another worker takes it at once, in its old place
+    HOLD = "hold"  # in progress, to be called back after a delay; the concurrency slot stays taken
+
+
+class Settlement(NamedTuple):
+    """One lease to give back, quoting what it was claimed under."""
+
+    release: Release
+    task_id: str
+    delivery: int
+    offer: int
+    delay_ms: int = 0
+
+
+class Beat(StrEnum):
+    """The answer to a heartbeat of one lease."""
+
+    OK = "OK"
+    CANCELLED = "CANCELLED"  # the lease is extended, but the task is no longer wanted: stop and give it back
+    LOST = "LOST"  # somebody else has it or nobody wants it: stop at once
+
+
+class Removed(NamedTuple):
+    """How many tasks left the queue at once, and how many are marked because a worker holds them."""
+
+    removed: int
+    marked: int
+
+
+class DomainStats(NamedTuple):
+    """One domain of a queue; ``head_since_ms`` is when the task at the head became due, ``None`` in an empty domain."""
+
+    ready: int
+    waiting: int
+    head_since_ms: int | None
+
+
+class QueueStats(NamedTuple):
+    """One look at a queue. ``spent``: rate tokens not yet back; ``granted``, ``expired``: counts from the beginning."""
+
+    now_ms: int
+    delayed: int
+    leased: int
+    held: int
+    spent: int
+    granted: int
+    expired: int
+    limits: Limits | None
+    is_paused: bool
+    limited_since_ms: int | None
+    limited_ms: int
+    domains: dict[str | None, DomainStats]
+
+    @property
+    def ready(self) -> int:
+        """Tasks ready in all domains."""
+        return sum(domain.ready for domain in self.domains.values())
+
+
+def read_claim(raw: list[Any]) -> Claim:
+    """The decoded answer of the script claim."""
+    tasks = [Claimed(raw[at].decode(), raw[at + 1], int(raw[at + 2]), raw[at + 3] == 1) for at in range(3, len(raw), 4)]
+    return Claim(raw[1], raw[2], tasks)
+
+
+def read_stats(raw: list[Any]) -> QueueStats:
+    """The decoded answer of the script queue_stats."""
+    now_ms, delayed, leased, held, spent, fields, *counts = raw[1:]
+    meta = {name.decode(): value for name, value in zip(fields[::2], fields[1::2], strict=True)}
+    names: dict[int, str | None] = {0: None}
+    names |= {int(value): name[4:] for name, value in meta.items() if name.startswith("dom:")}
+    domains = {
+        names[index]: DomainStats(ready, waiting, int(head.split()[4]) // ORDER_PER_MS if head else None)
+        for index, (ready, waiting, head) in enumerate(zip(counts[::3], counts[1::3], counts[2::3], strict=True))
+    }
+    since = meta.get("lim_since")
+    return QueueStats(
+        now_ms,
+        delayed,
+        leased,
+        held,
+        spent,
+        int(meta.get("granted", 0)),
+        int(meta.get("expired", 0)),
+        _limits(meta),
+        "paused" in meta,
+        None if since is None else int(since),
+        int(meta.get("lim_total", 0)),
+        domains,
+    )
+
+
+def _limits(meta: Mapping[str, Any]) -> Limits | None:
+    if "lrev" not in meta:
+        return None
+    return Limits(*(int(meta[field]) for field in ("lrev", "conc", "rate", "window_ms", "guard_ms")))

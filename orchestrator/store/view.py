@@ -1,0 +1,149 @@
+"""A whole workflow as everybody may see it, and its removal.
+
+What is committed, overlaid by the caller with the dispatch truth of open tasks. Up to ``RECORDS_MAX`` records come
+from one script and so from one moment; a larger workflow is paged, and the pages count only when its version stayed
+the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from orchestrator.errors import StoreUnavailable
+from orchestrator.model.records import Result, Scheduled, decode_result, decode_scheduled
+from orchestrator.plan import Call, Command, Plan, Step
+from orchestrator.store.dispatch import Dispatch, parse_dispatch
+from orchestrator.store.keys import Keys
+from orchestrator.store.verdicts import word
+
+RECORDS_MAX = 2_000  # a thousand tasks have two records each
+PAGE = 500
+READS_MAX = 20
+
+
+class Attempt(NamedTuple):
+    """One attempt of a task; ``result`` is ``None`` while nothing was reported."""
+
+    scheduled: Scheduled
+    result: Result | None
+
+
+class StoredWorkflow(NamedTuple):
+    """``fields`` as in ``Keys.workflow``; ``tasks``: reference -> attempts, the latest last; ``dispatch`` by suffix."""
+
+    workflow_id: str
+    fields: dict[str, bytes]
+    tasks: dict[str, list[Attempt]]
+    dispatch: dict[str, Dispatch]
+
+    @property
+    def version(self) -> int:
+        """How many commits this state has seen."""
+        return int(self.fields["v"])
+
+
+class _TooBig(NamedTuple):
+    version: bytes
+
+
+def view(keys: Keys, partition: int, workflow_id: str, records_max: int = RECORDS_MAX) -> Call:
+    """One workflow of one moment; decodes to ``StoredWorkflow``, ``None`` (unknown) or a note that it must be paged."""
+    names = (
+        keys.workflow(partition, workflow_id),
+        keys.tasks(partition, workflow_id),
+        keys.dispatch(partition, workflow_id),
+    )
+    return Call("view", names, (records_max,), lambda reply: _view(workflow_id, reply))
+
+
+def read_workflow(keys: Keys, workflow_id: str, records_max: int = RECORDS_MAX) -> Plan[StoredWorkflow | None]:
+    """Read a workflow of any size; ``None`` when there is none.
+
+    Raises ``StoreUnavailable`` when it changes faster than it can be paged. Example: ``store.run(read_workflow(keys,
+    wid))``
+    """
+    partition = keys.partition_of(workflow_id)
+    for _ in range(READS_MAX):
+        found = yield view(keys, partition, workflow_id, records_max)
+        if not isinstance(found, _TooBig):
+            stored: StoredWorkflow | None = found
+            return stored
+        records = yield from _page(keys.tasks(partition, workflow_id))
+        dispatch = yield from _page(keys.dispatch(partition, workflow_id))
+        fields = _mapping((yield Command(("HGETALL", keys.workflow(partition, workflow_id)))))
+        if fields.get("v") == found.version:
+            return StoredWorkflow(workflow_id, fields, _tasks(records), _dispatch(dispatch))
+    raise StoreUnavailable(f"workflow {workflow_id} changes faster than its many tasks can be read; repeat later")
+
+
+def _page(key: str) -> Generator[Step, Any, list[bytes]]:
+    cursor, items = b"0", list[bytes]()
+    while True:
+        cursor, page = yield Command(("HSCAN", key, cursor, "COUNT", PAGE))
+        items += page
+        if cursor == b"0":
+            return items
+
+
+def remove(
+    keys: Keys,
+    partition: int,
+    workflow_id: str,
+    *,
+    indexes: Sequence[str],
+    expected_version: int | None = None,
+    force: bool = False,
+    idempotency_field: str = "",
+    timers: Sequence[str] = (),
+) -> Call:
+    """Delete a workflow that has ended or is in quarantine, or any by ``force``, with its entries in ``indexes``.
+
+    ``timers`` are members to disarm (an unfinished workflow has some). Decodes to OK, UNKNOWN, CONFLICT (another
+    version) or RUNNING. Freeing a large one happens in the server's background.
+    """
+    names = (
+        keys.workflow(partition, workflow_id),
+        keys.tasks(partition, workflow_id),
+        keys.dispatch(partition, workflow_id),
+        keys.parked(partition, workflow_id),
+        keys.timers(partition),
+        keys.idempotency(partition),
+        *indexes,
+    )
+    version = "" if expected_version is None else expected_version
+    return Call("remove", names, (workflow_id, version, 1 if force else 0, idempotency_field, *timers), word)
+
+
+def _view(workflow_id: str, reply: Any) -> StoredWorkflow | _TooBig | None:
+    match word(reply):
+        case "OK":
+            fields, records, dispatch = reply[1:]
+            return StoredWorkflow(workflow_id, _mapping(fields), _tasks(records), _dispatch(dispatch))
+        case "TOO_BIG":
+            return _TooBig(dict(_pairs(reply[1]))[b"v"])
+    return None
+
+
+def _pairs(flat: Sequence[bytes]) -> Iterable[tuple[bytes, bytes]]:
+    return zip(flat[::2], flat[1::2], strict=True)
+
+
+def _mapping(flat: Sequence[bytes]) -> dict[str, bytes]:
+    return {name.decode(): value for name, value in _pairs(flat)}
+
+
+def _dispatch(flat: Sequence[bytes]) -> dict[str, Dispatch]:
+    return {suffix.decode(): parse_dispatch(text) for suffix, text in _pairs(flat)}
+
+
+def _tasks(flat: Sequence[bytes]) -> dict[str, list[Attempt]]:
+    results = {name[1:]: decode_result(data) for name, data in _pairs(flat) if name[:1] == b"R"}
+    attempts = [
+        Attempt(decode_scheduled(data), results.get(name[1:])) for name, data in _pairs(flat) if name[:1] == b"S"
+    ]
+    attempts.sort(key=lambda attempt: attempt.scheduled.sequence)
+    tasks: dict[str, list[Attempt]] = {}
+    for attempt in attempts:
+        tasks.setdefault(attempt.scheduled.ref, []).append(attempt)
+    return tasks

@@ -1,0 +1,173 @@
+"""Packed commands over one pooled connection: the thinnest path to a server that redis-py's public parts allow.
+
+``Redis.pipeline()`` spends more time per command on callbacks, retries and metrics than Redis spends on a small script,
+so this room packs all commands at once, sends them in one write and reads the replies in order. An error reply stays in
+its place; a lost connection raises, because then nobody knows which commands ran. Nothing is retried here: a script is
+repeated by whoever knows that repeating it is safe. Called by the executors only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import redis
+import redis.asyncio
+
+from orchestrator.errors import StoreUnavailable
+from orchestrator.plan import Argument
+
+
+def _pack_in_python(words: tuple[Argument, ...]) -> bytes:
+    parts = [b"*%d\r\n" % len(words)]
+    for word in words:
+        data = word if isinstance(word, bytes) else str(word).encode()
+        parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
+    return b"".join(parts)
+
+
+_pack: Callable[[tuple[Any, ...]], bytes]
+try:
+    import hiredis
+except ImportError:
+    _pack = _pack_in_python
+else:
+    _pack = hiredis.pack_command
+
+
+class Request(NamedTuple):
+    """One command: ``route`` is the key that says which node of a cluster runs it ('' = any)."""
+
+    route: str
+    words: Sequence[Argument]
+    is_barrier: bool = False
+
+
+class SyncWire(Protocol):
+    """What the sync executor needs: send requests, get their replies in order, error replies in place."""
+
+    def exchange(self, requests: Sequence[Request]) -> list[Any]:
+        """Send all, read all; raises the client's connection errors."""
+
+    def pubsub(self) -> Any:
+        """A fresh redis-py ``PubSub``."""
+
+    def close(self) -> None:
+        """Close every connection."""
+
+
+class AsyncWire(Protocol):
+    """What the async executor needs; see ``SyncWire``."""
+
+    async def exchange(self, requests: Sequence[Request]) -> list[Any]:
+        """Send all, read all; raises the client's connection errors."""
+
+    def pubsub(self) -> Any:
+        """A fresh redis-py async ``PubSub``."""
+
+    async def close(self) -> None:
+        """Close every connection."""
+
+
+class ServerWire:
+    """The sync path to one server, or to the primary a Sentinel names. Safe for threads and after a fork.
+
+    The pool notices a fork by itself: a child never shares a socket with its parent.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client: Any = client
+        self._pool = client.connection_pool
+
+    def exchange(self, requests: Sequence[Request]) -> list[Any]:
+        """Send all, read all, on one connection."""
+        return talk(self._pool, [request.words for request in requests])
+
+    def pubsub(self) -> Any:
+        """A fresh ``PubSub`` on its own connection."""
+        return self._client.pubsub()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._client.close()
+        self._pool.disconnect()
+
+
+class AsyncServerWire:
+    """The async path to one server, or to the primary a Sentinel names. ``timeout_s`` bounds one exchange.
+
+    One deadline around the exchange replaces redis-py's time-out per reply, which costs more than the reply itself.
+    """
+
+    def __init__(self, client: redis.asyncio.Redis, timeout_s: float) -> None:
+        self._client = client
+        self._pool = client.connection_pool
+        self._timeout_s = timeout_s
+
+    async def exchange(self, requests: Sequence[Request]) -> list[Any]:
+        """Send all, read all, on one connection."""
+        return await talk_async(self._pool, [request.words for request in requests], self._timeout_s)
+
+    def pubsub(self) -> Any:
+        """A fresh ``PubSub`` on its own connection."""
+        return self._client.pubsub()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.aclose()
+        await self._pool.disconnect()
+
+
+def pack(commands: Sequence[Sequence[Argument]]) -> list[bytes]:
+    """The bytes of ``commands`` as one write."""
+    return [b"".join([_pack(tuple(words)) for words in commands])]
+
+
+def talk(pool: Any, commands: Sequence[Sequence[Argument]]) -> list[Any]:
+    """Run ``commands`` on one connection of a sync pool; error replies are returned in their places."""
+    connection = pool.get_connection()
+    try:
+        connection.send_packed_command(pack(commands))
+        read, replies = connection.read_response, []
+        for _ in commands:
+            try:
+                replies.append(read())
+            except redis.ResponseError as error:
+                replies.append(error)
+        return replies
+    except BaseException:
+        # Unread replies would be taken for the answers of the next caller.
+        connection.disconnect()
+        raise
+    finally:
+        pool.release(connection)
+
+
+async def talk_async(pool: Any, commands: Sequence[Sequence[Argument]], timeout_s: float) -> list[Any]:
+    """Run ``commands`` on one connection of an async pool; error replies are returned in their places."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _talk_async(pool, commands)
+    except TimeoutError as error:
+        raise StoreUnavailable(
+            f"Redis did not answer within {timeout_s:g} s; the outcome is unknown, repeat"
+        ) from error
+
+
+async def _talk_async(pool: Any, commands: Sequence[Sequence[Argument]]) -> list[Any]:
+    connection = await pool.get_connection()
+    try:
+        await connection.send_packed_command(pack(commands))
+        read, replies = connection.read_response, []
+        for _ in commands:
+            try:
+                replies.append(await read())
+            except redis.ResponseError as error:
+                replies.append(error)
+        return replies
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
+    finally:
+        await pool.release(connection)

@@ -1,0 +1,163 @@
+"""The process pool: every thread of the crew keeps one child process and sends it one task at a time.
+
+A child finds the function by its import path and gets bytes, never pickled code. A child that dies fails only the task
+it was running and is replaced for the next one; a task whose lease is lost or whose workflow cancelled it is stopped by
+killing its child, the only way that works for code that does not listen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+import threading
+from contextvars import copy_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import msgspec
+
+from orchestrator import codec
+from orchestrator.clock import SystemClock
+from orchestrator.context import TaskContext
+from orchestrator.errors import InvalidPayload, InvalidRequest
+from orchestrator.model import records
+from orchestrator.model.records import Outcome
+from orchestrator.task import Task
+from orchestrator_workers import outcomes
+from orchestrator_workers.job import Job
+from orchestrator_workers.registry import load_task
+
+_STOP_S = 2.0
+_spawn = multiprocessing.get_context("spawn")  # a forked copy of a process with threads and sockets may deadlock
+
+
+class Order(msgspec.Struct, array_like=True, frozen=True):
+    """What a child is asked to run: where the function is, its input, and its context's fields."""
+
+    target: str
+    attribute: str
+    input: bytes
+    identity: tuple[str, str, str, str, str]
+    counters: tuple[int, int, int, int]
+
+
+class Child:
+    """One child process, started when first needed; a ``Hand`` of a ``Crew``."""
+
+    def __init__(self) -> None:
+        self._process: BaseProcess | None = None
+        self._pipe: Connection[Any, Any] | None = None
+        self._current: Job | None = None
+        self._lock = threading.Lock()  # between the thread that works and the loop that interrupts
+
+    def work(self, job: Job) -> Outcome | None:
+        """Run the job in the child."""
+        with self._lock:
+            self._current = job
+        job.interrupt = lambda: self._kill(job)
+        try:
+            # After `interrupt` is set: either this sees the wish to stop, or the wish sees `interrupt`.
+            return None if job.ending is not None else self._ask(job)
+        finally:
+            with self._lock:
+                self._current = None
+
+    def close(self) -> None:
+        """End the child: it leaves when its pipe is closed, and is killed when it does not."""
+        if self._pipe is not None:
+            self._pipe.close()
+        if self._process is not None:
+            self._process.join(_STOP_S)
+            if self._process.is_alive():
+                self._process.kill()
+                self._process.join()
+            self._process.close()
+        self._process = self._pipe = None
+
+    def _ask(self, job: Job) -> Outcome | None:
+        try:
+            pipe = self._started()
+            pipe.send_bytes(msgspec.msgpack.encode(_order(job)))
+            answer = pipe.recv_bytes()
+        except (EOFError, OSError):
+            return self._crashed(job)
+        outcome: Outcome = records.decode_outcome(answer)
+        return outcome
+
+    def _started(self) -> Connection[Any, Any]:
+        if self._process is not None and not self._process.is_alive():
+            self.close()  # it was killed between two tasks
+        if self._pipe is None:
+            ours, theirs = _spawn.Pipe()
+            process = _spawn.Process(target=serve, args=(theirs,), name="orchestrator-task", daemon=True)
+            process.start()
+            theirs.close()  # so that the end of the child is the end of the pipe
+            self._process, self._pipe = process, ours
+        return self._pipe
+
+    def _crashed(self, job: Job) -> Outcome | None:
+        code: int | None = None
+        if self._process is not None:
+            self._process.join(_STOP_S)
+            code = self._process.exitcode
+        self.close()
+        if job.ending is not None:
+            return None
+        return outcomes.failure(f"the process that ran the task ended with {_exit_text(code)}", job.context)
+
+    def _kill(self, job: Job) -> None:
+        with self._lock:
+            if self._current is job and self._process is not None:
+                self._process.kill()
+
+
+def serve(pipe: Connection[Any, Any]) -> None:
+    """The life of a child: one order after the other until the pipe is closed."""
+    # The terminal's Ctrl-C reaches the whole group; the parent decides what becomes of running tasks.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    known: dict[tuple[str, str], Task[..., Any]] = {}
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            order = msgspec.msgpack.decode(pipe.recv_bytes(), type=Order)
+            pipe.send_bytes(records.encode(_carry_out(order, known)))
+
+
+def _carry_out(order: Order, known: dict[tuple[str, str], Task[..., Any]]) -> Outcome:
+    attempt, delivery, iteration, generation = order.counters
+    context = TaskContext(
+        *order.identity,
+        attempt=attempt,
+        delivery=delivery,
+        iteration=iteration,
+        generation=generation,
+        now_ms=SystemClock().now_ms,
+    )
+    try:
+        where = (order.target, order.attribute)
+        task = known.get(where) or known.setdefault(where, load_task(*where))
+        args, kwargs = task.binding(codec.unpack(order.input), context)
+    except (InvalidPayload, InvalidRequest) as error:
+        return outcomes.terminal(str(error), context)
+    return copy_context().run(outcomes.of_call, task, args, kwargs, context)
+
+
+def _order(job: Job) -> Order:
+    at = job.context
+    return Order(
+        job.registered.target,
+        job.registered.attribute,
+        job.input,
+        (at.task_id, at.workflow_id, at.workflow_name, at.ref, at.task_type),
+        (at.attempt, at.delivery, at.iteration, at.generation),
+    )
+
+
+def _exit_text(code: int | None) -> str:
+    if code is None:
+        return "no exit code"
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"signal {signal.Signals(-code).name}"
+    return f"exit code {code}"

@@ -17,19 +17,21 @@ from orchestrator.errors import InvalidRequest
 
 LOG_LINES_MAX = 1_000
 LOG_LINE_CHARS_MAX = 4_000
+LOG_CHARS_MAX = 100_000
 
 
 class TaskContext:
     """One delivery of one attempt of a task, as seen from inside the task's code.
 
     ``attempt`` counts retries from 0; ``delivery`` counts how often this attempt was handed to a worker, from 1;
-    ``iteration`` is 0 outside loops. ``logs`` holds what the code logged, as (epoch ms, text); without ``now_ms``, as in
-    tests, every line is at 0.
+    ``iteration`` is 0 outside loops. ``logs`` holds what the code logged, as (epoch ms, text); without ``now_ms``, as
+    in tests, every line is at 0.
     Example: ``TaskContext.current().log("charging the card")``
     """
 
     __slots__ = (
         "_beat",
+        "_log_chars",
         "_now_ms",
         "attempt",
         "cancelled",
@@ -71,6 +73,7 @@ class TaskContext:
         self.cancelled = False
         """True once the result is no longer wanted: the workflow cancelled the task or the worker lost its lease."""
         self.logs: list[tuple[int, str]] = []
+        self._log_chars = 0
         self._now_ms = now_ms
         self._beat = beat
 
@@ -82,12 +85,15 @@ class TaskContext:
     def log(self, message: object) -> None:
         """Add one line to the task's log, which is kept with its result.
 
-        A line longer than 4,000 characters is cut, and lines after the first 1,000 are dropped, so that a chatty loop
-        cannot outgrow the result it belongs to. Example: ``context.log(f"{done} of {total} rows copied")``
+        A line longer than 4,000 characters is cut, and what comes after 1,000 lines or 100,000 characters is dropped,
+        so that a chatty loop cannot outgrow the result it belongs to.
+        Example: ``context.log(f"{done} of {total} rows copied")``
         """
-        if len(self.logs) < LOG_LINES_MAX:
-            at_ms = self._now_ms() if self._now_ms is not None else 0
-            self.logs.append((at_ms, str(message)[:LOG_LINE_CHARS_MAX]))
+        # Lone surrogates (file names, broken terminals) have no UTF-8 form and would make the result unstorable.
+        text = str(message)[:LOG_LINE_CHARS_MAX].encode("utf-8", "replace").decode()
+        if len(self.logs) < LOG_LINES_MAX and self._log_chars + len(text) <= LOG_CHARS_MAX:
+            self._log_chars += len(text)
+            self.logs.append((self._now_ms() if self._now_ms is not None else 0, text))
 
     def heartbeat(self) -> None:
         """Tell the store now that this task is alive.
@@ -140,7 +146,7 @@ _CURRENT: ContextVar[TaskContext | None] = ContextVar("orchestrator_task", defau
 
 
 def enter(context: TaskContext) -> Token[TaskContext | None]:
-    """Make ``context`` the current one for the code that runs next; ``leave`` takes the answer. For runners of tasks."""
+    """Make ``context`` the current one for the code that runs next; ``leave`` takes the answer. For task runners."""
     return _CURRENT.set(context)
 
 

@@ -55,7 +55,7 @@ class Settings:
     priority_step_ms: int = 1_000
     deliveries_max: int = 10
     allow_eviction: bool = False  # run although Redis may evict, or does not say whether it does
-    drain_timeout_s: float = 20
+    drain_timeout_s: float = 20.0
     log_level: str = "INFO"
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 

@@ -34,7 +34,7 @@ IMPURE_CALLS = {
     "uuid.uuid1", "uuid.uuid4", "os.urandom", "os.getenv", "os.environ.get",
     "open", "print", "input",
 }  # fmt: skip
-WING = ("workflow", "task", "steps", "binding", "context", "references")
+WING = ("workflow", "task", "steps", "binding", "context", "references", "graph")
 WING_MAY_IMPORT = {f"orchestrator.{name}" for name in (*WING, "model", "errors", "codec", "ids")}
 
 

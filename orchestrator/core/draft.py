@@ -85,7 +85,7 @@ class Draft:
         self.alerts: list[str] = []
         self.agenda: deque[Pending] = deque()
         self.again = False
-        self.scope = DraftScope(self)
+        self.scheduling: str | None = None  # the task whose input is being rendered: ${CPEWF_TASK_ID}
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -133,6 +133,11 @@ class Draft:
     def task_def(self, node: Node) -> TaskDef:
         """The live task definition of a step."""
         return self.facts.task_def(node.task)
+
+    @property
+    def scope(self) -> DraftScope:
+        """What expressions can see now. Made on demand: a draft that held it would be freed only by the cycle collector."""
+        return DraftScope(self)
 
     @property
     def full(self) -> bool:

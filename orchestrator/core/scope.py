@@ -54,11 +54,10 @@ TASK_FIELDS = (
 class DraftScope:
     """The expression scope of one decision."""
 
-    __slots__ = ("draft", "task_id")
+    __slots__ = ("draft",)
 
     def __init__(self, draft: Draft) -> None:
         self.draft = draft
-        self.task_id: str | None = None  # the task being scheduled, for ${CPEWF_TASK_ID}
 
     def field(self, root: str, name: str) -> Any:
         if root == "workflow":
@@ -74,7 +73,7 @@ class DraftScope:
 
     def constant(self, name: str) -> str | None:
         if name == "CPEWF_TASK_ID":
-            return self.task_id
+            return self.draft.scheduling
         return self.draft.facts.environment.get(name)
 
     def env(self, name: str) -> str | None:

@@ -24,7 +24,8 @@ from orchestrator.ids import suffix_of
 from orchestrator.model.events import Event, Operation, Started, TimerFired
 from orchestrator.plan import Call, Command, Plan
 from orchestrator.store import quarantine
-from orchestrator.store.commit import CommitBatch, CommitReply, Verdict
+from orchestrator.store.verdicts import Verdict
+from orchestrator.store.commit import CommitBatch, CommitReply
 
 if TYPE_CHECKING:
     from orchestrator.engine.decider import Decider
@@ -44,7 +45,18 @@ REFUSALS_MAX = {Verdict.CORRUPT: 2, Verdict.CONFLICT: 20}
 class Case:
     """One workflow's part of a batch."""
 
-    __slots__ = ("draft", "entries", "estate", "events", "open_tasks", "program", "reason", "state", "workflow_id")
+    __slots__ = (
+        "draft",
+        "entries",
+        "estate",
+        "events",
+        "open_tasks",
+        "program",
+        "reason",
+        "size",
+        "state",
+        "workflow_id",
+    )
 
     def __init__(self, estate: Estate, workflow_id: str) -> None:
         self.estate = estate
@@ -55,6 +67,7 @@ class Case:
         self.program: Program | None = None
         self.open_tasks: list[OpenTask] | None = None
         self.draft: Draft | None = None
+        self.size = 0  # bytes that the commit writes for it
         self.reason: str | None = None  # why the workflow must be set aside
 
 
@@ -264,7 +277,8 @@ class Batch:
                 yield estate, batch, chosen
                 batch, chosen = self._new_batch(estate, []), []
                 events = tasks = size = 0
-            size += write(batch, self.keys, estate.number, draft, [entry.id for entry in case.entries])
+            case.size = write(batch, self.keys, estate.number, draft, [entry.id for entry in case.entries])
+            size += case.size
             events += len(case.entries)
             tasks += more
             chosen.append(case)
@@ -285,7 +299,7 @@ class Batch:
             draft = case.draft
             assert draft is not None
             if verdict is Verdict.OK:
-                estate.apply(draft)
+                estate.apply(draft, case.size)
                 estate.refusals.pop(case.workflow_id, None)
                 if outbox_id:
                     letters.append(Letter(estate.number, outbox_id, draft.handoffs))

@@ -50,6 +50,7 @@ class Decider:
         self.relay = Relay(store)
         self.environment = environment or {}
         self.clock_ms = 0  # the store's clock as last seen
+        self.repairs = 0  # tasks the sweep had to offer again; stays 0 unless the store lost writes
 
     # --- who owns what ------------------------------------------------------------------------------------------------
 
@@ -123,6 +124,8 @@ class Decider:
         for estate, raw_entries in replies:
             entries = yield from self._take(estate, raw_entries)
             handled += len(raw_entries)
+            if estate.careful and not raw_entries:
+                estate.careful = False
             if entries:
                 work.append((estate, entries))
         if work:
@@ -211,6 +214,11 @@ class Decider:
                     self.lose(estate)
                 else:
                     estate.next_timer_ms = fired.next_due_ms
+
+    def look_at_timers(self) -> None:
+        """Ask for the due timers of every partition at the next ``fire_timers``, whatever is known of them."""
+        for estate in self.estates.values():
+            estate.next_timer_ms = 0
 
     def next_timer_in_ms(self) -> int | None:
         """How long until the next timer of any partition, as far as known; None = none is armed."""

@@ -59,7 +59,7 @@ class LiveDefinitions:
             self.task_defs.pop(name, None)
             return
         try:
-            self.task_defs[name] = task_def_from_dict(msgspec.json.decode(body))
+            self.task_defs[name] = task_def_from_dict(msgspec.json.decode(body), check=None)
         except (DefinitionInvalid, msgspec.DecodeError) as error:
             log.error("task_definition_unreadable", extra={"task": name, "reason": str(error)})
 

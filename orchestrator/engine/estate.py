@@ -91,8 +91,8 @@ class Estate:
         self.redrive = True
         self.next_timer_ms = 0
 
-    def apply(self, draft: Draft) -> None:
-        """Make a committed decision the workflow's state; one that has ended is not kept."""
+    def apply(self, draft: Draft, written_bytes: int) -> None:
+        """Make a committed decision, of about this size, the workflow's state; one that has ended is not kept."""
         state = draft.state
         self.setbacks.discard(state.workflow_id)
         if is_terminal(draft.core.status) and draft.core.open == 0:
@@ -105,8 +105,7 @@ class Estate:
         if draft.variables_packed is not None:
             state.set_variables(draft.variables_packed)
         state.records.update(draft.records)
-        state.payload_bytes += sum(len(made.input) for made in draft.scheduled.values())
-        state.payload_bytes += sum(len(result.output) for result in draft.results.values())
+        state.payload_bytes += written_bytes
         if len(state.records) > RECORDS_PER_WORKFLOW_MAX:
             state.records = {}
             state.payload_bytes = 0

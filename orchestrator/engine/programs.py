@@ -35,7 +35,7 @@ class Programs:
 
         Raises ``DefinitionInvalid`` when the stored text is not a definition any more.
         """
-        program = Program(workflow_def_from_dict(msgspec.json.decode(body)))
+        program = Program(workflow_def_from_dict(msgspec.json.decode(body), check=None))
         self._programs[definition_hash] = program
         while len(self._programs) > self._limit:
             self._programs.popitem(last=False)

@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 from orchestrator.model.records import Meta
 
 
-class Enqueue(Struct, array_like=True, frozen=True, tag_field="handoff", tag="q"):
+class Enqueue(Struct, array_like=True, frozen=True, gc=False, tag_field="handoff", tag="q"):
     """Offer one task attempt to the queue of its type."""
 
     type: str
@@ -25,7 +25,7 @@ class Enqueue(Struct, array_like=True, frozen=True, tag_field="handoff", tag="q"
     domain: str | None = None
 
 
-class Remove(Struct, array_like=True, frozen=True, tag_field="handoff", tag="r"):
+class Remove(Struct, array_like=True, frozen=True, gc=False, tag_field="handoff", tag="r"):
     """Take a cancelled task attempt out of its queue; a running one is told to stop."""
 
     type: str
@@ -33,7 +33,7 @@ class Remove(Struct, array_like=True, frozen=True, tag_field="handoff", tag="r")
     domain: str | None = None
 
 
-class StartWorkflow(Struct, array_like=True, frozen=True, tag_field="handoff", tag="s"):
+class StartWorkflow(Struct, array_like=True, frozen=True, gc=False, tag_field="handoff", tag="s"):
     """Start another workflow (a child, a failure workflow) by its derived id; ``latest`` = resolve the version now."""
 
     workflow_id: str
@@ -43,7 +43,7 @@ class StartWorkflow(Struct, array_like=True, frozen=True, tag_field="handoff", t
     definition: bytes | None = None
 
 
-class NotifyParent(Struct, array_like=True, frozen=True, tag_field="handoff", tag="p"):
+class NotifyParent(Struct, array_like=True, frozen=True, gc=False, tag_field="handoff", tag="p"):
     """Tell the parent's SUB_WORKFLOW task how its child ended; ``outcome`` is a packed ``Outcome``."""
 
     parent_workflow_id: str

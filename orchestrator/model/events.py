@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 from orchestrator.model.records import Meta, Outcome
 
 
-class Started(Struct, frozen=True):
+class Started(Struct, frozen=True, gc=False):
     """A start was accepted: the workflow begins."""
 
     at_ms: int
@@ -20,7 +20,7 @@ class Started(Struct, frozen=True):
     input: Raw
 
 
-class TaskReported(Struct, frozen=True):
+class TaskReported(Struct, frozen=True, gc=False):
     """A worker or an outside caller reported on a task: ended, or still in progress."""
 
     at_ms: int
@@ -33,7 +33,7 @@ class TaskReported(Struct, frozen=True):
     worker_id: str | None = None
 
 
-class TimerFired(Struct, frozen=True):
+class TimerFired(Struct, frozen=True, gc=False):
     """A timer of the workflow (``ref`` empty) or of one task attempt came due.
 
     For a task, the dispatch truth comes along: ``state`` is S (waiting), R (running), W (waits for an outside event) or
@@ -52,7 +52,7 @@ class TimerFired(Struct, frozen=True):
     worker_id: str | None = None
 
 
-class Operation(Struct, frozen=True):
+class Operation(Struct, frozen=True, gc=False):
     """An operator's or caller's action; the decision answers it under ``request_id``."""
 
     at_ms: int
@@ -61,13 +61,13 @@ class Operation(Struct, frozen=True):
     arguments: dict[str, Any] = {}
 
 
-class Continued(Struct, frozen=True):
+class Continued(Struct, frozen=True, gc=False):
     """The workflow's own note to go on with what its last decision left over."""
 
     at_ms: int
 
 
-class Evaluated(Struct, frozen=True):
+class Evaluated(Struct, frozen=True, gc=False):
     """The answer to an ``Evaluate`` effect: a user script's value, or why there is none."""
 
     at_ms: int

@@ -4,7 +4,8 @@ They are written by the scripts of ``store`` and read by the pure core. A record
 task was scheduled with (``Scheduled``) and how its attempt ended (``Result``) are two records, so that finishing a task
 never rewrites its input. ``Core`` is the small part of a workflow that every decision reads and writes: its size follows
 the open forks and loops, never the number of tasks that have run.
-Fields are only ever appended, with a default, so that an older record still decodes.
+Records hold no references that could form a cycle, so the collector need not look at them (``gc=False``): a decider keeps
+hundreds of thousands. Fields are only ever appended, with a default, so that an older record still decodes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from orchestrator.codec import EMPTY_MAP, NULL
 FORMAT = 1
 
 
-class Meta(Struct, array_like=True, frozen=True):
+class Meta(Struct, array_like=True, frozen=True, gc=False):
     """What a start fixed for good: which definition, for whom, under which options."""
 
     format: int
@@ -37,7 +38,7 @@ class Meta(Struct, array_like=True, frozen=True):
     failure_of: str | None = None  # the workflow whose end started this one
 
 
-class Scheduled(Struct, array_like=True, frozen=True):
+class Scheduled(Struct, array_like=True, frozen=True, gc=False):
     """One attempt of one task, as it was created. ``ref`` is the execution reference (``name__2`` in a loop)."""
 
     format: int
@@ -59,7 +60,7 @@ class Scheduled(Struct, array_like=True, frozen=True):
     input: Raw = Raw(EMPTY_MAP)
 
 
-class Result(Struct, array_like=True, frozen=True):
+class Result(Struct, array_like=True, frozen=True, gc=False):
     """How an attempt ended, or (with an open status) what its worker last reported."""
 
     format: int
@@ -77,7 +78,7 @@ class Result(Struct, array_like=True, frozen=True):
     output: Raw = Raw(EMPTY_MAP)
 
 
-class Outcome(Struct, array_like=True, frozen=True):
+class Outcome(Struct, array_like=True, frozen=True, gc=False):
     """What a worker or an outside caller says of a task: the body of a task event."""
 
     format: int
@@ -91,7 +92,7 @@ class Outcome(Struct, array_like=True, frozen=True):
     output: Raw = Raw(NULL)
 
 
-class Join(Struct, array_like=True):
+class Join(Struct, array_like=True, gc=False):
     """An open JOIN: how many members it still waits for and what went wrong among those that ended."""
 
     remaining: int
@@ -103,7 +104,7 @@ class Join(Struct, array_like=True):
     on: list[str] = []  # members of a dynamic join; a static join's are in the definition
 
 
-class Pending(Struct, array_like=True, frozen=True):
+class Pending(Struct, array_like=True, frozen=True, gc=False):
     """Work a decision left for its next round: enter step ``ref``, or go on fanning out a fork from branch ``index``."""
 
     ref: str
@@ -111,7 +112,7 @@ class Pending(Struct, array_like=True, frozen=True):
     index: int = 0
 
 
-class Core(Struct, array_like=True):
+class Core(Struct, array_like=True, gc=False):
     """The state of a workflow that every decision needs. Mutable only inside one decision's own copy."""
 
     format: int

@@ -34,6 +34,7 @@ __all__ = [
     "BATCH_MAX",
     "DOMAINS_MAX",
     "RELEARNED",
+    "ROUNDS_MAX",
     "Ask",
     "Beat",
     "Claim",

@@ -167,8 +167,8 @@ class Queues:
             for index in range(version + 1)
             for key in (
                 keys.ready(task_type, index),
-                _of_domain(keys.waiters(task_type), index),
-                _of_domain(keys.wakes(task_type), index),
+                keys.waiters(task_type, index),
+                keys.wakes(task_type, index),
             )
         )
         layout = self._layouts[task_type] = _Layout(version, indexes, (*shared, *by_domain))
@@ -196,11 +196,6 @@ class Queues:
         indexes |= {raw[at].decode(): int(raw[at + 1]) for at in range(2, len(raw), 2)}
         self._lay_out(task_type, int(raw[1]), indexes)
         return RELEARNED
-
-
-def _of_domain(key: str, index: int) -> str:
-    # Waiters of different domains cannot do each other's work, so each domain has waiters and wake-ups of its own.
-    return f"{key}:{index}" if index else key
 
 
 def _second(raw: list[Any]) -> int:

@@ -6,7 +6,7 @@ delayed and leased; it has a record exactly while it is in one of them; leases a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from orchestrator.plan import Call, Command, Step
 from orchestrator.store.executors import SyncExecutor
@@ -34,6 +34,8 @@ from orchestrator.store.queue import (
 
 TYPE = "charge"
 START_MS = 1_800_000_000_000
+
+T = TypeVar("T")
 
 
 class QueueStory:
@@ -170,7 +172,7 @@ def run_call(store: SyncExecutor, call: Call) -> Any:
     return reply
 
 
-def _value(reply: Any) -> Any:
+def _value(reply: T | Exception) -> T:
     if isinstance(reply, Exception):
         raise reply
     return reply

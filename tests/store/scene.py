@@ -18,7 +18,7 @@ from orchestrator.store.ownership import acquire
 from orchestrator.store.partition import StartReply, start
 from orchestrator.store.timers import timer_member
 
-NOON = 1_800_000_000_000
+NOON = 4_000_000_000_000  # later than any server's clock, so that its times come before the scene's
 SUFFIX = "abcdefghijkl"
 OWNER = "decider-1"
 META = encode(Meta(FORMAT, "order", 1, "hash"))

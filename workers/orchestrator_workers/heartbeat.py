@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 
-
 from orchestrator.clock import Clock
 from orchestrator.context import TaskContext
 from orchestrator.errors import Unavailable
@@ -56,10 +55,13 @@ class Heartbeat:
     def admit(self, job: Job) -> None:
         """A task was claimed: watch its lease from now on."""
         job.beat_due_s = job.lease_end_s - self._lease_s * 2 / 3
-        if job.response_s > 0:
-            job.touch_due_s = self._now_s() + job.response_s / 3
-            if job.touch_due_s < self._next_s:
-                self._bell.ring()
+        # The response time-out in force may come from elsewhere (the catalog, the workflow), so a third of the lease is
+        # the longest silence; a shorter time-out of the task's own makes it shorter.
+        response_s = job.registered.task.definition().response_timeout_seconds
+        job.touch_every_s = min(self._lease_s, response_s or self._lease_s) / 3
+        job.touch_due_s = self._now_s() + job.touch_every_s
+        if job.touch_due_s < self._next_s:
+            self._bell.ring()
         if self._fence is None or job.lease_end_s < self._fence_s:
             self._arm(job.lease_end_s)
 
@@ -69,7 +71,7 @@ class Heartbeat:
         if job is None or job.context is not context:
             return
         now_s = self._now_s()
-        if job.beat_due_s - now_s < self._lease_s / 3 - _ASKED_BEAT_S or job.response_s > 0:
+        if job.beat_due_s - now_s < self._lease_s / 3 - _ASKED_BEAT_S:
             job.beat_due_s = min(job.beat_due_s, now_s)
             job.touch_due_s = min(job.touch_due_s, now_s)
             self._loop.call_soon_threadsafe(self._bell.ring)
@@ -87,14 +89,14 @@ class Heartbeat:
             await self._bell.wait(pause_s)
 
     async def run_once(self) -> None:
-        """Extend what is due, and touch the tasks with a response timeout."""
+        """Extend the leases that are due, and tell the partitions of tasks that run for long."""
         now_s = self._now_s()
         # Half a period early is better than one message per task: what is due soon goes along.
         soon_s = now_s + self._lease_s / 6
         due = [job for job in self._jobs.held.values() if job.beat_due_s <= soon_s]
         if any(job.beat_due_s <= now_s for job in due):
             await self._extend(due)
-        touched = [job for job in self._jobs.held.values() if job.response_s > 0 and job.touch_due_s <= now_s]
+        touched = [job for job in self._jobs.held.values() if job.touch_due_s <= now_s]
         if touched:
             await self._touch(touched)
 
@@ -105,14 +107,14 @@ class Heartbeat:
 
     async def _extend(self, jobs: list[Job]) -> None:
         sent_s = self._now_s()
-        words = await self._executor.run(
-            dispatch.extend_leases(self._store, [job.claimed for job in jobs], round(self._lease_s * 1000))
-        )
+        words = await self._executor.run(dispatch.extend_leases(self._store, [job.claimed for job in jobs]))
         for job in jobs:
             word = words.get(job.claimed.task_id)
             if word == "LOST":
                 self._lose(job)
-            elif word is not None:
+            elif word is None:  # its queue did not answer
+                job.beat_due_s = sent_s + min(_RETRY_S, self._lease_s / 6)
+            else:
                 job.lease_end_s = max(job.lease_end_s, sent_s + self._lease_s)
                 job.beat_due_s = sent_s + self._lease_s / 3
                 if word == "CANCELLED" and job.ending is None:
@@ -121,7 +123,7 @@ class Heartbeat:
 
     async def _touch(self, jobs: list[Job]) -> None:
         for job in jobs:
-            job.touch_due_s = self._now_s() + job.response_s / 3
+            job.touch_due_s = self._now_s() + job.touch_every_s
         # A refusal needs no answer here: whoever refused also had the task removed from its queue.
         await self._executor.run(dispatch.touch_tasks(self._store, [job.claimed for job in jobs], self._claimant))
 
@@ -129,9 +131,7 @@ class Heartbeat:
         now_s = self._now_s()
         next_s = now_s + self._lease_s / 3
         for job in self._jobs.held.values():
-            next_s = min(next_s, job.beat_due_s)
-            if job.response_s > 0:
-                next_s = min(next_s, job.touch_due_s)
+            next_s = min(next_s, job.beat_due_s, job.touch_due_s)
         return max(0.01, next_s - now_s)
 
     def _arm(self, at_s: float) -> None:

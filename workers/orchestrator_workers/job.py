@@ -42,9 +42,9 @@ class Job:
         "interrupt",
         "lease_end_s",
         "registered",
-        "response_s",
         "returned",
         "touch_due_s",
+        "touch_every_s",
     )
 
     def __init__(
@@ -56,10 +56,10 @@ class Job:
         self.input = input
         self.lease_end_s = lease_end_s
         self.beat_due_s = 0.0
-        self.response_s = 0.0  # 0: the task has no response timeout
         self.touch_due_s = 0.0
+        self.touch_every_s = 0.0
         self.ending: Ending | None = None
-        self.interrupt: Callable[[], None] | None = None
+        self.interrupt: Callable[[], object] | None = None
         self.returned = False
 
     def end(self, why: Ending) -> None:

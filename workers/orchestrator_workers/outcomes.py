@@ -25,9 +25,9 @@ def of_call(task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any],
     """Run a plain function and say how it ended. SystemExit too ends the task only, not the thread or the child."""
     enter(context)
     try:
-        return outcomes.returned(task.function(*args, **kwargs), context)
+        return returned(task.function(*args, **kwargs), context)
     except BaseException as error:
-        return outcomes.raised(error, context)
+        return raised(error, context)
 
 
 def returned(value: Any, context: TaskContext) -> Outcome:

@@ -1,8 +1,8 @@
 """From module names and files to the tasks in them.
 
-A target is ``pkg.module``, ``file.py`` or either of them with ``:name`` for one task, a list of tasks or a workflow. Two
-different tasks of one name are refused, because a queue has one meaning. Called by the worker at its start, and by the
-children of a process pool, which find a function by its import path and are never sent code.
+A target is ``pkg.module``, ``file.py`` or either of them with ``:name`` for one task, a list of tasks or a workflow.
+Two different tasks of one name are refused, because a queue has one meaning. Called by the worker at its start, and by
+the children of a process pool, which find a function by its import path and are never sent code.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from orchestrator.errors import Unavailable
 from orchestrator.model.records import Outcome
 from orchestrator.service import dispatch
-from orchestrator.service.dispatch import Report, Verdict
+from orchestrator.service.dispatch import Judged, Report
 from orchestrator.store.context import StoreContext
 from orchestrator.store.executors import AsyncExecutor
 from orchestrator_workers.job import Job
@@ -28,7 +28,7 @@ class Reports:
     """The unsent outcomes of one worker; ``settled`` is called with every verdict."""
 
     def __init__(
-        self, store: StoreContext, executor: AsyncExecutor, claimant: str, settled: Callable[[Job, Verdict], None]
+        self, store: StoreContext, executor: AsyncExecutor, claimant: str, settled: Callable[[Job, Judged], None]
     ) -> None:
         self._store = store
         self._executor = executor

@@ -1,0 +1,195 @@
+"""Claims tasks for free slots, all types in one round trip, and gives leases back on the same occasion.
+
+The loop: while there are free slots, ask for as many tasks as fit; when nothing is left, register as waiting, listen
+for a wake-up and look again after the queues' own hint, at the latest after 2 s. A queue's limits are the queue's
+business; what is asked for here is only what could start at once, because a claimed task holds a slot and spends a rate
+token. Called by the worker, which runs what comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from orchestrator.clock import Clock
+from orchestrator.errors import Unavailable
+from orchestrator.service import dispatch
+from orchestrator.service.dispatch import Claimed, Release, Want
+from orchestrator.store.context import StoreContext
+from orchestrator.store.executors import AsyncExecutor
+from orchestrator_workers.job import Jobs
+from orchestrator_workers.pauses import Backoff, Bell
+
+log = logging.getLogger("orchestrator.worker")
+
+HINT_MAX_S = 2.0
+CLAIM_MAX = 100  # the most that one claim of one queue grants
+_WAIT_MS = 2_500  # a little longer than the time to the next claim, so that a waiting worker stays registered
+
+
+class Source:
+    """One queue that the worker claims from. ``appetite`` follows what the queue gave lately."""
+
+    __slots__ = ("appetite", "domain", "type")
+
+    def __init__(self, type: str, domain: str | None) -> None:
+        self.type = type
+        self.domain = domain
+        self.appetite = 1
+
+
+class Claims:
+    """The claim loop of one worker. ``launch`` gets what was claimed and when the claim was sent."""
+
+    def __init__(
+        self,
+        store: StoreContext,
+        executor: AsyncExecutor,
+        jobs: Jobs,
+        claimant: str,
+        sources: Sequence[Source],
+        clock: Clock,
+        launch: Callable[[list[Claimed], float], Awaitable[None]],
+        idle: Callable[[bool], None],
+    ) -> None:
+        self._store = store
+        self._executor = executor
+        self._jobs = jobs
+        self._claimant = claimant
+        self._sources = sources
+        self._now_s = clock.monotonic_s
+        self._launch = launch
+        self._idle = idle
+        self._releases: list[Release] = []
+        self._bell = Bell()
+        self._backoff = Backoff()
+        self._turn = 0
+        self._next_s = 0.0
+        self.is_claiming = True
+        self.settling = 0  # releases on their way
+
+    @property
+    def unsettled(self) -> int:
+        """How many leases are still to be given back."""
+        return len(self._releases) + self.settling
+
+    def settle(self, release: Release) -> None:
+        """Give a lease back with the next claim, which is soon."""
+        self._releases.append(release)
+        self._bell.ring()
+
+    def slot_freed(self) -> None:
+        """A task has returned."""
+        self._bell.ring()
+
+    def woken(self) -> bool:
+        """There may be a task; whether that was news to a worker with a free slot."""
+        if not self.is_claiming or self._jobs.free <= 0:
+            return False
+        self._next_s = 0.0
+        self._bell.ring()
+        return True
+
+    def stop(self) -> None:
+        """Claim nothing more; leases are still given back."""
+        self.is_claiming = False
+        self._idle(False)
+        self._bell.ring()
+
+    async def run(self) -> None:
+        """Claim until cancelled."""
+        while True:
+            wait_s = self._due_in()
+            if self._releases or wait_s == 0:
+                try:
+                    await self.run_once()
+                except Unavailable as error:
+                    log.warning("claim_failed", extra={"reason": str(error)})
+                    await asyncio.sleep(self._backoff.next_s())
+            else:
+                await self._bell.wait(wait_s)
+
+    async def run_once(self) -> int:
+        """One round trip: give back, claim; then start what was granted. Gives the number of tasks granted."""
+        settle, self._releases = self._releases, []
+        is_due = self._next_s <= self._now_s()
+        # Between two looks at all queues, only those that get a lease back may have something new for us.
+        wants = self._wants(None if is_due else {release.type for release in settle})
+        asked = sum(want.tasks_max for want in wants)
+        self.settling = len(settle)
+        self._jobs.reserve(asked)
+        sent_s, granted = self._now_s(), 0
+        try:
+            reply = await self._executor.run(
+                dispatch.claim_tasks(self._store, wants, self._claimant, wait_ms=_WAIT_MS, settle=settle)
+            )
+            settle, granted = reply.unsettled, len(reply.claimed)
+        finally:
+            self._releases[:0] = settle
+            self.settling = 0
+            self._jobs.cancel(asked - granted)
+        self._learn(wants, reply, is_due)
+        if granted:
+            await self._launch(reply.claimed, sent_s)
+        return granted
+
+    def _due_in(self) -> float | None:
+        """Seconds until the next claim: 0 = now, None = when a slot is free."""
+        if not self.is_claiming or self._jobs.free <= 0:
+            self._idle(False)
+            return None
+        return max(0.0, self._next_s - self._now_s())
+
+    def _wants(self, types: set[str] | None) -> list[Want]:
+        sources = self._sources if types is None else [source for source in self._sources if source.type in types]
+        if not self.is_claiming or self._jobs.free <= 0 or not sources:
+            return []
+        self._turn += 1
+        return share(self._jobs.free, sources, self._turn)
+
+    def _learn(self, wants: list[Want], reply: dispatch.ClaimReply, is_due: bool) -> None:
+        """When to look again, and how much to ask of each queue then."""
+        self._backoff.reset()
+        for task_type, failure in reply.failures.items():
+            log.warning("queue_refused", extra={"task_type": task_type, "reason": str(failure)})
+        if not wants:
+            return
+        granted: dict[str, int] = {}
+        for claimed in reply.claimed:
+            granted[claimed.type] = granted.get(claimed.type, 0) + 1
+        asked = {want.type: want.tasks_max for want in wants}
+        for source in self._sources:
+            if source.type in asked:
+                got = granted.get(source.type, 0)
+                source.appetite = max(1, 2 * got if got == asked[source.type] else got)
+        if reply.claimed:
+            self._next_s = 0.0
+        elif is_due:
+            hint_s = min(reply.hints_ms.values(), default=1000) / 1000
+            # All queues are looked at in turn when there are more of them than slots.
+            is_partial = len(wants) < len(self._sources)
+            self._next_s = self._now_s() + min(hint_s, HINT_MAX_S / 4 if is_partial else HINT_MAX_S)
+            self._idle(True)
+
+
+def share(free: int, sources: Sequence[Source], turn: int) -> list[Want]:
+    """``free`` slots over the queues: one for each in turn, then by appetite, what is left evenly.
+
+    Never more than ``free`` in all: a task that cannot start at once would hold its lease for nothing.
+    """
+    count = len(sources)
+    if count == 1:
+        return [Want(sources[0].type, sources[0].domain, min(free, CLAIM_MAX))]
+    order = [sources[(turn + index) % count] for index in range(min(free, count))]
+    shares = [1] * len(order)
+    left = free - len(order)
+    for index, source in enumerate(order):
+        more = min(left, source.appetite - 1)
+        shares[index] += more
+        left -= more
+    each, odd = divmod(left, len(order))
+    return [
+        Want(source.type, source.domain, min(share + each + (index < odd), CLAIM_MAX))
+        for index, (source, share) in enumerate(zip(order, shares, strict=True))
+    ]

@@ -1,0 +1,76 @@
+"""A worker as a process: an event loop, signals, an exit status. Called by ``orchestrator worker``.
+
+SIGTERM and SIGINT drain: claim nothing more and let running tasks end. A second signal stops at once: running tasks are
+told to stop and are handed back to their queues. The process never configures logging; its caller does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from orchestrator.settings import Settings
+from orchestrator.task import Task
+from orchestrator_workers.worker import Worker
+
+
+def run_worker(
+    settings: Settings,
+    modules: Iterable[str] = (),
+    concurrency: int = 20,
+    *,
+    tasks: Iterable[Task[..., Any]] = (),
+    domain: str | None = None,
+    lease_ms: int | None = None,
+    drain_timeout_s: float | None = None,
+    name: str | None = None,
+) -> int:
+    """Work until a signal ends it; gives the process's exit status, 0 after an orderly end.
+
+    Raises ``InvalidRequest`` for modules without usable tasks, ``StoreUnavailable`` and ``StoreRefused`` when the store
+    cannot be used at the start; later outages are waited out. Example: ``sys.exit(run_worker(settings, ["my.tasks"]))``
+    """
+
+    async def work() -> None:
+        worker = Worker(
+            settings,
+            tasks=tasks,
+            modules=modules,
+            concurrency=concurrency,
+            domain=domain,
+            lease_ms=lease_ms,
+            drain_timeout_s=drain_timeout_s,
+            name=name,
+        )
+        with _signals(worker.request_drain):
+            await worker.run()
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(work())
+    return 0
+
+
+@contextlib.contextmanager
+def _signals(action: Callable[[], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    chosen = (signal.SIGTERM, signal.SIGINT)
+    for number in chosen:
+        loop.add_signal_handler(number, action)
+    try:
+        yield
+    finally:
+        for number in chosen:
+            loop.remove_signal_handler(number)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed: the same loop, less time per task."""
+    if importlib.util.find_spec("uvloop") is None:
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop

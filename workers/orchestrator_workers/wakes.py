@@ -1,0 +1,78 @@
+"""Sleeps on behalf of an idle worker: one blocking read on the wake-up lists of all its queues.
+
+A wake-up is a hint and may be lost; the claim loop looks again by itself after at most 2 s. A token that arrives when
+the worker has become busy is put back, because another worker may be waiting for it. On a Cluster every queue lives in
+a slot of its own and needs a connection of its own: at most eight are kept, the other types rely on looking again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from orchestrator.errors import Unavailable
+from orchestrator.plan import Command
+from orchestrator.store.connection import Connection
+from orchestrator.store.executors import AsyncExecutor
+from orchestrator_workers.pauses import Backoff
+
+log = logging.getLogger("orchestrator.worker")
+
+BLOCK_S = 2.0
+CLUSTER_CONNECTIONS_MAX = 8
+
+
+class Wakes:
+    """Listens while it is armed; ``woken`` is called for every token and says whether it was of use."""
+
+    def __init__(self, connection: Connection, lists: Callable[[], Sequence[str]], woken: Callable[[], bool]) -> None:
+        self._connection = connection
+        self._executor = connection.blocking_async(BLOCK_S)
+        self._lists = lists
+        self._woken = woken
+        self._armed = asyncio.Event()
+
+    def arm(self) -> None:
+        """The worker has slots and found nothing: listen."""
+        self._armed.set()
+
+    def disarm(self) -> None:
+        """The worker is busy: stop listening when the present read ends."""
+        self._armed.clear()
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        try:
+            if not self._connection.is_cluster:
+                await self._listen(self._lists)
+            async with asyncio.TaskGroup() as group:
+                for index in range(CLUSTER_CONNECTIONS_MAX):
+                    group.create_task(self._listen(self._one(index)))
+        finally:
+            await self._executor.close()
+
+    def _one(self, index: int) -> Callable[[], Sequence[str]]:
+        return lambda: self._lists()[index : index + 1]
+
+    async def _listen(self, lists: Callable[[], Sequence[str]]) -> None:
+        backoff = Backoff()
+        while True:
+            await self._armed.wait()
+            names = lists()
+            if not names:  # a domain that nobody has used yet has no list
+                await asyncio.sleep(BLOCK_S)
+                continue
+            try:
+                await listen_once(self._executor, names, self._woken)
+                backoff.reset()
+            except Unavailable as error:
+                log.debug("wake_failed", extra={"reason": str(error)})
+                await asyncio.sleep(backoff.next_s())
+
+
+async def listen_once(executor: AsyncExecutor, names: Sequence[str], woken: Callable[[], bool]) -> None:
+    """One blocking read of at most 2 s."""
+    reply = await executor.do(Command(("BLPOP", *names, f"{BLOCK_S:g}")))
+    if reply and not woken():
+        await executor.do(Command(("LPUSH", reply[0], reply[1])))

@@ -1,0 +1,349 @@
+"""``Worker``: claims tasks, runs them, reports how they ended. The story, top to bottom; the parts are its siblings.
+
+Start: connect, check, register the task definitions, begin four loops (claim, listen, heartbeat, report). Run: a task
+that was claimed is confirmed by its partition, runs where its function belongs, and its outcome is handed in; then its
+lease is given back. Drain: claim nothing more and let running tasks end. Stop: tell those that are left to stop and
+hand them back to their queues. Code that does not stop keeps its lease until that ends by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Self
+
+from orchestrator.clock import SystemClock
+from orchestrator.context import TaskContext
+from orchestrator.errors import InvalidRequest, Unavailable
+from orchestrator.ids import workflow_id_of
+from orchestrator.model.records import Outcome
+from orchestrator.service import dispatch
+from orchestrator.service.dispatch import Claimed, Judged, Refused, TaskToRun
+from orchestrator.settings import Settings
+from orchestrator.store import catalog
+from orchestrator.store.connection import Connection
+from orchestrator.store.context import StoreContext
+from orchestrator.store.queue_values import Release as How
+from orchestrator.task import Task
+from orchestrator_workers import outcomes
+from orchestrator_workers.claims import Claims, Source
+from orchestrator_workers.heartbeat import Heartbeat
+from orchestrator_workers.job import Ending, Job, Jobs, Observer
+from orchestrator_workers.registration import register_absent
+from orchestrator_workers.registry import register
+from orchestrator_workers.reports import Reports
+from orchestrator_workers.runners import Runners
+from orchestrator_workers.stores import HasConnection, open_store
+from orchestrator_workers.wakes import Wakes
+
+log = logging.getLogger("orchestrator.worker")
+
+STOP_GRACE_S = 2.0  # how long told-to-stop code and the last messages get
+
+
+class Worker:
+    """Runs tasks until it is stopped.
+
+    ``store`` is a URL, settings, a connection or a client straight on Redis; ``tasks`` and ``modules`` say what to run
+    (``pkg.mod``, ``file.py``, ``file.py:name``); ``concurrency`` how many at once; ``domain`` overrides the tasks' own;
+    ``lease_ms`` the setting of that name. Raises ``InvalidRequest`` for tasks that cannot be found or share a name.
+    Example: ``async with Worker("redis://localhost:6379/0", tasks=[greet]): ...`` or ``await Worker(...).run()``
+    """
+
+    def __init__(
+        self,
+        store: str | Settings | Connection | HasConnection | None = None,
+        *,
+        tasks: Iterable[Task[..., Any]] = (),
+        modules: Iterable[str] = (),
+        concurrency: int = 20,
+        domain: str | None = None,
+        lease_ms: int | None = None,
+        drain_timeout_s: float | None = None,
+        name: str | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        if concurrency < 1:
+            raise InvalidRequest(f"concurrency={concurrency} must be at least 1")
+        self._connection, self._owns_connection = open_store(store)
+        settings = self._connection.settings
+        if lease_ms is not None:
+            settings = dataclasses.replace(settings, lease_ms=lease_ms)
+        self._settings = settings
+        self._tasks = register(tasks, modules)
+        if not self._tasks:
+            raise InvalidRequest("a worker needs tasks: give it tasks=[...] or modules=[...]")
+        self._concurrency = concurrency
+        self._domain = domain
+        self._drain_timeout_s = settings.drain_timeout_s if drain_timeout_s is None else drain_timeout_s
+        # Two workers of one name must never pass for each other, hence the random part.
+        self.name = f"{'_'.join((name or _default_name()).split())}-{secrets.token_hex(3)}"
+        self._observe: Observer = observer or _ignore
+        self._clock = SystemClock()
+        self._store = StoreContext(settings)
+        self._jobs = Jobs(concurrency)
+        self._serving: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
+        self._aborting = asyncio.Event()
+
+    @property
+    def task_types(self) -> list[str]:
+        """The task types this worker runs, sorted."""
+        return sorted(self._tasks)
+
+    # --- start ------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Connect, check the store, register the task definitions and begin to claim.
+
+        Raises ``StoreUnavailable`` or ``StoreRefused`` when the store cannot be used.
+        """
+        executor = self._executor = self._connection.asynchronous()
+        try:
+            await self._check()
+        except BaseException:
+            await self._disconnect()
+            raise
+        self._runners = Runners(self._concurrency, self._returned)
+        self._heartbeat = Heartbeat(
+            self._store, executor, self._jobs, self.name, self._settings.lease_ms, self._clock, self._observe
+        )
+        self._reports = Reports(self._store, executor, self.name, self._settled)
+        self._claims = self._make_claims()
+        self._wakes = Wakes(self._connection, self._wake_lists, self._claims.woken)
+        self._serving = asyncio.create_task(self._serve(), name=f"worker-{self.name}")
+        log.info("worker_started", extra={"worker_id": self.name, "task_types": self.task_types})
+
+    async def run(self) -> None:
+        """Start and work until ``drain`` or ``stop`` is called."""
+        await self.start()
+        try:
+            await self.wait()
+        except asyncio.CancelledError:
+            await self.stop()
+            raise
+
+    async def wait(self) -> None:
+        """Until the worker has ended; raises what ended it when that was an error."""
+        if self._serving is not None:
+            await asyncio.shield(self._serving)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    # --- drain and stop ---------------------------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Claim nothing more, let running tasks end (at most ``drain_timeout_s``), then stop. Returns at the end."""
+        self._closing.set()
+        await self.wait()
+
+    async def stop(self) -> None:
+        """Tell running tasks to stop, hand them back to their queues, and end. Returns at the end."""
+        self.request_stop()
+        await self.wait()
+
+    def request_drain(self) -> None:
+        """As ``drain``, without waiting; for signal handlers. A second request stops."""
+        if self._closing.is_set():
+            self._aborting.set()
+        self._closing.set()
+
+    def request_stop(self) -> None:
+        """As ``stop``, without waiting."""
+        self._closing.set()
+        self._aborting.set()
+
+    # --- the loops --------------------------------------------------------------------------------------------------
+
+    async def _serve(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                loops = [
+                    group.create_task(part.run(), name=f"worker-{type(part).__name__.lower()}")
+                    for part in (self._claims, self._wakes, self._heartbeat, self._reports)
+                ]
+                await self._closing.wait()
+                await self._wind_down()
+                for loop in loops:
+                    loop.cancel()
+        finally:
+            self._heartbeat.close()
+            await self._runners.close()
+            await self._disconnect()
+            log.info("worker_stopped", extra={"worker_id": self.name, "left_behind": self._jobs.running})
+
+    async def _wind_down(self) -> None:
+        self._claims.stop()
+        log.info("worker_draining", extra={"worker_id": self.name, "running": self._jobs.running})
+        if not await self._until(self._is_quiet, self._drain_timeout_s, self._aborting):
+            for job in self._jobs.still_running():
+                if job.ending is None:
+                    job.end(Ending.HANDED_BACK)
+        await self._until(self._is_quiet, STOP_GRACE_S)
+        # What has ended is always told, even when some code does not stop.
+        await self._until(lambda: not self._reports.unsent and not self._claims.unsettled, STOP_GRACE_S)
+
+    def _is_quiet(self) -> bool:
+        return not self._jobs.taken and not self._reports.unsent and not self._claims.unsettled
+
+    async def _until(self, condition: Callable[[], bool], seconds: float, stop: asyncio.Event | None = None) -> bool:
+        """Whether ``condition`` came true in time; polled, because any event of a worker may make it true."""
+        deadline_s = self._clock.monotonic_s() + seconds
+        while not condition():
+            if self._clock.monotonic_s() >= deadline_s or (stop is not None and stop.is_set()):
+                return False
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for((stop or asyncio.Event()).wait(), timeout=0.02)
+        return True
+
+    # --- one task ---------------------------------------------------------------------------------------------------
+
+    async def _launch(self, claimed: list[Claimed], sent_s: float) -> None:
+        """Confirm claimed tasks with their partitions and run those that may run."""
+        try:
+            answers = await self._executor.run(dispatch.start_tasks(self._store, claimed, self.name))
+        except Unavailable as error:
+            log.warning("start_failed", extra={"tasks": len(claimed), "reason": str(error)})
+            self._jobs.cancel(len(claimed))
+            for one in claimed:
+                self._claims.settle(dispatch.release(one, How.BACK))
+            return
+        lease_end_s = sent_s + self._settings.lease_ms / 1000
+        if lease_end_s <= self._clock.monotonic_s():  # the answers took longer than the leases
+            self._jobs.cancel(len(claimed))
+            log.warning("claim_too_late", extra={"tasks": len(claimed)})
+            return
+        for answer in answers:
+            if isinstance(answer, Refused):
+                self._refuse(answer)
+            else:
+                self._begin(answer, lease_end_s)
+
+    def _refuse(self, refused: Refused) -> None:
+        self._jobs.cancel(1)
+        log.info("task_refused", extra={"task_id": refused.claimed.task_id, "word": refused.word})
+        if refused.release is not None:
+            self._claims.settle(refused.release)
+
+    def _begin(self, run: TaskToRun, lease_end_s: float) -> None:
+        job = self._job(run, lease_end_s)
+        self._jobs.begin(job)
+        self._heartbeat.admit(job)
+        if run.claimed.is_lost:
+            self._returned(job, dispatch.lost_outcome(run.claimed))
+            return
+        if self._observe is not _ignore:
+            self._observe("started", _fields(job))
+        self._runners.start(job)
+
+    def _job(self, run: TaskToRun, lease_end_s: float) -> Job:
+        claimed, scheduled, meta, _ = run
+        context = TaskContext(
+            claimed.task_id,
+            workflow_id_of(claimed.task_id),
+            meta.name,
+            scheduled.ref,
+            claimed.type,
+            attempt=scheduled.attempt,
+            delivery=claimed.delivery,
+            iteration=scheduled.iteration,
+            generation=scheduled.generation,
+            now_ms=self._clock.now_ms,
+            beat=self._heartbeat.ask,
+        )
+        registered = self._tasks[claimed.type]
+        return Job(claimed, registered, context, scheduled.input, lease_end_s)
+
+    def _returned(self, job: Job, outcome: Outcome | None) -> None:
+        """The task's code has returned, or was stopped (then without an outcome)."""
+        self._jobs.returned(job)
+        self._claims.slot_freed()
+        if self._observe is not _ignore:
+            status = outcome.status if outcome is not None and job.ending is not Ending.LOST else "DROPPED"
+            self._observe("finished", _fields(job) | {"status": status})
+        if job.ending is Ending.LOST:
+            return
+        if outcome is None and job.ending is Ending.HANDED_BACK:
+            self._jobs.drop(job)
+            self._claims.settle(dispatch.release(job.claimed, How.BACK))
+            return
+        # A cancelled task is reported too: its partition answers GONE, and on that word the queue frees its slot.
+        self._reports.add(job, outcome or outcomes.failure("cancelled while it was running", job.context))
+
+    def _settled(self, job: Job, judged: Judged) -> None:
+        """The partition has judged the outcome."""
+        self._jobs.drop(job)
+        if judged.release is not None:
+            self._claims.settle(judged.release)
+        if judged.word != "OK":
+            log.info("report_judged", extra={"task_id": job.claimed.task_id, "word": judged.word})
+        if self._observe is not _ignore:
+            self._observe("reported", _fields(job) | {"word": judged.word})
+
+    # --- set-up -----------------------------------------------------------------------------------------------------
+
+    async def _check(self) -> None:
+        for warning in await asyncio.to_thread(self._connection.check):
+            log.warning("store_warning", extra={"reason": warning})
+        await self._executor.do(catalog.check_installation(self._store.keys))
+        definitions = [registered.task.definition() for registered in self._tasks.values()]
+        for name, fields in (await self._executor.run(register_absent(self._store, definitions))).items():
+            log.warning(
+                "task_definition_differs",
+                extra={"task_type": name, "fields": fields, "advice": "the catalog's stands; `apply` overwrites it"},
+            )
+
+    async def _disconnect(self) -> None:
+        if self._owns_connection:
+            await self._connection.aclose()
+
+    def _make_claims(self) -> Claims:
+        self._sources = [
+            Source(name, self._domain or registered.task.domain) for name, registered in sorted(self._tasks.items())
+        ]
+        return Claims(
+            self._store,
+            self._executor,
+            self._jobs,
+            self.name,
+            self._sources,
+            self._clock,
+            self._launch,
+            lambda is_idle: self._wakes.arm() if is_idle else self._wakes.disarm(),
+        )
+
+    def _wake_lists(self) -> list[str]:
+        lists = (self._store.queues.wake_key(source.type, source.domain) for source in self._sources)
+        return [name for name in lists if name is not None]
+
+
+def _default_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def _fields(job: Job) -> dict[str, object]:
+    claimed = job.claimed
+    return {
+        "task_id": claimed.task_id,
+        "task_type": claimed.type,
+        "delivery": claimed.delivery,
+        "lease_end_s": job.lease_end_s,
+    }
+
+
+def _ignore(event: str, fields: dict[str, object]) -> None:
+    """The observer of a worker that nobody observes."""

@@ -120,7 +120,7 @@ class Batch:
             if loaded is None:
                 yield from self._dead_letter(case)
             elif loaded.quarantined is not None:
-                case.reason = loaded.quarantined
+                yield from self.decider.quarantine(case.estate, case.entries, loaded.quarantined)
             else:
                 case.state = loaded.state
                 case.estate.keep(loaded.state)
@@ -301,6 +301,8 @@ class Batch:
             if verdict is Verdict.OK:
                 estate.apply(draft, case.size)
                 estate.refusals.pop(case.workflow_id, None)
+                if case.workflow_id in estate.alone and all(e.workflow_id != case.workflow_id for e in estate.retry):
+                    estate.alone.discard(case.workflow_id)
                 if outbox_id:
                     letters.append(Letter(estate.number, outbox_id, draft.handoffs))
             elif verdict is Verdict.GONE:

@@ -122,17 +122,21 @@ class Relay:
 
 
 def limits_of(task_defs: Mapping[str, TaskDef], revisions: Mapping[str, int], guard_ms: int) -> dict[str, Limits]:
-    """The limits of every task type that has a registered definition, under its revision."""
-    return {
-        name: Limits(
-            revision=revisions[name],
+    """The limits of every task type that has, or had, a registered definition; a deleted one limits nothing."""
+    limits = {}
+    for name, revision in revisions.items():
+        task_def = task_defs.get(name)
+        if task_def is None:
+            limits[name] = Limits(revision)
+            continue
+        limits[name] = Limits(
+            revision=revision,
             concurrency=max(task_def.concurrent_exec_limit or 0, 0),
             rate=max(task_def.rate_limit_per_frequency, 0),
             window_ms=max(task_def.rate_limit_frequency_in_seconds, 1) * 1000,
             guard_ms=guard_ms,
         )
-        for name, task_def in task_defs.items()
-    }
+    return limits
 
 
 def _refused(answers: Mapping[str, Any], what: str) -> set[str]:

@@ -62,7 +62,7 @@ class AsyncChannels:
     async def _subscribe(self, channel: str) -> None:
         async with self._lock:
             if self._pubsub is None:
-                self._pubsub = self._wire.pubsub()
+                self._pubsub = await self._wire.pubsub()
             confirmed = self._confirmed.get(channel)
             if confirmed is None:
                 confirmed = self._confirmed[channel] = asyncio.Event()

@@ -41,36 +41,58 @@ Shares = dict[Target, list[int]]  # positions in the request list
 class ClusterWire:
     """The sync path to a cluster."""
 
-    def __init__(self, client: redis.RedisCluster, open_pool: Callable[[str, int], redis.ConnectionPool]) -> None:
-        self._client = client
+    def __init__(
+        self, open_client: Callable[[], redis.RedisCluster], open_pool: Callable[[str, int], redis.ConnectionPool]
+    ) -> None:
+        self._open_client = open_client  # the client asks for the topology as soon as it is made
+        self._client: redis.RedisCluster | None = None
         self._open_pool = open_pool
         self._pools: dict[Address, redis.ConnectionPool] = {}
+        self._lost = False
 
     def exchange(self, requests: Sequence[Request]) -> list[Any]:
         """Send every request to the node that has its slot; error replies in their places."""
+        client = self._topology()
+        try:
+            return self._exchange(client, requests)
+        except BaseException:
+            # A node that does not answer may have been replaced: the next exchange asks who is there now.
+            self._lost = True
+            raise
+
+    def _topology(self) -> redis.RedisCluster:
+        if self._client is None:
+            self._client = self._open_client()
+        elif self._lost:
+            self._client.nodes_manager.initialize()
+        self._lost = False
+        return self._client
+
+    def _exchange(self, client: redis.RedisCluster, requests: Sequence[Request]) -> list[Any]:
         replies: list[Any] = [None] * len(requests)
         pending = list(range(len(requests)))
         for attempt in range(REDIRECTIONS_MAX):
-            for target, indexes in _shares(self._client, requests, pending, replies).items():
+            for target, indexes in _shares(client, requests, pending, replies).items():
                 _place(replies, target, indexes, talk(self._pool(target.address), _commands(requests, target, indexes)))
             pending = _redirected(requests, replies)
             if not pending or attempt == REDIRECTIONS_MAX - 1:
                 break
             if _topology_is_stale(replies, pending):
-                self._client.nodes_manager.initialize()
+                client.nodes_manager.initialize()
             time.sleep(PAUSE_S * attempt)
         return replies
 
     def pubsub(self) -> Any:
         """A ``PubSub`` on some node: the cluster's bus carries messages everywhere."""
-        client: Any = self._client
+        client: Any = self._topology()
         return client.pubsub()
 
     def close(self) -> None:
         """Close every connection."""
         for pool in self._pools.values():
             pool.disconnect()
-        self._client.close()
+        if self._client is not None:
+            self._client.close()
 
     def _pool(self, address: Address) -> redis.ConnectionPool:
         return self._pools.get(address) or self._pools.setdefault(address, self._open_pool(*address))
@@ -89,10 +111,25 @@ class AsyncClusterWire:
         self._open_pool = open_pool
         self._timeout_s = timeout_s
         self._pools: dict[Address, redis.asyncio.ConnectionPool] = {}
+        self._lost = False
 
     async def exchange(self, requests: Sequence[Request]) -> list[Any]:
         """Send every request to the node that has its slot; error replies in their places."""
+        try:
+            await self._topology()
+            return await self._exchange(requests)
+        except BaseException:
+            # A node that does not answer may have been replaced: the next exchange asks who is there now.
+            self._lost = True
+            raise
+
+    async def _topology(self) -> None:
+        if self._lost:
+            await self._client.nodes_manager.initialize()
         await self._client.initialize()
+        self._lost = False
+
+    async def _exchange(self, requests: Sequence[Request]) -> list[Any]:
         replies: list[Any] = [None] * len(requests)
         pending = list(range(len(requests)))
         for attempt in range(REDIRECTIONS_MAX):
@@ -106,8 +143,9 @@ class AsyncClusterWire:
             await asyncio.sleep(PAUSE_S * attempt)
         return replies
 
-    def pubsub(self) -> Any:
+    async def pubsub(self) -> Any:
         """A ``PubSub`` on some node: the cluster's bus carries messages everywhere."""
+        await self._topology()
         node = self._client.get_default_node()
         return redis.asyncio.Redis(connection_pool=self._pool((node.host, int(node.port)))).pubsub()
 

@@ -123,11 +123,13 @@ class Connection:
                 return ServerWire(fake_sync_client(self.address.name))
             case "sentinel":
                 sentinel = _untyped.Sentinel(self.address.nodes, sentinel_kwargs=_sentinel_options(), **options)
-                return ServerWire(sentinel.master_for(self.address.name, redis.Redis))
+                return ServerWire(sentinel.master_for(self.address.name, redis.Redis), sentinel.sentinels)
             case "cluster":
                 nodes = [_untyped.cluster.ClusterNode(*node) for node in self.address.nodes]
-                client = redis.RedisCluster(startup_nodes=nodes, **options)
-                return ClusterWire(client, lambda host, port: _sync_pool(self.address, options, host, port))
+                return ClusterWire(
+                    lambda: redis.RedisCluster(startup_nodes=nodes, **options),
+                    lambda host, port: _sync_pool(self.address, options, host, port),
+                )
             case _:
                 pool = redis.ConnectionPool.from_url(self.address.url, **options)
                 return ServerWire(redis.Redis(connection_pool=pool))
@@ -140,7 +142,8 @@ class Connection:
                 return AsyncServerWire(fake_async_client(self.address.name), timeout_s)
             case "sentinel":
                 sentinel = _untyped.asyncio.Sentinel(self.address.nodes, sentinel_kwargs=_sentinel_options(), **options)
-                return AsyncServerWire(sentinel.master_for(self.address.name, redis.asyncio.Redis), timeout_s)
+                primary = sentinel.master_for(self.address.name, redis.asyncio.Redis)
+                return AsyncServerWire(primary, timeout_s, sentinel.sentinels)
             case "cluster":
                 nodes = [redis.asyncio.cluster.ClusterNode(*node) for node in self.address.nodes]
                 client = redis.asyncio.RedisCluster(startup_nodes=nodes, **options)

@@ -19,10 +19,19 @@ from orchestrator.store.keys import clock_of
 from orchestrator.store.scripts import Script, library
 from orchestrator.store.wire import Request
 
-LOST = (redis.ConnectionError, redis.TimeoutError, OSError)
+LOST = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.RedisClusterException, OSError)
 _KEY_THIRD = {"OBJECT", "XGROUP", "XINFO", "MEMORY"}
 _KEYLESS = {"PING", "INFO", "CONFIG", "TIME", "DBSIZE", "SCRIPT", "CLIENT", "WAIT", "WAITAOF", "PUBLISH", "SCAN"}
-_TRY_LATER = ("LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED", "READONLY")
+# redis-py turns the code words it knows into classes and drops the word, so both are looked at.
+_TRY_LATER_WORDS = ("BUSY", "UNBLOCKED")
+_TRY_LATER = (
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.MasterDownError,
+    redis.exceptions.TryAgainError,
+    redis.exceptions.MovedError,
+    redis.exceptions.AskError,
+    redis.exceptions.ReadOnlyError,
+)
 _ADVICE = {
     "OOM": "Redis is out of memory: raise maxmemory or remove finished workflows",
     "MISCONF": "Redis cannot save its data to disk: see its log and free the disk",
@@ -128,7 +137,7 @@ def translate(error: Exception, step: Call | Command | None = None) -> Orchestra
     word = text.split(" ", 1)[0].rstrip(":")
     if isinstance(error, redis.AuthenticationError):
         return StoreRefused(f"{what}{_ADVICE['NOAUTH'] if 'NOAUTH' in text else _ADVICE['WRONGPASS']} ({text})")
-    if isinstance(error, LOST) or word in _TRY_LATER:
+    if isinstance(error, LOST + _TRY_LATER) or word in _TRY_LATER_WORDS:
         return StoreUnavailable(f"{what}Redis is not available: {text}; repeat later")
     for code, advice in _ADVICE.items():
         if word == code or _TYPE_TO_CODE.get(type(error)) == code:
@@ -139,7 +148,6 @@ def translate(error: Exception, step: Call | Command | None = None) -> Orchestra
 _TYPE_TO_CODE: dict[type[Exception], str] = {
     redis.exceptions.OutOfMemoryError: "OOM",
     redis.exceptions.NoPermissionError: "NOPERM",
-    redis.exceptions.ReadOnlyError: "READONLY",
 }
 
 

@@ -63,7 +63,7 @@ class AsyncWire(Protocol):
     async def exchange(self, requests: Sequence[Request]) -> list[Any]:
         """Send all, read all; raises the client's connection errors."""
 
-    def pubsub(self) -> Any:
+    async def pubsub(self) -> Any:
         """A fresh redis-py async ``PubSub``."""
 
     async def close(self) -> None:
@@ -73,11 +73,13 @@ class AsyncWire(Protocol):
 class ServerWire:
     """The sync path to one server, or to the primary a Sentinel names. Safe for threads and after a fork.
 
-    The pool notices a fork by itself: a child never shares a socket with its parent.
+    The pool notices a fork by itself: a child never shares a socket with its parent. ``guides`` are clients of the
+    Sentinels, closed together with it.
     """
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, guides: Sequence[redis.Redis] = ()) -> None:
         self._client: Any = client
+        self._guides = guides
         self._pool = client.connection_pool
 
     def exchange(self, requests: Sequence[Request]) -> list[Any]:
@@ -90,8 +92,9 @@ class ServerWire:
 
     def close(self) -> None:
         """Close every connection."""
-        self._client.close()
-        self._pool.disconnect()
+        for client in (self._client, *self._guides):
+            client.close()
+            client.connection_pool.disconnect()
 
 
 class AsyncServerWire:
@@ -100,8 +103,11 @@ class AsyncServerWire:
     One deadline around the exchange replaces redis-py's time-out per reply, which costs more than the reply itself.
     """
 
-    def __init__(self, client: redis.asyncio.Redis, timeout_s: float) -> None:
+    def __init__(
+        self, client: redis.asyncio.Redis, timeout_s: float, guides: Sequence[redis.asyncio.Redis] = ()
+    ) -> None:
         self._client = client
+        self._guides = guides
         self._pool = client.connection_pool
         self._timeout_s = timeout_s
 
@@ -109,14 +115,15 @@ class AsyncServerWire:
         """Send all, read all, on one connection."""
         return await talk_async(self._pool, [request.words for request in requests], self._timeout_s)
 
-    def pubsub(self) -> Any:
+    async def pubsub(self) -> Any:
         """A fresh ``PubSub`` on its own connection."""
         return self._client.pubsub()
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._client.aclose()
-        await self._pool.disconnect()
+        for client in (self._client, *self._guides):
+            await client.aclose()
+            await client.connection_pool.disconnect()
 
 
 def pack(commands: Sequence[Sequence[Argument]]) -> list[bytes]:

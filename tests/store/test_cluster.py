@@ -6,20 +6,21 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 import redis
 from redis.crc import key_slot
 
-from orchestrator.errors import OutcomeUnknown
-from orchestrator.plan import Command, Wait
+from orchestrator.errors import OutcomeUnknown, StoreUnavailable
+from orchestrator.plan import Call, Command, Wait
 from orchestrator.settings import Settings
 from orchestrator.store.connection import Connection, connect
 from orchestrator.store.keys import Keys
 from orchestrator.store.ownership import Owned, acquire
 from orchestrator.store.partition import StartVerdict
 from tests.store.scene import Scene
-from tests.support.eventually import eventually
+from tests.support.eventually import eventually, eventually_async
 from tests.support.redis_server import RedisServer
 
 SLOTS = 16_384
@@ -29,7 +30,8 @@ class Pair:
     """Two nodes; the first has the lower half of the slots."""
 
     def __init__(self, servers: list[RedisServer]) -> None:
-        self.clients = [redis.Redis.from_url(server.url, decode_responses=True) for server in servers]
+        self.servers = servers
+        self.clients: list[Any] = [redis.Redis.from_url(server.url, decode_responses=True) for server in servers]
         self.places = [server.url.split("/")[2] for server in servers]
         self.ids = [str(client.execute_command("CLUSTER MYID")) for client in self.clients]
         self.url = f"redis+cluster://{','.join(self.places)}"
@@ -119,7 +121,11 @@ def test_one_pipeline_reaches_both_nodes_and_answers_in_order(pair: Pair, connec
 def test_commands_follow_a_slot_that_moves(pair: Pair, connection: Connection, flavour: str) -> None:
     keys = Keys()
     here, there = two_partitions(pair, keys)
-    steps = [acquire(keys, here, "decider", 60_000), acquire(keys, there, "decider", 60_000), Command(("PING",))]
+    steps: list[Call | Command] = [
+        acquire(keys, here, "decider", 60_000),
+        acquire(keys, there, "decider", 60_000),
+        Command(("PING",)),
+    ]
     expected = [Owned(1, 0), Owned(1, 0), b"PONG"]
 
     async def main() -> None:
@@ -140,6 +146,49 @@ def test_commands_follow_a_slot_that_moves(pair: Pair, connection: Connection, f
     assert store.do(steps) == expected
     pair.end_move(keys.inbox(here))
     assert store.do(steps) == expected
+
+
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+def test_a_lost_node_is_unavailable_and_looked_for_anew(pair: Pair, connection: Connection, flavour: str) -> None:
+    keys = Keys()
+    here, there = two_partitions(pair, keys)
+    step = acquire(keys, there, "decider", 60_000)
+
+    async def main() -> None:
+        store = connection.asynchronous()
+        assert await store.do(step) == Owned(1, 0)
+        pair.servers[1].kill()
+        with pytest.raises(StoreUnavailable):
+            await store.do(step)
+        assert await store.do(acquire(keys, here, "decider", 60_000)) == Owned(1, 0)
+        pair.servers[1].restart()
+        assert await eventually_async(lambda: store.do(step), retry_on=(StoreUnavailable,)) == Owned(1, 0)
+        await connection.aclose()
+
+    if flavour == "async":
+        asyncio.run(main())
+        return
+    store = connection.sync()
+    assert store.do(step) == Owned(1, 0)
+    pair.servers[1].kill()
+    with pytest.raises(StoreUnavailable):
+        store.do(step)
+    assert store.do(acquire(keys, here, "decider", 60_000)) == Owned(1, 0)
+    pair.servers[1].restart()
+    assert eventually(lambda: store.do(step), retry_on=(StoreUnavailable,)) == Owned(1, 0)
+
+
+def test_a_cluster_that_is_not_there_is_unavailable() -> None:
+    connection = connect(f"redis+cluster://127.0.0.1:{free_port()}")
+    with pytest.raises(StoreUnavailable):
+        connection.sync().do(Command(("PING",)))
+
+    async def main() -> None:
+        with pytest.raises(StoreUnavailable):
+            await connection.asynchronous().do(Command(("PING",)))
+        await connection.aclose()
+
+    asyncio.run(main())
 
 
 def test_every_script_of_a_start_keeps_to_one_slot(connection: Connection) -> None:

@@ -30,7 +30,7 @@ def own(keys: Keys) -> Call:
     return acquire(keys, 0, "decider-1", 60_000)
 
 
-# --- steps and plans ---------------------------------------------------------------------------------------------------
+# --- steps and plans -------------------------------------------------------------------------------------------------
 
 
 def test_a_list_of_steps_answers_in_order_with_errors_in_their_places(connection: Connection, keys: Keys) -> None:
@@ -81,7 +81,12 @@ def test_a_decoder_that_refuses_is_an_error_like_any_other(connection: Connectio
 
 
 def test_scripts_that_the_server_forgot_are_sent_again(connection: Connection, keys: Keys) -> None:
-    steps = [own(keys), Command(("PING",)), Call("release", (keys.ownership(1),), (1, "x")), own(keys)]
+    steps: list[Call | Command] = [
+        own(keys),
+        Command(("PING",)),
+        Call("release", (keys.ownership(1),), (1, "x")),
+        own(keys),
+    ]
     for _ in range(2):
         connection.sync().do(Command(("SCRIPT", "FLUSH")))
         assert connection.sync().do(steps) == [Owned(1, 0), b"PONG", [b"FENCED"], Owned(1, 0)]
@@ -92,7 +97,7 @@ def test_packing_without_the_c_library_gives_the_same_bytes() -> None:
         assert _pack(words) == _pack_in_python(words)
 
 
-# --- waiting -----------------------------------------------------------------------------------------------------------
+# --- waiting ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_wait_ends_at_once_when_its_state_is_there(connection: Connection) -> None:
@@ -146,7 +151,7 @@ def test_many_async_waiters_share_one_subscription(connection: Connection) -> No
     assert subscribers == [1, 1, 1]
 
 
-# --- servers that fail -------------------------------------------------------------------------------------------------
+# --- servers that fail -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -227,7 +232,7 @@ def test_a_forked_child_gets_connections_of_its_own(redis_url: str) -> None:
     connection.close()
 
 
-# --- durability --------------------------------------------------------------------------------------------------------
+# --- durability ------------------------------------------------------------------------------------------------------
 
 
 def test_a_write_without_its_replicas_has_an_unknown_outcome(redis_url: str, keys: Keys) -> None:
@@ -253,7 +258,7 @@ def test_a_server_without_the_barrier_is_refused(redis_url: str, keys: Keys) -> 
     connection.close()
 
 
-# --- start-up checks -----------------------------------------------------------------------------------------------------
+# --- start-up checks -------------------------------------------------------------------------------------------------
 
 
 def test_a_good_server_passes(connection: Connection) -> None:
@@ -300,7 +305,7 @@ def test_old_servers_are_refused(monkeypatch: pytest.MonkeyPatch, info: str, acc
             connection.check()
 
 
-# --- addresses -----------------------------------------------------------------------------------------------------------
+# --- addresses -------------------------------------------------------------------------------------------------------
 
 
 def test_urls_name_their_kind_of_store() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.errors import StoreRefused, StoreUnavailable
 from orchestrator.model.records import FORMAT, Result, Scheduled, encode
-from orchestrator.plan import Command
+from orchestrator.plan import Command, Plan
 from orchestrator.store.partition import idempotency_field
 from orchestrator.store.quarantine import quarantine
 from orchestrator.store.timers import timer_member
@@ -72,31 +72,34 @@ def test_a_large_workflow_reads_the_same_in_pages(told: Scene) -> None:
     assert read(told, records_max=4) == read(told)
 
 
+def moving(scene: Scene, changes: int) -> StoredWorkflow | None:
+    """Read ``w`` in pages while its version changes ``changes`` times behind the reader's back."""
+
+    def plan() -> Plan[StoredWorkflow | None]:
+        left = changes
+        inner = read_workflow(scene.keys, "w", records_max=1)
+        step = next(inner)
+        while True:
+            reply = yield step
+            if left and isinstance(step, Command) and step.words[0] == "HGETALL":
+                left -= 1
+                reply = [b"v", b"99"]
+            try:
+                step = inner.send(reply)
+            except StopIteration as stop:
+                stored: StoredWorkflow | None = stop.value
+                return stored
+
+    return scene.store.run(plan())
+
+
 def test_pages_of_two_versions_are_not_mixed(told: Scene) -> None:
-    plan = read_workflow(told.keys, "w", records_max=1)
-    step, moves = next(plan), 0
-    while True:
-        reply = told.do(step)
-        if moves < 2 and isinstance(step, Command) and step.words[0] == "HGETALL":
-            moves += 1
-            reply = [*reply[:1], b"99", *reply[2:]] if reply[0] == b"v" else reply
-        try:
-            step = plan.send(reply)
-        except StopIteration as stop:
-            assert stop.value == read(told)
-            assert moves == 2
-            return
+    assert moving(told, 2) == read(told)
 
 
 def test_a_workflow_that_never_stands_still_is_given_up_on(told: Scene) -> None:
-    plan = read_workflow(told.keys, "w", records_max=1)
-    step = next(plan)
     with pytest.raises(StoreUnavailable, match="w changes faster"):
-        while True:
-            reply = told.do(step)
-            if isinstance(step, Command) and step.words[0] == "HGETALL":
-                reply = [b"v", b"99"]
-            step = plan.send(reply)
+        moving(told, 1_000)
 
 
 def test_an_unknown_workflow_reads_as_none(scene: Scene) -> None:

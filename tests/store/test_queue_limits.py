@@ -111,6 +111,15 @@ def test_postponing_frees_no_slot_and_wakes_nobody(queue: QueueStory) -> None:
     assert queue.tokens() == 0
 
 
+def test_no_waiter_is_woken_for_a_slot_that_is_only_held(queue: QueueStory) -> None:
+    queue.limit(concurrency=1)
+    (task,) = queue.take()
+    queue.release(Release.HOLD, task, delay_ms=60_000)
+    queue.claim(wait_ms=2000)
+    queue.offer("new")
+    assert queue.tokens() == 0
+
+
 def test_a_lowered_limit_grants_nothing_until_enough_is_released(queue: QueueStory) -> None:
     tasks = queue.take(5)
     queue.limit(concurrency=2)

@@ -165,12 +165,12 @@ class Claims:
                 source.appetite = max(1, 2 * got if got == asked[source.type] else got)
         if reply.claimed:
             self._next_s = 0.0
-        elif is_due:
-            hint_s = min(reply.hints_ms.values(), default=1000) / 1000
-            # All queues are looked at in turn when there are more of them than slots.
-            is_partial = len(wants) < len(self._sources)
-            self._next_s = self._now_s() + min(hint_s, HINT_MAX_S / 4 if is_partial else HINT_MAX_S)
-            self._idle(True)
+            return
+        # Some queues are left out when there are more of them than slots: their turn comes sooner.
+        most_s = HINT_MAX_S / 4 if is_due and len(wants) < len(self._sources) else HINT_MAX_S
+        next_s = self._now_s() + min(most_s, min(reply.hints_ms.values(), default=1_000) / 1_000)
+        self._next_s = next_s if is_due else min(self._next_s, next_s)
+        self._idle(True)
 
 
 def share(free: int, sources: Sequence[Source], turn: int) -> list[Want]:

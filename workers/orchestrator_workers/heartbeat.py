@@ -100,6 +100,16 @@ class Heartbeat:
         if touched:
             await self._touch(touched)
 
+    def lose(self, job: Job) -> None:
+        """The task may be somebody else's now. One that has returned keeps its unsent result: its partition decides."""
+        self._jobs.drop(job)
+        if job.returned or job.ending is Ending.LOST:
+            return
+        fields = {"task_id": job.claimed.task_id, "delivery": job.claimed.delivery}
+        log.warning("lease_lost", extra=fields)
+        self._observe("lease_lost", dict(fields))
+        job.end(Ending.LOST)
+
     def close(self) -> None:
         """Stop watching."""
         if self._fence is not None:
@@ -111,7 +121,7 @@ class Heartbeat:
         for job in jobs:
             word = words.get(job.claimed.task_id)
             if word == "LOST":
-                self._lose(job)
+                self.lose(job)
             elif word is None:  # its queue did not answer
                 job.beat_due_s = sent_s + min(_RETRY_S, self._lease_s / 6)
             else:
@@ -145,16 +155,6 @@ class Heartbeat:
         now_s = self._now_s()
         for job in tuple(self._jobs.held.values()):
             if job.lease_end_s <= now_s:
-                self._lose(job)
+                self.lose(job)
         if self._jobs.held:
             self._arm(min(job.lease_end_s for job in self._jobs.held.values()))
-
-    def _lose(self, job: Job) -> None:
-        """The task may be somebody else's now. One that has returned keeps its unsent result: its partition decides."""
-        self._jobs.drop(job)
-        if job.returned or job.ending is Ending.LOST:
-            return
-        fields = {"task_id": job.claimed.task_id, "delivery": job.claimed.delivery}
-        log.warning("lease_lost", extra=fields)
-        self._observe("lease_lost", dict(fields))
-        job.end(Ending.LOST)

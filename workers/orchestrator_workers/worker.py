@@ -241,6 +241,9 @@ class Worker:
 
     def _begin(self, run: TaskToRun, lease_end_s: float) -> None:
         job = self._job(run, lease_end_s)
+        older = self._jobs.held.get(run.claimed.task_id)
+        if older is not None:  # this very worker got the task anew: the lease of the earlier delivery is over
+            self._heartbeat.lose(older)
         self._jobs.begin(job)
         self._heartbeat.admit(job)
         if run.claimed.is_lost:

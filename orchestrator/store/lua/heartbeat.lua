@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- heartbeat: extend leases that are still held under the same delivery.
 -- KEYS  meta rec lea (all of one queue)
 -- ARGV  lease_ms, then per task: id delivery

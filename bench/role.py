@@ -1,0 +1,26 @@
+"""One process of ours under test: ``python -m bench.role decider|worker URL``."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from orchestrator.engine.process import run_decider
+from orchestrator.settings import load_settings
+from orchestrator_workers.main import run_worker
+
+CONCURRENCY = 100
+
+
+def main(role: str, url: str) -> int:
+    """Run the role until SIGTERM."""
+    logging.basicConfig(level=logging.WARNING)
+    settings = load_settings(redis_url=url)
+    if role == "decider":
+        run_decider(settings)
+        return 0
+    return run_worker(settings, ["bench.tasks"], CONCURRENCY)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,119 @@
+"""The ``orchestrator`` command: its tree, and what happens to errors.
+
+Every command's errors end here: one of ours becomes its message and its exit status, click's become usage errors, and
+an unexpected one becomes a single line, unless ``ORCHESTRATOR_DEBUG`` asks for the traceback. Holds no command. Called
+by the console script, by ``python -m orchestrator_cli.main`` and by tests.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from orchestrator.errors import OrchestratorError, StoreRefused, StoreUnavailable
+from orchestrator_cli.command import Entry, LazyGroup, shared_options
+
+COMMANDS = {
+    "dev": Entry("orchestrator_cli.dev", "dev", "Run everything here: store, decider, worker; restarts on changes."),
+    "decider": Entry("orchestrator_cli.roles", "decider", "Run a decider until a signal ends it."),
+    "worker": Entry("orchestrator_cli.roles", "worker", "Run the tasks of modules until a signal ends it."),
+    "def": Entry("orchestrator_cli.definition", "group", "Workflow definitions: apply, list, get, validate, graph."),
+    "taskdef": Entry("orchestrator_cli.taskdef", "group", "Task definitions: apply, list, get."),
+    "workflow": Entry("orchestrator_cli.workflow", "group", "Executions: start, run, watch, pause, signal, ..."),
+    "queue": Entry("orchestrator_cli.queue", "group", "Task queues: list."),
+    "doctor": Entry("orchestrator_cli.doctor", "doctor", "Check Redis and the installation; a fix for every finding."),
+    "version": Entry("orchestrator_cli.version", "version", "Print the version."),
+}
+
+EXIT_ERROR, EXIT_USAGE, EXIT_AUTH, EXIT_SIGINT, EXIT_SIGTERM = 1, 2, 6, 130, 143
+_RIGHTS = ("NOAUTH", "WRONGPASS", "NOPERM")  # the server's own words when it is about who may do what
+
+
+class Root(LazyGroup):
+    """The root of the tree; ``main`` is the one place where errors become messages and exit statuses."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Run a command line. In standalone mode it ends the process with the command's exit status."""
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **extra)
+        given: dict[str, Any] = extra.setdefault("obj", {})
+        if os.environ.get("NO_COLOR"):
+            extra.setdefault("color", False)
+        try:
+            result = super().main(*args, standalone_mode=False, **extra)
+        except Exception as error:
+            sys.exit(_told(error, given))
+        except KeyboardInterrupt:
+            sys.exit(EXIT_SIGINT)
+        sys.exit(result if isinstance(result, int) else 0)
+
+
+root = Root(
+    "orchestrator",
+    entries=COMMANDS,
+    params=shared_options(),
+    help="Durable workflows on the Redis you already run.",
+    epilog="Start here: orchestrator dev hello.py",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line of this process and exit with its status. Example: ``main(["version"])``"""
+    signal.signal(signal.SIGTERM, _terminated)
+    root.main(args=None if arguments is None else list(arguments), prog_name="orchestrator")
+    raise AssertionError("unreachable: standalone mode exits")
+
+
+def exit_status(error: BaseException) -> int:
+    """The exit status an error stands for. Example: ``exit_status(WorkflowNotFound("x")) == 3``"""
+    if isinstance(error, click.Abort):
+        return EXIT_SIGINT
+    if isinstance(error, click.ClickException):
+        return error.exit_code
+    if isinstance(error, StoreRefused) and any(word in str(error) for word in _RIGHTS):
+        return EXIT_AUTH
+    return error.exit_code if isinstance(error, OrchestratorError) else EXIT_ERROR
+
+
+def _told(error: Exception, given: dict[str, Any]) -> int:
+    """Write what went wrong to standard error; the exit status."""
+    if os.environ.get("ORCHESTRATOR_DEBUG"):
+        raise error
+    if isinstance(error, BrokenPipeError):  # `orchestrator ... | head`: nobody reads on, which is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, click.Abort):
+        return exit_status(error)
+    if isinstance(error, click.ClickException):
+        error.show()
+        return exit_status(error)
+    if isinstance(error, OrchestratorError):
+        _complain(f"{error}{_hint(error, given)}")
+        return exit_status(error)
+    _complain(f"unexpected {type(error).__name__}: {error}\nSet ORCHESTRATOR_DEBUG=1 to see where it comes from.")
+    return EXIT_ERROR
+
+
+def _hint(error: OrchestratorError, given: dict[str, Any]) -> str:
+    session = given.get("session")
+    return f"\n{session.hint}" if isinstance(error, StoreUnavailable) and session is not None else ""
+
+
+def _complain(text: str) -> None:
+    click.echo(f"{click.style('Error:', fg='red')} {text}", err=True, color=False if "NO_COLOR" in os.environ else None)
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    sys.exit(EXIT_SIGTERM)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,256 @@
+"""Starting workflows: from what a caller asked for to an execution that exists, or the reason why it does not.
+
+The definition is looked up (or came along), defaults are laid under the input, the id decides the partition, and one
+script claims id and idempotency key together. Everything here may be repeated: the same request id never starts two.
+Called by ``workflows`` and by the clients; the engine has its own, shorter way for the workflows it starts itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from msgspec import Raw
+
+from orchestrator import ids
+from orchestrator.clock import SystemClock
+from orchestrator.codec import pack
+from orchestrator.core.expressions import check_expression
+from orchestrator.core.operators import OPERATORS
+from orchestrator.engine.starts import (
+    Resolved,
+    Start,
+    check_workflow_id,
+    resolve_body,
+    resolve_definition,
+    resolve_name,
+    send_starts,
+)
+from orchestrator.errors import Conflict, DefinitionInvalid, InvalidRequest, OrchestratorError
+from orchestrator.model.definitions import IdempotencyStrategy, WorkflowDef
+from orchestrator.model.execution import StartWorkflowRequest, validate_start_request
+from orchestrator.model.records import FORMAT, Meta
+from orchestrator.model.validation import validate_workflow_def
+from orchestrator.plan import Command, Plan, Wait
+from orchestrator.store import catalog
+from orchestrator.store.context import StoreContext
+from orchestrator.store.partition import StartReply, StartVerdict, idempotency_field
+
+COMMIT_WAIT_S = 1.0
+STARTS_PER_PIPELINE = 250
+TAKEOVERS_MAX = 10
+"""How often FAIL_ON_RUNNING follows an idempotency key that changes hands while it looks."""
+
+check_runnable = partial(validate_workflow_def, supported=frozenset(OPERATORS), check_expression=check_expression)
+"""Judges a definition by the rules and by what this engine can run; see ``validate_workflow_def``."""
+
+_clock = SystemClock()
+
+
+class Launch(NamedTuple):
+    """One start: what Conductor's request says, and what only we know.
+
+    ``workflow_id`` is chosen by the caller, ``request_id`` makes a repetition harmless, ``resolved`` is a definition that
+    was checked before and spares the look-up. Example: ``Launch(StartWorkflowRequest(name="order", input={"sku": "x"}))``
+    """
+
+    request: StartWorkflowRequest
+    workflow_id: str | None = None
+    request_id: str | None = None
+    resolved: Resolved | None = None
+
+
+class StartedWorkflow(NamedTuple):
+    """``existed``: the idempotency key led to an execution that was there before."""
+
+    workflow_id: str
+    existed: bool = False
+
+
+def start(store: StoreContext, launch: Launch, *, wait_commit: bool = True) -> Plan[StartedWorkflow]:
+    """Start one workflow; with ``wait_commit``, answer when its first step is decided, after a second at the latest.
+
+    Raises ``DefinitionNotFound``, ``DefinitionInvalid`` (the request or its inline definition), ``InvalidPayload`` (the
+    input), ``InvalidRequest`` (an id and a key together) and ``Conflict`` (id or key in use).
+    Example: ``executor.run(start(store, Launch(StartWorkflowRequest(name="order"))))``
+    """
+    resolved = yield from _resolve(store, launch)
+    made = prepare(store, launch, resolved)
+    (reply,) = yield from send_starts(store, [made])
+    started = yield from _settle(store, launch, made, reply)
+    if wait_commit and not started.existed:
+        key = store.keys.workflow(store.keys.partition_of(started.workflow_id), started.workflow_id)
+        channel = store.keys.done_channel(store.keys.partition_of(started.workflow_id), started.workflow_id)
+        yield Wait(channel, Command(("HGET", key, "v")), _is_committed, COMMIT_WAIT_S)
+    return started
+
+
+def start_many(store: StoreContext, launches: Sequence[Launch]) -> Plan[list[StartedWorkflow | OrchestratorError]]:
+    """Start many workflows in few round trips, without waiting for commits; one answer each, in order.
+
+    An error stands in the place of the start it belongs to; a lost connection raises. Repeat with the same request ids.
+    """
+    answers: list[StartedWorkflow | OrchestratorError] = []
+    for at in range(0, len(launches), STARTS_PER_PIPELINE):
+        answers += yield from _start_part(store, launches[at : at + STARTS_PER_PIPELINE])
+    return answers
+
+
+def prepare(store: StoreContext, launch: Launch, resolved: Resolved) -> Start:
+    """The store's form of a start. Raises what is wrong with the request."""
+    request = launch.request
+    _check(launch)
+    workflow_id, request_id = _identify(store, launch, resolved.name)
+    # Conductor forgets the template when the given input is empty; defaults that vanish are of no use to anybody.
+    given = {**resolved.definition.input_template, **request.input}
+    key = request.idempotency_key
+    meta = Meta(
+        FORMAT,
+        resolved.name,
+        resolved.version,
+        resolved.hash,
+        priority=request.priority,
+        correlation_id=request.correlation_id,
+        idempotency_key=key,
+        task_to_domain=request.task_to_domain,
+        created_by=request.created_by,
+    )
+    packed = pack(given, "input", store.settings.payload_bytes_max)
+    field = idempotency_field(resolved.name, key) if key else ""
+    return Start(workflow_id, request_id, resolved, meta, Raw(packed), field)
+
+
+def resolve_inline(definition: WorkflowDef) -> Resolved:
+    """The startable form of a definition that travels with its start. Raises ``DefinitionInvalid``."""
+    problems = check_runnable(definition)
+    if problems:
+        raise DefinitionInvalid(f"workflow {definition.name!r}", problems)
+    return resolve_definition(definition)
+
+
+def new_request_id() -> str:
+    """An id under which a request may be repeated."""
+    return os.urandom(12).hex()
+
+
+def _resolve(store: StoreContext, launch: Launch) -> Plan[Resolved]:
+    if launch.resolved is not None:
+        return launch.resolved
+    if launch.request.workflow_def is not None:
+        return resolve_inline(launch.request.workflow_def)
+    return (yield from resolve_name(store, launch.request.name, launch.request.version))
+
+
+def _start_part(
+    store: StoreContext, launches: Sequence[Launch]
+) -> Plan[list[StartedWorkflow | OrchestratorError]]:
+    names = sorted(
+        {
+            (launch.request.name, launch.request.version or 0)
+            for launch in launches
+            if launch.resolved is None and launch.request.workflow_def is None
+        }
+    )
+    bodies = (yield [catalog.get_workflow(store.keys, name, version or None) for name, version in names]) if names else []
+    stored = dict(zip(names, bodies, strict=True))
+    made: list[Start | OrchestratorError] = []
+    for launch in launches:
+        try:
+            body = stored.get((launch.request.name, launch.request.version or 0))
+            if body is not None and not isinstance(body, Exception):
+                made.append(prepare(store, launch, resolve_body(body.body)))
+            else:
+                made.append(prepare(store, launch, (yield from _resolve(store, launch))))
+        except OrchestratorError as error:
+            made.append(error)
+    replies = iter((yield from send_starts(store, [start for start in made if isinstance(start, Start)])))
+    answers: list[StartedWorkflow | OrchestratorError] = []
+    for launch, entry in zip(launches, made, strict=True):
+        if isinstance(entry, OrchestratorError):
+            answers.append(entry)
+            continue
+        try:
+            answers.append((yield from _settle(store, launch, entry, next(replies))))
+        except OrchestratorError as error:
+            answers.append(error)
+    return answers
+
+
+def _check(launch: Launch) -> None:
+    request = launch.request
+    # A definition that came along was judged when it was resolved.
+    problems = validate_start_request(request, lambda _: [])
+    if problems:
+        raise DefinitionInvalid(f"start of workflow {request.name!r}", problems)
+    if launch.workflow_id is not None:
+        check_workflow_id(launch.workflow_id)
+        if request.idempotency_key:
+            raise InvalidRequest(
+                f"workflow {request.name}: give workflow_id={launch.workflow_id!r} or "
+                f"idempotency_key={request.idempotency_key!r}, not both: each decides where the workflow lives"
+            )
+
+
+def _identify(store: StoreContext, launch: Launch, name: str) -> tuple[str, str]:
+    """Workflow id and request id. A repeated request id must find the id of its first try, so it decides it."""
+    key, partitions = launch.request.idempotency_key, store.keys.partitions
+    request_id = launch.request_id or new_request_id()
+    if launch.workflow_id is not None:
+        return launch.workflow_id, request_id
+    if launch.request_id:
+        seed = hashlib.sha256(f"{name}\n{launch.request_id}".encode()).digest()
+        now_ms = int.from_bytes(seed[:6], "big")
+    else:
+        seed, now_ms = os.urandom(16), _clock.now_ms()
+    partition = (
+        ids.partition_of_key(name, key, partitions) if key else int.from_bytes(seed[6:8], "big") % partitions
+    )
+    return ids.new_workflow_id(partition, now_ms, seed[8:16]), request_id
+
+
+def _settle(
+    store: StoreContext, launch: Launch, made: Start, reply: StartReply | Exception
+) -> Plan[StartedWorkflow]:
+    """What a reply means for the caller; FAIL_ON_RUNNING goes on until the key is ours or somebody runs under it."""
+    strategy = launch.request.idempotency_strategy or IdempotencyStrategy.FAIL
+    for _ in range(TAKEOVERS_MAX):
+        if isinstance(reply, Exception):
+            raise reply
+        if reply.verdict is StartVerdict.OK:
+            return StartedWorkflow(reply.workflow_id)
+        if reply.verdict is not StartVerdict.EXISTS:
+            raise _refusal(made, reply)
+        if strategy is IdempotencyStrategy.RETURN_EXISTING:
+            return StartedWorkflow(reply.workflow_id, existed=True)
+        if strategy is IdempotencyStrategy.FAIL:
+            break
+        other = reply.workflow_id
+        reply = yield made.call(store, with_body=True, expected_other=other)
+        if isinstance(reply, StartReply) and reply.workflow_id == other:
+            break
+    assert isinstance(reply, StartReply)
+    state = "is running" if strategy is IdempotencyStrategy.FAIL_ON_RUNNING else "exists"
+    raise Conflict(
+        f"workflow {made.meta.name} with idempotency key {made.meta.idempotency_key!r} {state}: {reply.workflow_id}; use "
+        "that one, another key, or the strategy RETURN_EXISTING"
+    )
+
+
+def _refusal(made: Start, reply: StartReply) -> OrchestratorError:
+    match reply.verdict:
+        case StartVerdict.TAKEN:
+            return Conflict(
+                f"workflow id {made.workflow_id} is in use by another start; choose another id, or look at it with: "
+                f"orchestrator workflow get {made.workflow_id}"
+            )
+        case StartVerdict.TOMB:
+            return Conflict(f"workflow {made.workflow_id} was cancelled before it could start; start another")
+        case _:
+            return Conflict(f"workflow {made.workflow_id} was not started: {reply.verdict}; repeat the start")
+
+
+def _is_committed(version: Any) -> bool:
+    return version is not None and int(version) >= 1

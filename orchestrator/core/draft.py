@@ -1,7 +1,8 @@
-"""One decision in the making: a private copy of the core record, and everything that is to be written if it is accepted.
+"""One decision in the making: a private copy of the core record, and all that is to be written if it is accepted.
 
-Handlers and operators work on the draft through a few verbs (``create``, ``finish``, ``go``, ``end``); the state they were
-given is never touched, so a decision that needs more records, or whose commit is refused, is simply made again.
+Operators and event handlers work on the draft through a few verbs (``create``, ``dispatch``, ``set_result``, ``go``);
+the state they were given is never touched, so a decision that needs more records, or whose commit is refused, is simply
+made again.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import Raw
 
 from orchestrator.codec import EMPTY_MAP, pack
+from orchestrator.core.expressions import Template
 from orchestrator.core.facts import Facts
-from orchestrator.core.program import Node, Program
+from orchestrator.core.kinds import dispatch_state
+from orchestrator.core.program import Node, Program, execution_ref
 from orchestrator.core.scope import DraftScope
 from orchestrator.core.state import RecordsNeeded, TaskRecord, WorkflowState
-from orchestrator.ids import task_id, task_suffix
-from orchestrator.model.effects import Evaluate, Handoff
+from orchestrator.ids import task_id
+from orchestrator.model.effects import Enqueue, Evaluate, Handoff
 from orchestrator.model.records import FORMAT, Core, Join, Pending, Result, Scheduled
 from orchestrator.model.status import is_terminal
 
@@ -113,8 +116,7 @@ class Draft:
         node = self.program.nodes.get(ref)
         if node is None or node.loop is None:
             return ref
-        iteration = self.iteration_of(node.loop)
-        return f"{ref}__{iteration}" if iteration else ref
+        return execution_ref(ref, self.iteration_of(node.loop))
 
     def iteration_of(self, loop_ref: str) -> int:
         """The iteration a loop is in; 0 outside."""
@@ -139,18 +141,34 @@ class Draft:
         """What expressions can see now. Made on demand: a draft that held it would be freed only by the cycle collector."""
         return DraftScope(self)
 
+    def dispatch_state(self, record: TaskRecord) -> str:
+        """Where an open attempt waits (see ``kinds``): by its step, since a SIMPLE task may have any name."""
+        return dispatch_state(self.node_of(record.scheduled).task.type)
+
+    def awaits_retry(self, ref: str) -> bool:
+        """Whether the failed attempt of ``ref`` is going to be followed by another that is not there yet."""
+        steps = (*self.core.held, *self.core.agenda, *self.agenda)
+        return any(step.index == RETRY and execution_ref(step.ref, step.iteration) == ref for step in steps)
+
     @property
     def full(self) -> bool:
         """Whether this decision has made as many tasks as one commit should carry."""
-        return len(self.scheduled) >= TASKS_PER_DECISION
+        return len(self.scheduled) + len(self.superseded) >= TASKS_PER_DECISION
 
     # --- tasks --------------------------------------------------------------------------------------------------------
 
-    def render_input(self, node: Node) -> Any:
-        """A step's input parameters with every expression replaced. Raises ``RecordsNeeded``."""
-        if node.reads:
-            self.require(node.reads)
-        return node.inputs.render(self.scope)
+    def render_input(self, node: Node, iteration: int, previous: TaskRecord | None) -> Any:
+        """The input parameters of a step's next attempt with every expression replaced. Raises ``RecordsNeeded``."""
+        attempt = previous.scheduled.attempt + 1 if previous is not None else 0
+        ref = execution_ref(node.ref, iteration)
+        self.scope.task_id = task_id(self.workflow_id, ref, iteration, attempt, self.core.generation)
+        return self.render(node.inputs, node.reads)
+
+    def render(self, template: Template, reads: tuple[str, ...]) -> Any:
+        """A template's value; ``reads`` are the steps it may look into. Raises ``RecordsNeeded``."""
+        self.require(reads)
+        self.scope.reads_unknown = template.dynamic
+        return template.render(self.scope)
 
     def create(
         self,
@@ -170,7 +188,7 @@ class Draft:
         core = self.core
         core.sequence += 1
         core.open += 1
-        ref = f"{node.ref}__{iteration}" if iteration else node.ref
+        ref = execution_ref(node.ref, iteration)
         before = previous.scheduled if previous is not None else None
         made = Scheduled(
             format=FORMAT,
@@ -210,22 +228,26 @@ class Draft:
         response_ms = task_def.response_timeout_seconds * 1000 if task_def is not None else 0
         suffix = record.suffix
         self.opened[suffix] = Dispatch(state, timeout_ms, response_ms, made.ref)
-        self.closed.pop(suffix, None)
         if timer_ms:
             self.timers[suffix, made.ref] = timer_ms
 
     def undispatch(self, record: TaskRecord, *, guarded: bool = False) -> None:
         """Close the dispatch entry and the timer of an attempt that is over.
 
-        ``guarded``: not its own report ended it. An outcome that was accepted meanwhile stands, so the commit is refused
-        when there is one, and the decision made again with it.
+        ``guarded``: not its own report ended it. An outcome that was accepted meanwhile stands, so the commit is
+        refused when there is one, and the decision made again with it.
         """
         suffix, ref = record.suffix, record.scheduled.ref
+        if self.scheduled.get(ref) is record.scheduled:  # made by this very decision: nobody has heard of it yet
+            if self.opened.pop(suffix, None) is not None:
+                self.timers.pop((suffix, ref), None)
+                own = self.task_id(record)
+                self.handoffs = [h for h in self.handoffs if not (isinstance(h, Enqueue) and h.task_id == own)]
+            return
         self.timers[suffix, ref] = 0
-        if self.opened.pop(suffix, None) is None:
-            self.closed[suffix] = None
-            if guarded:
-                self.guarded[suffix] = None
+        self.closed[suffix] = None
+        if guarded:
+            self.guarded[suffix] = None
 
     def set_result(self, record: TaskRecord, result: Result) -> TaskRecord:
         """Record how an attempt stands; returns the record as it is now."""
@@ -235,7 +257,7 @@ class Draft:
         self.results[ref] = result
         return now
 
-    # --- flow -----------------------------------------------------------------------------------------------------------
+    # --- flow ---------------------------------------------------------------------------------------------------------
 
     def go(self, ref: str | None, iteration: int, index: int = 0) -> None:
         """Enter the step ``ref`` next (or retry it, or fan it out further); held back while the workflow is paused."""
@@ -272,7 +294,3 @@ class Draft:
     def is_open(self, record: TaskRecord) -> bool:
         """Whether the attempt has not ended yet."""
         return not is_terminal(record.status)
-
-    def suffix_of(self, made: Scheduled) -> str:
-        """The task id of an instance without the workflow id."""
-        return task_suffix(made.ref, made.iteration, made.attempt, made.generation)

@@ -22,11 +22,11 @@ DISPATCH: dict[str, str] = {
 }
 
 
-def has_dispatch(task_type: str) -> bool:
-    """Whether an open task of this type has a dispatch entry in the store."""
-    return DISPATCH.get(task_type, QUEUED) != INTERNAL
+def dispatch_state(task_type: str) -> str:
+    """Where an open task of a step of this type waits. Example: ``dispatch_state("WAIT") == WAITING``."""
+    return DISPATCH.get(task_type, QUEUED)
 
 
 def is_queued(task_type: str) -> bool:
     """Whether tasks of this type are offered to a queue."""
-    return DISPATCH.get(task_type, QUEUED) == QUEUED
+    return dispatch_state(task_type) == QUEUED

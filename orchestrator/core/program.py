@@ -7,6 +7,7 @@ engine caches it by the definition's content hash and thousands of executions sh
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from orchestrator.core.expressions import Template, compile_template
 from orchestrator.model.definitions import WorkflowDef, WorkflowTask
@@ -14,23 +15,41 @@ from orchestrator.model.definitions import WorkflowDef, WorkflowTask
 JOIN_TYPES = frozenset({"JOIN", "EXCLUSIVE_JOIN"})
 
 
+Case = str | None
+"""A branch of a SWITCH: its label, or None for the default branch (an empty label is a label like any other)."""
+
+
+class Place(NamedTuple):
+    """Where a list of tasks stands: what follows its last task, and what it lies in."""
+
+    after: str | None
+    loop: str | None
+    parent: str | None
+    case: Case = None
+
+
 class Node:
-    """One step of a program."""
+    """One step of a program.
 
-    __slots__ = ("fork", "inputs", "joins", "loop", "next", "reads", "ref", "task", "untaken")
+    ``next`` is what follows when the step is done; None = nothing does (the end of the workflow, of a branch of a fork
+    or of a loop body). ``parent`` is the innermost SWITCH, FORK_JOIN or DO_WHILE around the step, ``case`` the branch if
+    that is a SWITCH, ``loop`` the DO_WHILE whose body it is in. ``joins`` are the JOINs that list it, ``reads`` the steps
+    whose records its inputs may look into. ``untaken`` (SWITCH): per branch, how many members each JOIN has inside it.
+    """
 
-    def __init__(self, task: WorkflowTask, loop: str | None, fork: str | None) -> None:
+    __slots__ = ("case", "inputs", "joins", "loop", "next", "parent", "reads", "ref", "task", "untaken")
+
+    def __init__(self, task: WorkflowTask, place: Place) -> None:
         self.ref: str = task.task_reference_name
         self.task = task
-        self.loop = loop  # the DO_WHILE whose body this step is in
-        self.fork = fork  # the innermost FORK_JOIN this step is in
-        self.next: str | None = (
-            None  # what follows when the step is done; None = nothing (end, branch end, loop body end)
-        )
-        self.joins: list[str] = []  # the JOINs that list this step
+        self.loop = place.loop
+        self.parent = place.parent
+        self.case = place.case
+        self.next: str | None = place.after
+        self.joins: list[str] = []
         self.inputs: Template = compile_template(task.input_parameters or {})
-        self.reads: tuple[str, ...] = ()  # steps whose records its inputs may look into
-        self.untaken: dict[str, dict[str, int]] = {}  # SWITCH: per case, how many members each JOIN has inside it
+        self.reads: tuple[str, ...] = ()
+        self.untaken: dict[Case, dict[str, int]] = {}
 
 
 class Program:
@@ -42,10 +61,10 @@ class Program:
         self.definition = definition
         self.nodes: dict[str, Node] = {}
         self.first: str | None = definition.tasks[0].task_reference_name if definition.tasks else None
-        self._lay_out(definition.tasks, None, None, None)
+        self._lay_out(definition.tasks)
         for node in self.nodes.values():
             if node.task.type in JOIN_TYPES:
-                for member in node.task.join_on:
+                for member in dict.fromkeys(node.task.join_on):
                     if member in self.nodes:
                         self.nodes[member].joins.append(node.ref)
         for node in self.nodes.values():
@@ -56,20 +75,16 @@ class Program:
         self.output: Template | None = compile_template(parameters) if parameters else None
         self.output_reads: tuple[str, ...] = self.reads_of(self.output) if self.output else ()
 
-    def _lay_out(self, tasks: list[WorkflowTask], after: str | None, loop: str | None, fork: str | None) -> None:
-        """Make the nodes of one task list; ``after`` is what follows its last task."""
-        work = [(tasks, after, loop, fork)]
+    def _lay_out(self, tasks: list[WorkflowTask]) -> None:
+        """Make the nodes of a task list and of all lists inside it."""
+        work = [(tasks, Place(None, None, None))]
         while work:
-            tasks, after, loop, fork = work.pop()
+            tasks, place = work.pop()
             for position, task in enumerate(tasks):
-                node = self.nodes[task.task_reference_name] = Node(task, loop, fork)
-                node.next = tasks[position + 1].task_reference_name if position + 1 < len(tasks) else after
-                if task.type in ("SWITCH", "DECISION"):
-                    work.extend((case, node.next, loop, fork) for _, case in switch_cases(task))
-                elif task.type == "FORK_JOIN":
-                    work.extend((branch, None, loop, node.ref) for branch in task.fork_tasks)
-                elif task.type == "DO_WHILE":
-                    work.append((task.loop_over, None, node.ref, fork))
+                last = position + 1 == len(tasks)
+                after = place.after if last else tasks[position + 1].task_reference_name
+                node = self.nodes[task.task_reference_name] = Node(task, place._replace(after=after))
+                work.extend(_inner_lists(node))
 
     def _members_inside(self, tasks: Iterable[WorkflowTask]) -> dict[str, int]:
         counts: dict[str, int] = {}
@@ -90,15 +105,44 @@ class Program:
             refs[root] = None
             if node.task.type in JOIN_TYPES and field in (None, "output"):
                 on = node.task.join_on
-                for name in (member,) if member in on and member is not None else on:
-                    refs[name] = None
+                refs.update(self.members_of([member] if member in on and not template.dynamic else on))
         return tuple(refs)
 
+    def members_of(self, refs: Iterable[str | None]) -> dict[str, None]:
+        """These steps, and of each JOIN among them the members, and theirs: what a JOIN's output is put together from."""
+        found: dict[str, None] = {}
+        work = [ref for ref in refs if ref is not None]
+        while work:
+            ref = work.pop()
+            if ref not in found:
+                found[ref] = None
+                node = self.nodes.get(ref)
+                if node is not None and node.task.type in JOIN_TYPES:
+                    work.extend(node.task.join_on)
+        return found
 
-def switch_cases(task: WorkflowTask) -> Iterator[tuple[str, list[WorkflowTask]]]:
-    """The branches of a SWITCH by case name; the default branch under the empty name."""
+
+def execution_ref(ref: str, iteration: int) -> str:
+    """What the task of step ``ref`` is called: its own name, or ``name__2`` in the second round of a loop."""
+    return f"{ref}__{iteration}" if iteration else ref
+
+
+def _inner_lists(node: Node) -> Iterator[tuple[list[WorkflowTask], Place]]:
+    task = node.task
+    if task.type in ("SWITCH", "DECISION"):
+        for case, tasks in switch_cases(task):
+            yield tasks, Place(node.next, node.loop, node.ref, case)
+    elif task.type == "FORK_JOIN":
+        for branch in task.fork_tasks:
+            yield branch, Place(None, node.loop, node.ref)
+    elif task.type == "DO_WHILE":
+        yield task.loop_over, Place(None, node.ref, node.ref)
+
+
+def switch_cases(task: WorkflowTask) -> Iterator[tuple[Case, list[WorkflowTask]]]:
+    """The branches of a SWITCH by case."""
     yield from task.decision_cases.items()
-    yield "", task.default_case or []
+    yield None, task.default_case or []
 
 
 def subtree(tasks: Iterable[WorkflowTask]) -> Iterator[WorkflowTask]:

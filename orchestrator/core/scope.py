@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.codec import DEPTH_MAX
 from orchestrator.core.program import JOIN_TYPES
 from orchestrator.core.state import TaskRecord
 from orchestrator.model.status import is_terminal
@@ -66,17 +67,20 @@ class DraftScope:
         return None if record is None else self._task_field(root, record, name)
 
     def document(self, root: str) -> Any:
+        """All fields of the workflow or of a task's latest attempt."""
         if root == "workflow":
             return {name: self._workflow_field(name) for name in WORKFLOW_FIELDS}
         record = self.draft.record(self.draft.latest(root))
         return None if record is None else {name: self._task_field(root, record, name) for name in TASK_FIELDS}
 
     def constant(self, name: str) -> str | None:
+        """The id of the task being scheduled, or an environment variable that the installation allows."""
         if name == "CPEWF_TASK_ID":
             return self.draft.scheduling
         return self.draft.facts.environment.get(name)
 
     def env(self, name: str) -> str | None:
+        """An environment variable that the installation allows."""
         return self.draft.facts.environment.get(name)
 
     def _workflow_field(self, name: str) -> Any:
@@ -111,10 +115,7 @@ class DraftScope:
 
     def _task_field(self, root: str, record: TaskRecord, name: str) -> Any:
         if name == "output":
-            node = self.draft.program.nodes.get(root)
-            if node is not None and node.task.type in JOIN_TYPES:
-                return self.join_output(node.task.join_on)
-            return record.output
+            return self.output_of(root, record)
         if name == "input":
             return record.input
         made, result = record.scheduled, record.result
@@ -153,13 +154,29 @@ class DraftScope:
                 return (result.callback_after_ms if result is not None else made.delay_ms) // 1000
         return None
 
-    def join_output(self, members: list[str]) -> dict[str, Any]:
-        """A JOIN's output: the non-empty outputs of those members that have ended, by reference name."""
+    def output_of(self, ref: str, record: TaskRecord) -> Any:
+        """A task's output; a JOIN's is the non-empty outputs of those members that have ended, by reference name."""
+        node = self.draft.program.nodes.get(ref)
+        if node is None or node.task.type not in JOIN_TYPES:
+            return record.output
+        if self.reads_unknown:
+            self.draft.require(tuple(self.draft.program.members_of(node.task.join_on)))
+        return self._join_output(node.task.join_on, 1)
+
+    def _join_output(self, members: list[str], depth: int) -> dict[str, Any]:
+        """Members that were not loaded are left out: nobody reads them (see ``Program.reads_of``)."""
         output: dict[str, Any] = {}
-        known = self.draft.state.records
+        if depth > DEPTH_MAX:
+            return output  # no payload may nest deeper
+        nodes, known = self.draft.program.nodes, self.draft.state.records
         for member in members:
             ref = self.draft.latest(member)
             record = self.draft.records.get(ref) or known.get(ref)
-            if record is not None and is_terminal(record.status) and record.output:
-                output[ref] = record.output
+            if record is None or not is_terminal(record.status):
+                continue
+            node = nodes.get(member)
+            is_join = node is not None and node.task.type in JOIN_TYPES
+            value = self._join_output(node.task.join_on, depth + 1) if node is not None and is_join else record.output
+            if value:
+                output[ref] = value
         return output

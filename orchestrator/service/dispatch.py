@@ -39,13 +39,17 @@ class Want(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """One delivery of a task under a lease; ``is_lost``: it was delivered too often and must not run again."""
+    """One delivery of a task under a lease; ``is_lost``: it was delivered too often and must not run again.
+
+    ``granted_ms`` is the store's time of the grant, by which rate limits are kept.
+    """
 
     task_id: str
     type: str
     delivery: int
     offer: int
     is_lost: bool = False
+    granted_ms: int = 0
 
 
 _Item = TypeVar("_Item")
@@ -226,7 +230,7 @@ def _claiming(store: StoreContext, ask: Ask) -> queue.Builder:
 def _add_claim(answer: ClaimReply, task_type: str, claim: Claim) -> None:
     answer.hints_ms[task_type] = claim.hint_ms
     for task_id, delivery, offer, is_lost in claim.tasks:
-        answer.claimed.append(Claimed(task_id, task_type, delivery, offer, is_lost))
+        answer.claimed.append(Claimed(task_id, task_type, delivery, offer, is_lost, claim.now_ms))
 
 
 def _confirm_gone(

@@ -9,7 +9,6 @@ hand them back to their queues. Code that does not stop keeps its lease until th
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import logging
 import os
@@ -178,8 +177,7 @@ class Worker:
                 ]
                 await self._closing.wait()
                 await self._wind_down()
-                for loop in loops:
-                    loop.cancel()
+                await _cancel(loops)
         finally:
             self._heartbeat.close()
             await self._runners.close()
@@ -206,14 +204,16 @@ class Worker:
         while not condition():
             if self._clock.monotonic_s() >= deadline_s or (stop is not None and stop.is_set()):
                 return False
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for((stop or asyncio.Event()).wait(), timeout=0.02)
+            await asyncio.sleep(0.02)
         return True
 
     # --- one task ---------------------------------------------------------------------------------------------------
 
     async def _launch(self, claimed: list[Claimed], sent_s: float) -> None:
         """Confirm claimed tasks with their partitions and run those that may run."""
+        if self._observe is not _ignore:
+            for one in claimed:
+                self._observe("claimed", {"task_id": one.task_id, "task_type": one.type, "granted_ms": one.granted_ms})
         try:
             answers = await self._executor.run(dispatch.start_tasks(self._store, claimed, self.name))
         except Unavailable as error:
@@ -332,6 +332,15 @@ class Worker:
     def _wake_lists(self) -> list[str]:
         lists = (self._store.queues.wake_key(source.type, source.domain) for source in self._sources)
         return [name for name in lists if name is not None]
+
+
+async def _cancel(loops: list[asyncio.Task[None]]) -> None:
+    pending = set(loops)
+    while pending:
+        # Again and again, because asyncio.wait_for, which clients may use, drops a cancellation that comes with a reply.
+        for loop in pending:
+            loop.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.1)
 
 
 def _default_name() -> str:

@@ -1,0 +1,211 @@
+"""Definitions: check them, store them, read them back; of workflows by name and version, of tasks by name.
+
+What is stored has been judged by every rule and by what this engine can run, so that a mistake shows where the definition
+is written and not in the middle of an execution. Writing a TaskDef also brings its limits to the queue at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from orchestrator.engine.relay import limits_of
+from orchestrator.errors import Conflict, DefinitionInvalid, DefinitionNotFound, Problem
+from orchestrator.model.definitions import TaskDef, WorkflowDef, walk
+from orchestrator.model.validation import validate_task_def
+from orchestrator.model.wire import task_def_from_dict, task_def_to_dict, workflow_def_from_dict, workflow_def_to_dict
+from orchestrator.plan import Command, Plan
+from orchestrator.service.starting import check_runnable
+from orchestrator.store import catalog, queue
+from orchestrator.store.catalog import PutTaskDefinition, Registered
+from orchestrator.store.context import StoreContext
+
+
+class Applied(NamedTuple):
+    """One definition that was stored; ``version`` is ``None`` for a task, ``changed`` whether its text is new."""
+
+    kind: str  # workflow or task
+    name: str
+    version: int | None
+    changed: bool
+
+
+# --- workflows --------------------------------------------------------------------------------------------------------
+
+
+def validate(store: StoreContext, definition: WorkflowDef) -> Plan[list[Problem]]:
+    """Everything that would make registering it fail; empty when it is fine."""
+    known = yield from _task_defs_of(store, [definition])
+    return check_runnable(definition, find_task_def=known)
+
+
+def register_workflow(store: StoreContext, definition: WorkflowDef, *, overwrite: bool = False) -> Plan[Applied]:
+    """Store one version of a workflow; the very same text again is no conflict.
+
+    Raises ``DefinitionInvalid`` with every problem, and ``Conflict`` when the version holds another text.
+    Example: ``executor.run(register_workflow(store, hello.definition()))``
+    """
+    (applied,) = yield from apply(store, [definition], overwrite=overwrite)
+    return applied
+
+
+def get_workflow(store: StoreContext, name: str, version: int | None = None) -> Plan[WorkflowDef]:
+    """One version, by default the latest. Raises ``DefinitionNotFound``."""
+    stored = yield catalog.get_workflow(store.keys, name, version)
+    if stored is None:
+        shown = f"version {version}" if version is not None else "any version"
+        raise DefinitionNotFound(
+            f"No such workflow found by name: {name}, {shown}; list them with: orchestrator def list"
+        )
+    return _workflow(stored.body)
+
+
+def workflow_versions(store: StoreContext, name: str) -> Plan[list[WorkflowDef]]:
+    """Every version of a workflow, oldest first. Raises ``DefinitionNotFound``."""
+    stored = yield catalog.workflow_versions(store.keys, name)
+    if not stored:
+        raise DefinitionNotFound(f"No such workflow found by name: {name}; list them with: orchestrator def list")
+    return [_workflow(entry.body) for entry in stored]
+
+
+def list_workflows(store: StoreContext) -> Plan[list[WorkflowDef]]:
+    """The latest version of every workflow, by name."""
+    latest: dict[str, int] = yield catalog.list_workflows(store.keys)
+    stored = (yield [catalog.get_workflow(store.keys, name) for name in latest]) if latest else []
+    found = []
+    for entry in stored:
+        if isinstance(entry, Exception):
+            raise entry
+        if entry is not None:  # deleted in between
+            found.append(_workflow(entry.body))
+    return found
+
+
+def delete_workflow(store: StoreContext, name: str, version: int) -> Plan[None]:
+    """Forget one version; executions keep their own copy. Raises ``DefinitionNotFound``."""
+    if not (yield catalog.delete_workflow(store.keys, name, version)):
+        raise DefinitionNotFound(f"No such workflow found by name: {name}, version {version}; nothing was deleted")
+
+
+# --- tasks ------------------------------------------------------------------------------------------------------------
+
+
+def put_task_def(store: StoreContext, task_def: TaskDef) -> Plan[Applied]:
+    """Store a task definition, replacing the one there is. Raises ``DefinitionInvalid``."""
+    (applied,) = yield from apply(store, [task_def])
+    return applied
+
+
+def put_absent_task_defs(store: StoreContext, task_defs: Sequence[TaskDef]) -> Plan[list[PutTaskDefinition]]:
+    """Store those that nobody has stored yet; what stands in the way of another stays and is handed back."""
+    replies = yield [
+        catalog.put_task_definition(store.keys, task_def.name, _body(task_def), only_if_absent=True)
+        for task_def in task_defs
+    ]
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    new = [
+        (task_def, reply.revision)
+        for task_def, reply in zip(task_defs, replies, strict=True)
+        if reply.result is Registered.OK
+    ]
+    yield from _push_limits(store, new)
+    return list(replies)
+
+
+def get_task_def(store: StoreContext, name: str) -> Plan[TaskDef]:
+    """The registered definition of a task. Raises ``DefinitionNotFound``."""
+    body = yield catalog.get_task_definition(store.keys, name)
+    if body is None:
+        raise DefinitionNotFound(f"No such taskType found by name: {name}; list them with: orchestrator taskdef list")
+    return _task(body)
+
+
+def list_task_defs(store: StoreContext) -> Plan[list[TaskDef]]:
+    """Every registered task definition, by name."""
+    stored: dict[str, bytes] = yield catalog.list_task_definitions(store.keys)
+    return [_task(body) for body in stored.values()]
+
+
+# --- both -------------------------------------------------------------------------------------------------------------
+
+
+def apply(
+    store: StoreContext, definitions: Sequence[WorkflowDef | TaskDef], *, overwrite: bool = True
+) -> Plan[list[Applied]]:
+    """Check all, then store all: tasks first, so that no workflow meets a task without its policy.
+
+    Raises ``DefinitionInvalid`` with the problems of all of them before anything is written, and ``Conflict`` for a
+    workflow version that holds another text when ``overwrite`` is off.
+    """
+    yield from _check(store, definitions)
+    task_defs = [definition for definition in definitions if isinstance(definition, TaskDef)]
+    workflows = [definition for definition in definitions if isinstance(definition, WorkflowDef)]
+    applied = []
+    for task_def in task_defs:
+        put = yield catalog.put_task_definition(store.keys, task_def.name, _body(task_def))
+        yield from _push_limits(store, [(task_def, put.revision)])
+        applied.append(Applied("task", task_def.name, None, put.result is Registered.OK))
+    for workflow in workflows:
+        body = msgspec.json.encode(workflow_def_to_dict(workflow))
+        word = yield catalog.register_workflow(store.keys, workflow.name, workflow.version, body, overwrite=overwrite)
+        if word is Registered.EXISTS:
+            raise Conflict(
+                f"Workflow with {workflow.name}.{workflow.version} already exists! Give yours a new version, or replace "
+                "the stored one (overwrite=True, orchestrator def apply)"
+            )
+        applied.append(Applied("workflow", workflow.name, workflow.version, word is Registered.OK))
+    return applied
+
+
+def _check(store: StoreContext, definitions: Sequence[WorkflowDef | TaskDef]) -> Plan[None]:
+    workflows = [definition for definition in definitions if isinstance(definition, WorkflowDef)]
+    task_defs = {definition.name: definition for definition in definitions if isinstance(definition, TaskDef)}
+    known = yield from _task_defs_of(store, workflows)
+    found: list[tuple[str, list[Problem]]] = []
+    for definition in definitions:
+        if isinstance(definition, TaskDef):
+            found.append((f"task {definition.name!r}", validate_task_def(definition)))
+        else:
+            problems = check_runnable(definition, find_task_def=lambda name: task_defs.get(name) or known(name))
+            found.append((f"workflow {definition.name!r}", problems))
+    bad = [(what, problems) for what, problems in found if problems]
+    if len(bad) == 1:
+        raise DefinitionInvalid(*bad[0])
+    if bad:
+        problems = [Problem(f"{what} {p.path}", p.message, p.value) for what, problems in bad for p in problems]
+        raise DefinitionInvalid(", ".join(what for what, _ in bad), problems)
+
+
+def _task_defs_of(store: StoreContext, workflows: Sequence[WorkflowDef]) -> Plan[Callable[[str], TaskDef | None]]:
+    """The registered definitions of the tasks these workflows use, in one read."""
+    names = sorted({task.name for workflow in workflows for _, task in walk(workflow) if task.name})
+    bodies = (yield Command(("HMGET", store.keys.task_definitions(), *names))) if names else []
+    found = {name: _task(body) for name, body in zip(names, bodies, strict=True) if body is not None}
+    return found.get
+
+
+def _push_limits(store: StoreContext, stored: Sequence[tuple[TaskDef, int]]) -> Plan[None]:
+    """Deciders bring limits along when they next enqueue; a queue that is full right now should not wait for that."""
+    limits = limits_of(
+        {task_def.name: task_def for task_def, _ in stored},
+        {task_def.name: revision for task_def, revision in stored},
+        store.settings.rate_guard_ms,
+    )
+    for name, limit in limits.items():
+        yield from queue.set_limits(store.queues, name, limit)
+
+
+def _body(task_def: TaskDef) -> bytes:
+    return msgspec.json.encode(task_def_to_dict(task_def))
+
+
+def _workflow(body: bytes) -> WorkflowDef:
+    return workflow_def_from_dict(msgspec.json.decode(body), check=None)
+
+
+def _task(body: bytes) -> TaskDef:
+    return task_def_from_dict(msgspec.json.decode(body), check=None)

@@ -1,0 +1,233 @@
+"""The lives of callers: they start workflows, operate on them, look at them; one repairs at the end what was left.
+
+A caller that gets no answer repeats the same request with the same ids, as real clients must.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from orchestrator.codec import pack, unpack
+from orchestrator.engine.starts import Start, send_starts
+from orchestrator.engine.views import load_view
+from orchestrator.errors import StoreUnavailable
+from orchestrator.model.records import FORMAT, Meta
+from orchestrator.model.wire import task_def_to_dict, workflow_def_to_dict
+from orchestrator.plan import Plan
+from orchestrator.store import catalog, partition, queue
+from orchestrator.store.context import StoreContext
+from orchestrator.store.partition import StartReply
+from orchestrator.store.quarantine import unpark
+from orchestrator.store.queue_values import Limits
+from orchestrator.store.view import remove
+from tests.simulation.disk import Disk
+from tests.simulation.life import Act, Life, Sleep, Surroundings
+from tests.simulation.workload import DOMAIN, Order
+
+STATUSES = ("RUNNING", "PAUSED", "COMPLETED", "FAILED", "TIMED_OUT", "TERMINATED")
+ANSWER_POLLS = 40
+POISON = b"\xc1"  # a byte that MessagePack never uses
+
+
+def install(world: Surroundings) -> Life:
+    """Register what the seed works with."""
+    store = world.store()
+    yield from _insist(catalog_plan(store, world))
+
+
+def catalog_plan(store: StoreContext, world: Surroundings) -> Callable[[], Plan[None]]:
+    """A plan that writes the definitions of the seed."""
+
+    def plan() -> Plan[None]:
+        body = msgspec.json.encode(workflow_def_to_dict(world.workload.cleanup))
+        yield catalog.register_workflow(store.keys, world.workload.cleanup.name, 1, body, overwrite=True)
+        for name, task_def in world.workload.task_defs.items():
+            yield catalog.put_task_definition(store.keys, name, msgspec.json.encode(task_def_to_dict(task_def)))
+
+    return plan
+
+
+def client_life(world: Surroundings, order: Order, name: str) -> Life:
+    """Start one workflow and do with it what the order says."""
+    rng = world.random_of(name)
+    store = world.store()
+    ledger = world.ledger
+    yield Sleep(order.begins_ms)
+    if order.workflow_id in ledger.removals:
+        return
+    start = _start_of(order)
+    while True:
+        try:
+            (reply,) = yield from send_starts(store, [start])
+            if isinstance(reply, StartReply):
+                break
+        except StoreUnavailable:
+            pass
+        yield Sleep(rng.randrange(5, 100))
+    ledger.note_ack(order, reply.verdict, reply.workflow_id)
+    if reply.verdict != "OK":
+        return
+    for delay_ms, action in order.actions:
+        yield Sleep(delay_ms)
+        await_word = _ACTIONS[action]
+        yield from await_word(world, store, order.workflow_id, f"{order.request_id}-{action}")
+
+
+def _start_of(order: Order) -> Start:
+    meta = Meta(
+        FORMAT,
+        order.resolved.name,
+        order.resolved.version,
+        order.resolved.hash,
+        priority=order.priority,
+        task_to_domain={"plain": DOMAIN, "limited": DOMAIN} if order.domain else {},
+    )
+    given = Raw(pack(order.input))
+    return Start(order.workflow_id, order.request_id, order.resolved, meta, given, order.idempotency_field)
+
+
+def _insist(plan: Callable[[], Plan[Any]]) -> Life:
+    """Repeat a plan until no reply of it is lost."""
+    while True:
+        try:
+            yield from plan()
+            return
+        except StoreUnavailable:
+            yield Sleep(20)
+
+
+def _operate(
+    world: Surroundings, store: StoreContext, workflow_id: str, request_id: str, action: str, arguments: dict[str, Any]
+) -> Plan[Any]:
+    """Send one request until it is answered; gives the answer, or None after too long a time."""
+    number = store.keys.partition_of(workflow_id)
+    for _ in range(ANSWER_POLLS):
+        try:
+            reply = yield partition.request(store.keys, number, workflow_id, request_id, action, arguments)
+            if reply.state == "UNKNOWN":
+                return None
+            if reply.state == "ANSWERED":
+                world.ledger.note_answer(request_id, reply.answer)
+                return unpack(reply.answer)
+            answer = yield partition.read_answer(store.keys, number, request_id)
+            if answer:
+                world.ledger.note_answer(request_id, answer)
+                return unpack(answer)
+        except StoreUnavailable:
+            pass
+        yield Sleep(60)  # type: ignore[misc]  # inside a life, where sleeping is understood
+    return None
+
+
+def _ask(action: str) -> Callable[[Surroundings, StoreContext, str, str], Life]:
+    def life(world: Surroundings, store: StoreContext, workflow_id: str, request_id: str) -> Life:
+        yield from _operate(world, store, workflow_id, request_id, action, {"reason": "by order"})
+
+    return life
+
+
+def _signal(world: Surroundings, store: StoreContext, workflow_id: str, request_id: str) -> Life:
+    for attempt in range(20):
+        answer = yield from _operate(
+            world, store, workflow_id, f"{request_id}-{attempt}", "signal", {"name": "go", "payload": {"said": "go"}}
+        )
+        if answer is None or answer.get("ok") or answer["error"] == "CONFLICT":
+            return
+        yield Sleep(400)
+
+
+def _look(world: Surroundings, store: StoreContext, workflow_id: str, request_id: str) -> Life:
+    try:
+        shown = yield from load_view(store.keys, workflow_id)
+        world.ledger.note_view(workflow_id, shown)
+    except StoreUnavailable:
+        return
+
+
+def _remove(world: Surroundings, store: StoreContext, workflow_id: str, request_id: str) -> Life:
+    """Remove the workflow by force, whatever it is doing."""
+    while world.travelling("start", workflow_id):
+        yield Sleep(100)
+    world.ledger.removals.add(workflow_id)
+    number, keys = store.keys.partition_of(workflow_id), store.keys
+    indexes = [keys.by_status(number, status) for status in STATUSES]
+    indexes.append(keys.by_name(number, world.ledger.runs[workflow_id].name))
+
+    def plan() -> Plan[None]:
+        yield remove(keys, number, workflow_id, indexes=indexes, force=True)
+
+    yield from _insist(plan)
+
+
+def _poison(world: Surroundings, store: StoreContext, workflow_id: str, request_id: str) -> Life:
+    """Damage the workflow's record: who has it in memory goes on, everybody else must set it aside."""
+    key = store.keys.workflow(store.keys.partition_of(workflow_id), workflow_id)
+
+    def vandalise(disk: Disk) -> bytes | None:
+        (core,) = disk.ask([("HGET", key, "c")])
+        if core is not None and core != POISON:
+            disk.ask([("HSET", key, "c", POISON)])
+            world.ledger.poisoned[workflow_id] = core
+        return None
+
+    yield Act(vandalise)
+
+
+_ACTIONS: dict[str, Callable[[Surroundings, StoreContext, str, str], Life]] = {
+    "pause": _ask("pause"),
+    "resume": _ask("resume"),
+    "terminate": _ask("terminate"),
+    "signal": _signal,
+    "remove": _remove,
+    "poison": _poison,
+    "look": _look,
+}
+
+
+def tuner_life(world: Surroundings, name: str) -> Life:
+    """An operator who changes a limit while everything runs."""
+    rng = world.random_of(name)
+    store = world.store()
+    yield Sleep(rng.randrange(200, 3000))
+    limit = rng.choice((1, 2, 3))
+    task_def = msgspec.structs.replace(world.workload.task_defs["limited"], concurrent_exec_limit=limit)
+
+    def plan() -> Plan[None]:
+        stored = yield catalog.put_task_definition(
+            store.keys, "limited", msgspec.json.encode(task_def_to_dict(task_def))
+        )
+        yield from queue.set_limits(store.queues, "limited", Limits(stored.revision, concurrency=limit))
+
+    yield from _insist(plan)
+
+
+def healer_life(world: Surroundings, name: str) -> Life:
+    """After the faults: resume what was left paused, signal what waits, mend and unpark what was set aside."""
+    store = world.store()
+    ledger, keys = world.ledger, store.keys
+    round_ = 0
+    while True:
+        round_ += 1
+        for workflow_id, run in list(ledger.runs.items()):
+            number = keys.partition_of(workflow_id)
+            if workflow_id in ledger.removals:
+                continue
+            if workflow_id in ledger.quarantined:
+                yield Act(lambda disk, w=workflow_id: _mend(world, disk, keys.workflow(keys.partition_of(w), w), w))
+                yield unpark(keys, number, workflow_id)
+            elif run.status == "PAUSED":
+                yield from _operate(world, store, workflow_id, f"heal-{round_}-{workflow_id}", "resume", {})
+            elif workflow_id in world.workload.signals and run.status == "RUNNING":
+                arguments = {"name": "go", "payload": {"said": "late"}}
+                yield from _operate(world, store, workflow_id, f"heal-{round_}-{workflow_id}", "signal", arguments)
+        yield Sleep(900)
+
+
+def _mend(world: Surroundings, disk: Disk, key: str, workflow_id: str) -> None:
+    (core,) = disk.ask([("HGET", key, "c")])
+    if core == POISON:
+        disk.ask([("HSET", key, "c", world.ledger.poisoned[workflow_id])])

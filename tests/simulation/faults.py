@@ -1,0 +1,72 @@
+"""What goes wrong in a seed: decided before each step from the seed alone, until the faults are switched off.
+
+Rare scripts draw more faults than frequent ones, so that a run of some hundred seeds meets each of them at every script.
+"""
+
+from __future__ import annotations
+
+import random
+from enum import StrEnum
+
+
+class Fault(StrEnum):
+    """What happens to one step of one actor."""
+
+    NONE = "none"
+    CRASH_BEFORE = "crash before"
+    CRASH_AFTER = "crash after"
+    LOST = "reply lost"
+    LATE = "late"  # the caller gives up, the store runs the step some time later
+    DUPLICATE = "duplicate"
+    STALL = "stall"  # the actor sleeps before the step, often past its lease
+
+
+_KINDS = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.LOST, Fault.LATE, Fault.DUPLICATE, Fault.STALL)
+_WEIGHTS = (3, 3, 3, 1, 2, 2)
+
+OFTEN = {
+    "accept": 2.0, "due_timers": 2.0, "ensure_domain": 8.0, "fire_timers": 3.0, "get_workflow": 5.0, "heartbeat": 2.0,
+    "limited_ms": 4.0, "put_taskdef": 6.0, "quarantine": 5.0, "release": 6.0, "remove": 6.0, "remove_task": 4.0,
+    "request": 3.0, "set_limits": 6.0, "start": 3.0, "suspect": 3.0, "touch": 2.0, "unpark": 5.0, "view": 4.0,
+    "dead_letter": 5.0, "register_workflow": 6.0,
+}  # fmt: skip
+"""How much more likely than elsewhere a fault is at a script that runs seldom."""
+
+
+class Faults:
+    """The faults of one seed."""
+
+    def __init__(self, seed: int) -> None:
+        rng = self._rng = random.Random(f"{seed} faults")
+        self.is_on = True
+        self.rate = rng.choice((0.01, 0.02, 0.04, 0.07))
+        self.steps_left = rng.randrange(120, 420)
+        self.is_assassin = rng.random() < 0.15  # kills deciders on the brink of a commit, again and again
+        self.has_coups = rng.random() < 0.4  # partitions are taken from living owners
+        self._victims_left = rng.randrange(4, 10) if self.is_assassin else 0
+        self._must_crash_in = rng.randrange(5, 50)
+
+    def choose(self, script: str) -> Fault:
+        """The fault of the step that is about to run."""
+        if not self.is_on:
+            return Fault.NONE
+        self.steps_left -= 1
+        self._must_crash_in -= 1
+        if self._must_crash_in == 0:
+            return self._rng.choice((Fault.CRASH_BEFORE, Fault.CRASH_AFTER))
+        if script == "commit" and self._victims_left and self._rng.random() < 0.8:
+            self._victims_left -= 1
+            return Fault.CRASH_BEFORE
+        if self._rng.random() >= min(0.3, self.rate * OFTEN.get(script, 1.0)):
+            return Fault.NONE
+        return self._rng.choices(_KINDS, _WEIGHTS)[0]
+
+    def chance(self, probability: float) -> bool:
+        """A coin of the faults' own."""
+        return self.is_on and self._rng.random() < probability
+
+    def delay_ms(self, long_ms: int) -> int:
+        """How long a stalled actor sleeps, or a late step travels: a moment, or past a lease of ``long_ms``."""
+        if self._rng.random() < 0.5:
+            return self._rng.randrange(5, 250)
+        return int(long_ms * self._rng.uniform(1.05, 2.2))

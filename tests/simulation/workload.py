@@ -1,0 +1,279 @@
+"""What a seed asks of the system: definitions, starts and operations on them, and how every task turns out.
+
+All of it follows from the seed, so a task's outcome does not depend on who runs it. Limits and retry counts are kept
+here in plain form for the rules, which must not ask the engine.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any, NamedTuple
+
+from orchestrator.engine.starts import Resolved, resolve_definition
+from orchestrator.ids import new_workflow_id, partition_of_key
+from orchestrator.model.definitions import (
+    RetryLogic,
+    TaskDef,
+    TimeoutPolicy,
+    WorkflowDef,
+    WorkflowTask,
+    WorkflowTimeoutPolicy,
+)
+
+TASK_TYPES = ("plain", "flaky", "limited", "rated")
+DOMAIN = "west"
+CLEANUP = "cleanup"
+
+
+class Turn(NamedTuple):
+    """How one delivery of a task goes: ``status`` HANG means that nobody ever hears of it again."""
+
+    status: str
+    lasts_ms: int
+    callback_ms: int = 0
+
+
+class Order(NamedTuple):
+    """One start and what its client does with the workflow afterwards: (delay ms, action)."""
+
+    workflow_id: str
+    request_id: str
+    resolved: Resolved
+    input: dict[str, Any]
+    priority: int
+    domain: bool
+    idempotency_field: str
+    begins_ms: int
+    actions: tuple[tuple[int, str], ...]
+
+
+class Workload:
+    """The work of one seed."""
+
+    def __init__(self, seed: int, partitions: int, began_ms: int) -> None:
+        self._seed = seed
+        rng = self._rng = random.Random(f"{seed} work")
+        self.is_calm = False  # from then on tasks succeed and are quick
+        self.uses_domain = rng.random() < 0.25
+        self.rate = rng.choice((1, 2, 3))
+        self.concurrency = rng.choice((1, 1, 2))
+        self.task_defs = self._make_task_defs()
+        self.cleanup = WorkflowDef(name=CLEANUP, tasks=[_simple("plain", "tidy")])
+        self.orders = self._make_orders(partitions, began_ms)
+        self.signals = {order.workflow_id for order in self.orders if order.resolved.name == "waiter"}
+
+    def retry_limit(self, ref_name: str) -> int:
+        """How many retries a task of this definition name has."""
+        found = self.task_defs.get(ref_name)
+        return found.retry_count if found is not None else 0
+
+    def turn(self, task_id: str, ref: str, delivery: int) -> Turn:
+        """How this delivery of a task goes."""
+        rng = random.Random(f"{self._seed} {task_id} {delivery}")
+        if self.is_calm:
+            return Turn("COMPLETED", rng.randrange(5, 50))
+        chance, lasts_ms = rng.random(), rng.choice((1, 20, 60, 150, 400, 900, 1600))
+        if ref.startswith("doomed"):
+            return Turn("FAILED", lasts_ms)
+        if chance < (0.35 if ref.startswith("flaky") else 0.08):
+            return Turn("FAILED", lasts_ms)
+        if chance > 0.98:
+            return Turn("FAILED_WITH_TERMINAL_ERROR", lasts_ms)
+        if chance > 0.93:
+            return Turn("IN_PROGRESS", lasts_ms, rng.choice((1, 300, 1200)))
+        if chance > 0.88:
+            return Turn("HANG", 0)
+        return Turn("COMPLETED", lasts_ms)
+
+    def _make_task_defs(self) -> dict[str, TaskDef]:
+        rng = self._rng
+        return {
+            "plain": TaskDef(name="plain", retry_count=2, retry_delay_seconds=0, response_timeout_seconds=3600),
+            "flaky": TaskDef(
+                name="flaky",
+                retry_count=3,
+                retry_delay_seconds=rng.choice((0, 1)),
+                retry_logic=rng.choice((RetryLogic.FIXED, RetryLogic.EXPONENTIAL_BACKOFF)),
+                backoff_jitter_ms=200,
+                response_timeout_seconds=rng.choice((1, 2)),
+            ),
+            "limited": TaskDef(
+                name="limited",
+                retry_count=2,
+                retry_delay_seconds=0,
+                concurrent_exec_limit=self.concurrency,
+                timeout_seconds=rng.choice((0, 2)),
+                timeout_policy=TimeoutPolicy.RETRY,
+                response_timeout_seconds=2,
+            ),
+            "rated": TaskDef(
+                name="rated",
+                retry_count=1,
+                retry_delay_seconds=0,
+                rate_limit_per_frequency=self.rate,
+                rate_limit_frequency_in_seconds=1,
+                poll_timeout_seconds=rng.choice((None, 2)),
+                timeout_policy=rng.choice((TimeoutPolicy.RETRY, TimeoutPolicy.TIME_OUT_WF)),
+                response_timeout_seconds=0,
+            ),
+        }
+
+    def _make_orders(self, partitions: int, began_ms: int) -> list[Order]:
+        rng = self._rng
+        makers = {
+            "chain": _chain,
+            "forked": _forked,
+            "switched": _switched,
+            "waiter": _waiter,
+            "failing": _failing,
+            "hasty": _hasty,
+        }
+        names = rng.sample(sorted(makers), rng.randrange(3, 6))
+        orders: list[Order] = []
+        for index, name in enumerate(names):
+            resolved = resolve_definition(makers[name](rng))
+            number = rng.randrange(partitions)
+            key = f"key-{index}" if rng.random() < 0.4 else ""
+            if key:
+                number = partition_of_key(name, key, partitions)
+            first = Order(
+                workflow_id=new_workflow_id(number, began_ms + index, rng.randbytes(8)),
+                request_id=f"request-{index}",
+                resolved=resolved,
+                input={"case": rng.choice(("left", "right", 3)), "index": index},
+                priority=rng.choice((0, 0, 3, 9)),
+                domain=self.uses_domain and rng.random() < 0.7,
+                idempotency_field=f"{name}\n{key}" if key else "",
+                begins_ms=rng.randrange(0, 400),
+                actions=_actions(rng, name),
+            )
+            orders.append(first)
+            if key:  # another caller with the same key and an id of its own
+                other = new_workflow_id(number, began_ms + 100 + index, rng.randbytes(8))
+                orders.append(
+                    first._replace(workflow_id=other, request_id=f"other-{index}", begins_ms=first.begins_ms + 3)
+                )
+            elif rng.random() < 0.4:  # the very same start, sent by two at once
+                orders.append(first._replace(begins_ms=first.begins_ms + 2, actions=()))
+        return orders
+
+
+def _actions(rng: random.Random, name: str) -> tuple[tuple[int, str], ...]:
+    if name == "waiter":
+        return ((rng.randrange(100, 2500), "signal"),)
+    chance = rng.random()
+    if chance < 0.25:
+        return ((rng.randrange(10, 600), "pause"), (rng.randrange(50, 900), "resume"))
+    if chance < 0.4:
+        return ((rng.randrange(10, 900), "terminate"),)
+    if chance < 0.5:
+        return ((rng.randrange(10, 900), "remove"),)
+    if chance < 0.65:
+        return ((rng.randrange(10, 900), "poison"),)
+    return ((rng.randrange(10, 900), "look"),) if chance < 0.8 else ()
+
+
+def _simple(name: str, ref: str, **options: Any) -> WorkflowTask:
+    return WorkflowTask(name=name, task_reference_name=ref, **options)
+
+
+def _chain(rng: random.Random) -> WorkflowDef:
+    return WorkflowDef(
+        name="chain",
+        tasks=[
+            _simple("plain", "first", input_parameters={"index": "${workflow.input.index}"}),
+            _simple("flaky", "flaky_second", input_parameters={"by": "${first.output.by}"}, optional=rng.random() < 0.3),
+            _simple("limited", "third", start_delay=rng.choice((0, 0, 1))),
+        ],
+        output_parameters={"by": "${third.output.by}", "first": "${first.output}"},
+    )
+
+
+def _forked(rng: random.Random) -> WorkflowDef:
+    return WorkflowDef(
+        name="forked",
+        tasks=[
+            WorkflowTask(
+                name="split",
+                task_reference_name="split",
+                type="FORK_JOIN",
+                fork_tasks=[
+                    [_simple("rated", "branch_a")],
+                    [_simple("limited", "branch_b", optional=True)],
+                    [_simple("flaky", "flaky_c", permissive=rng.random() < 0.5), _simple("plain", "branch_c2")],
+                    [_simple("limited", "branch_d"), _simple("limited", "branch_d2")],
+                ],
+            ),
+            WorkflowTask(
+                name="together",
+                task_reference_name="together",
+                type="JOIN",
+                join_on=["branch_a", "branch_b", "branch_c2", "branch_d2"],
+            ),
+            _simple("plain", "after", input_parameters={"all": "${together.output}"}),
+        ],
+        output_parameters={"all": "${together.output}"},
+    )
+
+
+def _switched(rng: random.Random) -> WorkflowDef:
+    return WorkflowDef(
+        name="switched",
+        tasks=[
+            _simple("plain", "opening"),
+            WorkflowTask(
+                name="choice",
+                task_reference_name="choice",
+                type="SWITCH",
+                evaluator_type="value-param",
+                expression="case",
+                input_parameters={"case": "${workflow.input.case}"},
+                decision_cases={"left": [_simple("limited", "on_left")], "3": [_simple("flaky", "flaky_three")]},
+                default_case=[_simple("plain", "otherwise"), _simple("rated", "otherwise_2")],
+            ),
+            _simple("rated", "closing"),
+        ],
+    )
+
+
+def _waiter(rng: random.Random) -> WorkflowDef:
+    return WorkflowDef(
+        name="waiter",
+        tasks=[
+            WorkflowTask(
+                name="pause",
+                task_reference_name="pause",
+                type="WAIT",
+                input_parameters={"duration": f"{rng.choice((1, 2))} seconds"},
+            ),
+            _simple("plain", "between"),
+            WorkflowTask(name="word", task_reference_name="word", type="WAIT", input_parameters={"signal": "go"}),
+            _simple("plain", "last", input_parameters={"said": "${word.output.said}"}),
+        ],
+    )
+
+
+def _failing(rng: random.Random) -> WorkflowDef:
+    return WorkflowDef(
+        name="failing",
+        tasks=[
+            WorkflowTask(
+                name="split",
+                task_reference_name="split",
+                type="FORK_JOIN",
+                fork_tasks=[[_simple("flaky", "doomed")], [_simple("limited", "bystander"), _simple("plain", "idle")]],
+            ),
+            WorkflowTask(name="both", task_reference_name="both", type="JOIN", join_on=["doomed", "idle"]),
+        ],
+        failure_workflow=CLEANUP,
+    )
+
+
+def _hasty(rng: random.Random) -> WorkflowDef:
+    return WorkflowDef(
+        name="hasty",
+        tasks=[_simple("limited", "one"), _simple("flaky", "flaky_two"), _simple("rated", "three")],
+        timeout_seconds=rng.choice((1, 3, 6)),
+        timeout_policy=WorkflowTimeoutPolicy.TIME_OUT_WF,
+        failure_workflow=CLEANUP if rng.random() < 0.5 else None,
+    )

@@ -45,7 +45,9 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(entry.module), entry.attribute)
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click's; an unknown name is answered with the names that are like it."""
         if args[0] not in self._entries and not args[0].startswith("-") and not ctx.resilient_parsing:
             ctx.fail(f"there is no command {args[0]!r}.{_did_you_mean(args[0], self._entries)}")
@@ -109,4 +111,6 @@ def choice(*values: str) -> Any:
 def output_option(default: str = "table") -> Callable[[Any], Any]:
     """The option ``-o`` of everything that lists or shows."""
     forms = choice("table", "json", "jsonl", "yaml", "name")
-    return click.option("-o", "--output", "form", type=forms, default=default, show_default=True, help="Form of output.")
+    return click.option(
+        "-o", "--output", "form", type=forms, default=default, show_default=True, help="Form of output."
+    )

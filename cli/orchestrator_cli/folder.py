@@ -48,6 +48,7 @@ class Folder:
         except OSError as error:
             raise InvalidRequest(f"cannot use the folder {self.path}: {error.strerror}; name another: --data") from None
         if not _locked(self._lock):
+            self._unlock()
             pid = read_facts(self.path).get("pid", "unknown")
             raise Conflict(f"a dev runs in {self.path} already (process {pid}); end it first, or use another --data")
         left = [Process(entry["pid"], entry["began"]) for entry in read_facts(self.path).get("children", [])]
@@ -58,12 +59,17 @@ class Folder:
         listed = [{"role": role, **process(pid)._asdict()} for role, pid in children.items()]
         facts = {"pid": os.getpid(), "redis_url": redis_url, "port": port, "children": listed}
         draft = self.facts_path.with_suffix(".draft")
-        draft.write_text(json.dumps(facts, indent=2) + "\n")
+        # Readable by its owner alone: a Redis URL may hold a password.
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            json.dump(facts, file, indent=2)
         draft.replace(self.facts_path)  # in one step, so that a reader never sees half of it
 
     def leave(self) -> None:
         """Withdraw the facts and unlock; the data stay."""
         self.facts_path.unlink(missing_ok=True)
+        self._unlock()
+
+    def _unlock(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

@@ -64,4 +64,4 @@ def _at(record: logging.LogRecord) -> str:
 
 def _quoted(value: Any) -> str:
     written = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return json.dumps(written, ensure_ascii=False) if any(c in written for c in " \n\t=\"") else written
+    return json.dumps(written, ensure_ascii=False) if any(c in written for c in ' \n\t="') else written

@@ -40,13 +40,14 @@ class Root(LazyGroup):
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """Run a command line. In standalone mode it ends the process with the command's exit status."""
+        run: Any = super().main
         if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **extra)
+            return run(*args, standalone_mode=False, **extra)
         given: dict[str, Any] = extra.setdefault("obj", {})
         if os.environ.get("NO_COLOR"):
             extra.setdefault("color", False)
         try:
-            result = super().main(*args, standalone_mode=False, **extra)
+            result = run(*args, standalone_mode=False, **extra)
         except Exception as error:
             sys.exit(_told(error, given))
         except KeyboardInterrupt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from operator import itemgetter
 
 import click
 
@@ -20,7 +21,7 @@ def version(form: str) -> None:
     """Print the version; with -o json or table also those of Python and of the packages it can use."""
     facts = {"version": orchestrator.__version__, "python": platform.python_version(), "platform": platform.platform()}
     facts |= {name: _installed(name) for name in _PARTS}
-    show(facts, form, [Column(name, lambda row, key=name: row[key]) for name in facts], name="version")
+    show(facts, form, [Column(name, itemgetter(name)) for name in facts], name="version")
 
 
 def _installed(name: str) -> str:

@@ -1,7 +1,7 @@
-"""How a workflow ends: status and output, the joins and open tasks left behind, the parent and the failure workflow told.
+"""How a workflow ends: status, output, what happens to open joins and tasks, and who is told.
 
-``complete`` is the good end (nothing is open any more), ``end`` every other. Open tasks are cancelled in the same decision
-when there are few, otherwise in slices that follow: the workflow is over at once either way.
+``complete`` is the good end (nothing is open any more), ``end`` every other. Open tasks are cancelled in the same
+decision when there are few, otherwise in slices that follow: the workflow is over at once either way.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from orchestrator.codec import EMPTY_MAP, pack, unpack
-from orchestrator.core.draft import EMPTY, Draft
-from orchestrator.core.kinds import is_queued
+from orchestrator.core.draft import Draft
+from orchestrator.core.invariants import InvariantBroken
+from orchestrator.core.kinds import ACCEPTED, QUEUED
 from orchestrator.core.state import OpenTasksNeeded, RecordsNeeded, TaskRecord
 from orchestrator.errors import InvalidPayload
 from orchestrator.ids import failure_workflow_id
-from orchestrator.model.effects import Enqueue, NotifyParent, Remove, StartWorkflow
+from orchestrator.model.effects import NotifyParent, Remove, StartWorkflow
 from orchestrator.model.records import FORMAT, Meta, Outcome, Result, encode
 from orchestrator.model.status import is_successful, is_terminal
 
@@ -72,8 +74,8 @@ def _close(d: Draft, status: str, reason: str | None, output: bytes) -> None:
     d.output = output
     if d.program.definition.timeout_seconds > 0:
         d.timers["-", ""] = 0
-    for ref in list(core.joins):
-        _cancel_result(d, ref)
+    for ref in core.joins:
+        _cancel_join(d, ref)
     core.joins = {}
     if core.open > 0:
         cancel_open_tasks(d)
@@ -82,79 +84,62 @@ def _close(d: Draft, status: str, reason: str | None, output: bytes) -> None:
 
 def cancel_open_tasks(d: Draft) -> None:
     """Cancel what the ended workflow left open; what does not fit in one decision follows in the next."""
-    for record in [r for r in d.records.values() if d.is_open(r) and r.suffix in d.opened]:
-        _cancel_new(d, record)
+    for record in [r for r in d.records.values() if r.suffix in d.opened and d.is_open(r)]:
+        _cancel(d, record)
     if d.core.open > 0 and d.open_tasks is None:
-        if d.core.open > CANCEL_AT_ONCE and not is_terminal(d.state.core.status if d.state.core else ""):
+        has_just_ended = d.state.core is None or not is_terminal(d.state.core.status)
+        if has_just_ended and d.core.open > CANCEL_AT_ONCE:
             d.again = True
             return
         raise OpenTasksNeeded
-    refs = tuple(task.ref for task in d.open_tasks or ())
-    missing = [ref for ref in refs if ref not in d.records and ref not in d.state.records]
+    listed = d.open_tasks or []
+    missing = [task.ref for task in listed if task.ref not in d.records and task.ref not in d.state.records]
     if missing and not d.state.complete:
         raise RecordsNeeded(missing)
-    accepted = 0
-    for task in d.open_tasks or ():
-        record = d.record(task.ref)
+    accepted = cancelled = 0
+    for task in listed:
+        listed_record = d.record(task.ref)
+        if listed_record is None or listed_record.suffix != task.suffix or not d.is_open(listed_record):
+            continue
         # An accepted outcome is on its way as an event of its own and stands: it is not overwritten.
-        if task.state == "A":
+        if task.state == ACCEPTED:
             accepted += 1
-        elif record is not None and record.suffix == task.suffix and d.is_open(record):
-            _cancel(d, record)
+        else:
+            _cancel(d, listed_record)
+            cancelled += 1
     d.again = d.core.open > accepted
+    if d.again and not (cancelled or accepted or d.closed):
+        raise InvariantBroken(f"{d.core.open} open tasks of ended workflow {d.workflow_id} have no dispatch record")
 
 
 def _cancel(d: Draft, record: TaskRecord) -> None:
-    made = record.scheduled
-    _write_cancelled(d, record)
+    is_new = d.scheduled.get(record.scheduled.ref) is record.scheduled
+    if not is_new and d.dispatch_state(record) == QUEUED:
+        d.handoffs.append(Remove(record.scheduled.type, d.task_id(record), record.scheduled.domain))
     d.undispatch(record, guarded=True)
-    if is_queued(made.type):
-        d.handoffs.append(Remove(made.type, d.task_id(record), made.domain))
-
-
-def _cancel_new(d: Draft, record: TaskRecord) -> None:
-    """A task of this very decision: it was never offered to anybody."""
-    own = d.task_id(record)
-    d.handoffs = [h for h in d.handoffs if not (isinstance(h, Enqueue) and h.task_id == own)]
-    del d.opened[record.suffix]
-    d.timers.pop((record.suffix, record.scheduled.ref), None)
-    _write_cancelled(d, record)
-
-
-def _write_cancelled(d: Draft, record: TaskRecord) -> None:
+    cancelled = Result(format=FORMAT, status="CANCELED", ended_ms=d.now, reason=d.core.reason)
     held = record.result
-    output = held.output if held is not None else EMPTY
-    started_ms = held.started_ms if held is not None else 0
-    d.set_result(
-        record,
-        Result(
-            format=FORMAT, status="CANCELED", ended_ms=d.now, started_ms=started_ms, reason=d.core.reason, output=output
-        ),
-    )
+    if held is not None:
+        cancelled = replace(held, status="CANCELED", ended_ms=d.now, reason=d.core.reason, callback_after_ms=0)
+    d.set_result(record, cancelled)
     d.core.open -= 1
 
 
-def _cancel_result(d: Draft, join_ref: str) -> None:
-    d.results[join_ref] = Result(format=FORMAT, status="CANCELED", ended_ms=d.now, reason=d.core.reason)
-    own = d.records.get(join_ref) or d.state.records.get(join_ref)
+def _cancel_join(d: Draft, ref: str) -> None:
+    """A JOIN's record is not needed for that, so an end does not have to load those of all open ones."""
+    result = d.results[ref] = Result(format=FORMAT, status="CANCELED", ended_ms=d.now, reason=d.core.reason)
+    own = d.records.get(ref) or d.state.records.get(ref)
     if own is not None:
-        d.records[join_ref] = TaskRecord(own.scheduled, d.results[join_ref])
+        d.records[ref] = TaskRecord(own.scheduled, result)
     d.core.open -= 1
 
 
 def _output(d: Draft, failed: TaskRecord | None) -> bytes:
     """The workflow's output: its mapping, else the output of the failing or else the last scheduled task."""
     if d.program.output is not None:
-        d.require(d.program.output_reads)
-        return d.pack_payload(d.program.output.render(d.scope), "outputParameters")
+        return d.pack_payload(d.render(d.program.output, d.program.output_reads), "outputParameters")
     last = failed if failed is not None else (d.record(d.core.last_ref) if d.core.last_ref else None)
-    if last is None:
-        return EMPTY_MAP
-    node = d.node_of(last.scheduled)
-    if node.task.type == "JOIN":
-        d.require(tuple(node.task.join_on))
-        return d.pack_payload(d.scope.join_output(node.task.join_on), "output")
-    return bytes(last.result.output) if last.result is not None else EMPTY_MAP
+    return d.output_of(last) if last is not None else EMPTY_MAP
 
 
 def _start_failure_workflow(d: Draft, status: str, reason: str | None, output: bytes) -> bytes:

@@ -1,8 +1,8 @@
 """The pure heart: ``decide(state, events, program, facts)`` is the whole step of a workflow's state machine.
 
-Given what a workflow is and what happened to it, say what it becomes and what is to be done. No clock, no randomness, no
-I/O, no logging: time arrives in the events, ids follow from history. The same inputs give the same decision, which is what
-lets any process repeat a step that another began.
+Given what a workflow is and what happened to it, say what it becomes and what is to be done. No clock, no randomness,
+no I/O, no logging: time arrives in the events, ids follow from history. The same inputs give the same decision, which
+is what lets any process repeat a step that another began.
 
 A decision that needs records it was not given answers ``Need``; the caller loads them and asks again. Its cost follows
 what the events touch, never how many tasks the workflow has run.
@@ -13,18 +13,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from orchestrator.codec import EMPTY_MAP, NULL, pack, unpack
-from orchestrator.core import advance, operations, operators
+from orchestrator.codec import pack
+from orchestrator.core import advance, invariants, operations, operators
 from orchestrator.core.closing import cancel_open_tasks, complete, end
 from orchestrator.core.draft import RETRY, Draft, OpenTask
 from orchestrator.core.facts import Facts
 from orchestrator.core.operators import fork
-from orchestrator.core.program import Program
-from orchestrator.core.state import OpenTasksNeeded, RecordsNeeded, TaskRecord, WorkflowState
-from orchestrator.core.timeouts import check_task
-from orchestrator.ids import suffix_of
+from orchestrator.core.program import Program, execution_ref
+from orchestrator.core.reports import task_reported
+from orchestrator.core.state import OpenTasksNeeded, RecordsNeeded, WorkflowState
+from orchestrator.core.timers import timer_fired
 from orchestrator.model.events import Continued, Evaluated, Event, Operation, Started, TaskReported, TimerFired
-from orchestrator.model.records import FORMAT, Result
 from orchestrator.model.status import is_terminal
 
 
@@ -45,16 +44,19 @@ def decide(
     """Apply ``events`` in order to one workflow.
 
     Returns the finished ``Draft``: the new core and everything to be written, or ``Need``. The state is not changed.
+    ``open_tasks`` are the workflow's open tasks as the dispatch records list them, given only when they were needed.
+    How events are grouped makes no difference. Raises ``InvariantBroken`` rather than return a damaged workflow.
 
     Example: ``decide(state, [Started(at_ms=now, meta=meta, input=raw)], program, facts)``
     """
+    invariants.check_beginning(state, events)
     draft = Draft(state, program, facts, events[0].at_ms, open_tasks)
     try:
         for event in events:
             draft.now = event.at_ms
             _apply(draft, event)
             _run_agenda(draft)
-        _close_when_done(draft)
+            _close_when_done(draft)
     except RecordsNeeded as missing:
         return Need(missing.refs)
     except OpenTasksNeeded:
@@ -63,17 +65,18 @@ def decide(
     if draft.variables is not None:
         draft.variables_packed = pack(draft.variables)
     draft.again = draft.again or bool(draft.core.agenda)
+    invariants.check(draft)
     return draft
 
 
 def _apply(d: Draft, event: Event) -> None:
     match event:
         case TaskReported():
-            _task_reported(d, event)
+            task_reported(d, event)
         case Started():
             _started(d)
         case TimerFired():
-            _timer_fired(d, event)
+            timer_fired(d, event)
         case Continued():
             _continued(d)
         case Operation():
@@ -83,7 +86,7 @@ def _apply(d: Draft, event: Event) -> None:
 
 
 def _started(d: Draft) -> None:
-    if not d.is_new:
+    if not d.is_new or d.core.sequence or is_terminal(d.core.status):
         return  # a repeated start of a workflow that is already under way
     definition = d.program.definition
     if definition.variables:
@@ -94,133 +97,6 @@ def _started(d: Draft) -> None:
         end(d, "COMPLETED", "No tasks found to be executed")
         return
     d.go(d.program.first, 0)
-
-
-def _task_reported(d: Draft, event: TaskReported) -> None:
-    record = d.record(event.ref)
-    if record is None or record.suffix != suffix_of(event.task_id) or not d.is_open(record):
-        return  # an attempt that is no longer current: its report changes nothing
-    outcome = event.outcome
-    output = outcome.output if bytes(outcome.output) != NULL else None
-    if outcome.merge and output is not None and isinstance(record.output, dict) and record.output:
-        output = _merged(d, record, outcome.output)
-    if not is_terminal(outcome.status):
-        _progress(d, record, event)
-        return
-    if event.delivery < 0:
-        advance.withdraw(d, record)
-    earlier_logs = record.result.logs if record.result is not None else []
-    held = record.result.output if record.result is not None else None
-    advance.finish(
-        d,
-        record,
-        outcome.status,
-        output=output if output is not None else (held if held is not None and outcome.merge else EMPTY_MAP),
-        reason=outcome.reason,
-        started_ms=event.started_ms,
-        poll_count=event.poll_count,
-        delivery=max(event.delivery, 0),
-        worker_id=outcome.worker_id or event.worker_id,
-        logs=[*earlier_logs, *outcome.logs],
-        retry_after_ms=outcome.retry_after_ms,
-    )
-
-
-def _merged(d: Draft, record: TaskRecord, given: bytes) -> bytes:
-    value = unpack(bytes(given))
-    return pack({**record.output, **value}) if isinstance(value, dict) else bytes(given)
-
-
-def _progress(d: Draft, record: TaskRecord, event: TaskReported) -> None:
-    """An unfinished task's report: kept with the task; a worker's task counts as scheduled again (Conductor)."""
-    outcome = event.outcome
-    before = record.result
-    d.set_result(
-        record,
-        Result(
-            format=FORMAT,
-            status=record.scheduled.status,
-            ended_ms=0,
-            started_ms=event.started_ms,
-            poll_count=event.poll_count,
-            delivery=max(event.delivery, 0),
-            worker_id=outcome.worker_id or event.worker_id,
-            reason=outcome.reason,
-            callback_after_ms=outcome.callback_after_ms,
-            logs=[*(before.logs if before is not None else []), *outcome.logs],
-            output=outcome.output
-            if bytes(outcome.output) != NULL
-            else (before.output if before is not None else _EMPTY),
-        ),
-    )
-
-
-def _timer_fired(d: Draft, event: TimerFired) -> None:
-    if is_terminal(d.core.status):
-        return
-    if not event.ref:
-        _workflow_timer(d)
-        return
-    record = d.record(event.ref)
-    if record is None or record.suffix != suffix_of(event.task_id) or not d.is_open(record) or event.state in ("", "A"):
-        return  # a stale timer, or the outcome is already in the inbox and decides
-    node = d.node_of(record.scheduled)
-    if event.state == "W":
-        operators.resume(d, node, record)
-        return
-    deadlines = check_task(record.scheduled, d.task_id(record), d.task_def(node), event)
-    for expired in deadlines.expired:
-        if expired.policy == "ALERT_ONLY":
-            d.alerts.append(expired.reason)
-            continue
-        advance.withdraw(d, record)
-        if expired.policy == "TIME_OUT_WF":
-            d.undispatch(record, guarded=True)
-            d.core.open -= 1
-            d.set_result(
-                record,
-                Result(
-                    format=FORMAT,
-                    status="TIMED_OUT",
-                    ended_ms=d.now,
-                    started_ms=event.started_ms,
-                    reason=expired.reason,
-                ),
-            )
-            end(d, "TIMED_OUT", expired.reason, failed=d.record(event.ref))
-        else:
-            advance.finish(
-                d,
-                record,
-                "TIMED_OUT",
-                reason=expired.reason,
-                started_ms=event.started_ms,
-                poll_count=event.poll_count,
-                worker_id=event.worker_id,
-                guarded=True,
-            )
-        return
-    if deadlines.next_ms:
-        d.timers[record.suffix, event.ref] = deadlines.next_ms
-
-
-def _workflow_timer(d: Draft) -> None:
-    definition = d.program.definition
-    since = d.core.last_retried_ms or d.core.created_ms
-    due = since + definition.timeout_seconds * 1000
-    if definition.timeout_seconds <= 0:
-        return
-    if d.now < due:
-        d.timers["-", ""] = due
-        return
-    reason = (
-        f"Workflow timed out after {(d.now - since) // 1000} seconds. Timeout configured as {definition.timeout_seconds} "
-        f"seconds. Timeout policy configured to {definition.timeout_policy}"
-    )
-    if definition.timeout_policy == "ALERT_ONLY":
-        d.alerts.append(reason)
-    else:
-        end(d, "TIMED_OUT", reason)
 
 
 def _continued(d: Draft) -> None:
@@ -238,8 +114,7 @@ def _run_agenda(d: Draft) -> None:
         step = d.agenda.popleft()
         node = d.program.nodes[step.ref]
         if step.index == RETRY:
-            ref = f"{step.ref}__{step.iteration}" if step.iteration else step.ref
-            operators.enter(d, node, step.iteration, advance.retry(d, ref))
+            operators.enter(d, node, step.iteration, advance.retry(d, execution_ref(step.ref, step.iteration)))
         elif step.index:
             fork.fan_out(d, node, step.iteration, step.index)
         else:
@@ -253,6 +128,3 @@ def _close_when_done(d: Draft) -> None:
     core = d.core
     if core.status == "RUNNING" and core.open == 0 and not core.agenda and not core.held:
         complete(d)
-
-
-_EMPTY = Result(format=FORMAT, status="", ended_ms=0).output

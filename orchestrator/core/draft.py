@@ -17,7 +17,7 @@ from orchestrator.codec import EMPTY_MAP, pack
 from orchestrator.core.expressions import Template
 from orchestrator.core.facts import Facts
 from orchestrator.core.kinds import dispatch_state
-from orchestrator.core.program import Node, Program, execution_ref
+from orchestrator.core.program import JOIN_TYPES, Node, Program, execution_ref
 from orchestrator.core.scope import DraftScope
 from orchestrator.core.state import RecordsNeeded, TaskRecord, WorkflowState
 from orchestrator.ids import task_id
@@ -136,11 +136,6 @@ class Draft:
         """The live task definition of a step."""
         return self.facts.task_def(node.task)
 
-    @property
-    def scope(self) -> DraftScope:
-        """What expressions can see now. Made on demand: a draft that held it would be freed only by the cycle collector."""
-        return DraftScope(self)
-
     def dispatch_state(self, record: TaskRecord) -> str:
         """Where an open attempt waits (see ``kinds``): by its step, since a SIMPLE task may have any name."""
         return dispatch_state(self.node_of(record.scheduled).task.type)
@@ -161,14 +156,24 @@ class Draft:
         """The input parameters of a step's next attempt with every expression replaced. Raises ``RecordsNeeded``."""
         attempt = previous.scheduled.attempt + 1 if previous is not None else 0
         ref = execution_ref(node.ref, iteration)
-        self.scope.task_id = task_id(self.workflow_id, ref, iteration, attempt, self.core.generation)
-        return self.render(node.inputs, node.reads)
+        self.scheduling = task_id(self.workflow_id, ref, iteration, attempt, self.core.generation)
+        try:
+            return self.render(node.inputs, node.reads)
+        finally:
+            self.scheduling = None
 
     def render(self, template: Template, reads: tuple[str, ...]) -> Any:
         """A template's value; ``reads`` are the steps it may look into. Raises ``RecordsNeeded``."""
         self.require(reads)
-        self.scope.reads_unknown = template.dynamic
-        return template.render(self.scope)
+        # The scope is made on demand: a draft that held it would be freed only by the cycle collector.
+        return template.render(DraftScope(self, reads_unknown=template.dynamic))
+
+    def output_of(self, record: TaskRecord) -> bytes:
+        """A task's output, packed; that of a JOIN is put together from its members. Raises ``RecordsNeeded``."""
+        node = self.node_of(record.scheduled)
+        if node.task.type in JOIN_TYPES:
+            return self.pack_payload(DraftScope(self, reads_unknown=True).output_of(node.ref, record), "output")
+        return bytes(record.result.output) if record.result is not None else EMPTY_MAP
 
     def create(
         self,

@@ -9,6 +9,8 @@ from __future__ import annotations
 QUEUED = "S"
 WAITING = "W"
 INTERNAL = ""
+ACCEPTED = "A"
+"""In the store only: the final word on the task has been accepted and is in the inbox."""
 
 DISPATCH: dict[str, str] = {
     "FORK": INTERNAL,

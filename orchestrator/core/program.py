@@ -32,9 +32,9 @@ class Node:
     """One step of a program.
 
     ``next`` is what follows when the step is done; None = nothing does (the end of the workflow, of a branch of a fork
-    or of a loop body). ``parent`` is the innermost SWITCH, FORK_JOIN or DO_WHILE around the step, ``case`` the branch if
-    that is a SWITCH, ``loop`` the DO_WHILE whose body it is in. ``joins`` are the JOINs that list it, ``reads`` the steps
-    whose records its inputs may look into. ``untaken`` (SWITCH): per branch, how many members each JOIN has inside it.
+    or of a loop body). ``parent`` is the innermost SWITCH, FORK_JOIN or DO_WHILE around the step, ``case`` the branch
+    if that is a SWITCH, ``loop`` the DO_WHILE whose body it is in. ``joins`` are the JOINs that list it, ``reads`` the
+    steps whose records its inputs may look into. ``untaken`` (SWITCH): per branch, how many members a JOIN has there.
     """
 
     __slots__ = ("case", "inputs", "joins", "loop", "next", "parent", "reads", "ref", "task", "untaken")
@@ -109,7 +109,7 @@ class Program:
         return tuple(refs)
 
     def members_of(self, refs: Iterable[str | None]) -> dict[str, None]:
-        """These steps, and of each JOIN among them the members, and theirs: what a JOIN's output is put together from."""
+        """These steps, and of each JOIN among them the members, and theirs: what its output is put together from."""
         found: dict[str, None] = {}
         work = [ref for ref in refs if ref is not None]
         while work:

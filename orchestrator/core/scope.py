@@ -53,14 +53,19 @@ TASK_FIELDS = (
 
 
 class DraftScope:
-    """The expression scope of one decision."""
+    """The expression scope of one rendering.
 
-    __slots__ = ("draft",)
+    ``reads_unknown``: what it reads shows only while it is rendered, so nothing was loaded for it beforehand.
+    """
 
-    def __init__(self, draft: Draft) -> None:
+    __slots__ = ("draft", "reads_unknown")
+
+    def __init__(self, draft: Draft, *, reads_unknown: bool) -> None:
         self.draft = draft
+        self.reads_unknown = reads_unknown
 
     def field(self, root: str, name: str) -> Any:
+        """One field of the workflow or of a task's latest attempt."""
         if root == "workflow":
             return self._workflow_field(name)
         record = self.draft.record(self.draft.latest(root))

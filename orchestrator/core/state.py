@@ -1,8 +1,8 @@
 """A workflow as decisions see it: the core record plus those task records that were loaded.
 
-The owner of a partition keeps one ``WorkflowState`` per live workflow and applies each committed decision to it. A record
-that is not in ``records`` has not been loaded, unless ``complete`` says that everything that exists is here; asking for
-one that is neither raises ``RecordsNeeded``, the engine loads it and decides again.
+The owner of a partition keeps one ``WorkflowState`` per live workflow and applies each committed decision to it. A
+record that is not in ``records`` has not been loaded, unless ``complete`` says that everything that exists is here;
+asking for one that is neither raises ``RecordsNeeded``, the engine loads it and decides again.
 """
 
 from __future__ import annotations

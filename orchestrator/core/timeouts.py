@@ -1,15 +1,15 @@
 """Which time-out of a task is due, and when the next one will be. The four of a task are checked in Conductor's order.
 
-total: wall clock over all attempts, from the first scheduling; task: from the start of the attempt; poll: how long it may
-wait for a worker (waiting for nothing but a limit does not count); response: how long its worker may stay silent. One
-timer per open task fires at the earliest of them or before; this room tells what, if anything, it means.
+total: wall clock over all attempts, from the first scheduling; task: from the start of the attempt; poll: how long it
+may wait for a worker (waiting for nothing but a limit does not count); response: how long its worker may stay silent.
+One timer per open task fires at the earliest of them or before; this room tells what, if anything, it means.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from orchestrator.model.definitions import TaskDef
+from orchestrator.model.definitions import TaskDef, WorkflowDef
 from orchestrator.model.events import TimerFired
 from orchestrator.model.records import Scheduled
 
@@ -42,26 +42,23 @@ def check_task(scheduled: Scheduled, task_id: str, task_def: TaskDef, fired: Tim
             later.append(due_ms)
 
     if task_def.total_timeout_seconds > 0:
-        due = scheduled.first_scheduled_ms + task_def.total_timeout_seconds * 1000
-        reason = f"Task {scheduled.name}/{task_id} exceeded total timeout of {task_def.total_timeout_seconds} seconds"
-        judge(due, Expired(policy, reason))
+        limit_s = task_def.total_timeout_seconds
+        reason = f"Task {scheduled.name}/{task_id} exceeded total timeout of {limit_s} seconds"
+        judge(scheduled.first_scheduled_ms + limit_s * 1000, Expired(policy, reason))
     if task_def.timeout_seconds > 0 and fired.started_ms > 0:
-        due = fired.started_ms + task_def.timeout_seconds * 1000
-        judge(
-            due,
-            Expired(policy, _reason("timed out", (now - fired.started_ms) // 1000, task_def.timeout_seconds, policy)),
-        )
+        limit_s = task_def.timeout_seconds
+        reason = _reason("Task timed out", now - fired.started_ms, limit_s, policy)
+        judge(fired.started_ms + limit_s * 1000, Expired(policy, reason))
     if task_def.poll_timeout_seconds and fired.state == "S" and fired.poll_count == 0:
-        since = scheduled.scheduled_ms + scheduled.delay_ms + fired.limited_ms
-        due = since + task_def.poll_timeout_seconds * 1000
+        limit_s = task_def.poll_timeout_seconds
+        since_ms = scheduled.scheduled_ms + scheduled.delay_ms + fired.limited_ms
         judge(
-            due,
-            Expired(policy, _reason("poll timed out", (now - since) // 1000, task_def.poll_timeout_seconds, policy)),
+            since_ms + limit_s * 1000, Expired(policy, _reason("Task poll timed out", now - since_ms, limit_s, policy))
         )
     if task_def.response_timeout_seconds > 0 and fired.state == "R":
-        due = fired.touched_ms + task_def.response_timeout_seconds * 1000
-        reason = f"responseTimeout: {task_def.response_timeout_seconds} exceeded for the taskId: {task_id} with Task Definition: {scheduled.name}"
-        judge(due, Expired("RETRY", reason))
+        limit_s = task_def.response_timeout_seconds
+        reason = f"responseTimeout: {limit_s} exceeded for the taskId: {task_id} with Task Definition: {scheduled.name}"
+        judge(fired.touched_ms + limit_s * 1000, Expired("RETRY", reason))
     return Deadlines(expired, min(later, default=0))
 
 
@@ -82,10 +79,18 @@ def total_timeout_passed(scheduled: Scheduled, task_def: TaskDef, task_id: str, 
     if limit_s <= 0 or elapsed_ms < limit_s * 1000:
         return None
     return (
-        f"Task {task_id}/{scheduled.name} exceeded total timeout of {limit_s} seconds (elapsed {elapsed_ms // 1000} seconds "
-        "across all attempts). No further retries will be attempted."
+        f"Task {task_id}/{scheduled.name} exceeded total timeout of {limit_s} seconds "
+        f"(elapsed {elapsed_ms // 1000} seconds across all attempts). No further retries will be attempted."
     )
 
 
-def _reason(what: str, elapsed_s: int, limit_s: int, policy: str) -> str:
-    return f"Task {what} after {elapsed_s} seconds. Timeout configured as {limit_s} seconds. Timeout policy configured to {policy}"
+def workflow_timeout(definition: WorkflowDef, elapsed_ms: int) -> str:
+    """The reason to record when a workflow has taken too long."""
+    return _reason("Workflow timed out", elapsed_ms, definition.timeout_seconds, str(definition.timeout_policy))
+
+
+def _reason(what: str, elapsed_ms: int, limit_s: int, policy: str) -> str:
+    return (
+        f"{what} after {elapsed_ms // 1000} seconds. Timeout configured as {limit_s} seconds. "
+        f"Timeout policy configured to {policy}"
+    )

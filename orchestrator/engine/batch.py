@@ -17,10 +17,11 @@ from orchestrator.core.program import Program
 from orchestrator.core.state import WorkflowState
 from orchestrator.engine import loading
 from orchestrator.engine.estate import Estate
-from orchestrator.engine.inbox import Entry
+from orchestrator.store.inbox import Entry
 from orchestrator.engine.relay import Letter
 from orchestrator.engine.writing import write
 from orchestrator.ids import suffix_of
+from orchestrator.model.effects import Enqueue
 from orchestrator.model.events import Event, Operation, Started, TimerFired
 from orchestrator.plan import Call, Command, Plan
 from orchestrator.store import quarantine
@@ -251,13 +252,28 @@ class Batch:
             by_estate.setdefault(case.estate.number, []).append(case)
         for chosen in by_estate.values():
             batches += self._batches(chosen)
-        replies = (yield [batch.call() for _, batch, _ in batches]) if batches else []
+        if not batches:
+            return []
+        ahead = self.decider.relay.enqueue_ahead(
+            [case.draft.handoffs for case in cases if case.draft is not None], self.decider.definitions.limits
+        )
+        replies = yield [*(batch.call() for _, batch, _ in batches), *ahead.values()]
+        arrived = {name for name, reply in zip(ahead, replies[len(batches) :], strict=True) if isinstance(reply, int)}
         letters: list[Letter] = []
-        for (estate, _, chosen), reply in zip(batches, replies, strict=True):
+        for (estate, _, chosen), reply in zip(batches, replies, strict=False):
             if isinstance(reply, Exception):
                 raise reply
             self._take_reply(estate, chosen, reply, letters)
-        return letters
+        return [letter for letter in letters if not self._is_delivered(letter, arrived)]
+
+    def _is_delivered(self, letter: Letter, arrived: set[str]) -> bool:
+        """Whether all that a letter asks for went ahead with its commit; it is then only to be deleted."""
+        if not all(isinstance(handoff, Enqueue) and handoff.type in arrived for handoff in letter.handoffs):
+            return False
+        estate = self.decider.estates.get(letter.partition)
+        if estate is not None:
+            estate.delivered.append(letter.outbox_id)
+        return True
 
     def _batches(self, cases: list[Case]) -> Iterable[tuple[Estate, CommitBatch, list[Case]]]:
         """The commits of one partition: one, unless it would grow past the limits."""

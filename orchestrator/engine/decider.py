@@ -19,7 +19,7 @@ from orchestrator.core.facts import Facts
 from orchestrator.engine.batch import Batch
 from orchestrator.engine.definitions import LiveDefinitions
 from orchestrator.engine.estate import Estate
-from orchestrator.engine.inbox import Entry, Garbled, parse_entry
+from orchestrator.store.inbox import Entry, Garbled, parse_entry
 from orchestrator.engine.ownership import assignment
 from orchestrator.engine.programs import Programs
 from orchestrator.engine.relay import Letter, Relay

@@ -11,7 +11,7 @@ from collections import OrderedDict
 
 from orchestrator.core.draft import Draft
 from orchestrator.core.state import WorkflowState
-from orchestrator.engine.inbox import Entry
+from orchestrator.store.inbox import Entry
 from orchestrator.engine.relay import Letter
 from orchestrator.model.status import is_terminal
 

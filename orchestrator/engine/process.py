@@ -52,7 +52,7 @@ class DeciderProcess:
     ) -> None:
         self.settings = settings
         self.connection: Connection = connect(settings.redis_url, settings)
-        self.store = StoreContext(settings)
+        self.store = StoreContext(settings, is_ordered=not self.connection.is_cluster)
         self.name = name or f"decider-{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
         self.decider = Decider(self.store, self.name, environment)
         self._stopping = False

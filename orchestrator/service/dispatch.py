@@ -130,6 +130,10 @@ def claim_tasks(
             answer.failures[want.type] = reply
         else:
             _add_claim(answer, want.type, reply)
+    for entry in settle:
+        # A server that must be sent the script settle anew runs it after the claim: the hint then knows nothing of it.
+        if entry.settlement.release is How.HOLD and entry.type in answer.hints_ms:
+            answer.hints_ms[entry.type] = min(answer.hints_ms[entry.type], max(1, entry.settlement.delay_ms))
     return answer
 
 

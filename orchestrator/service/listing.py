@@ -1,8 +1,8 @@
 """Lists of executions, newest first, from the search indexes that the commit maintains.
 
-Each partition gives its first ``start + size``, which are then merged. With several conditions the first index is walked
-and the others are asked about each page, because a server-side intersection would copy whole indexes. A workflow is in
-the indexes from its first commit on, a moment after its start. Called by the clients, the command line and the HTTP layer.
+Each partition gives its first ``start + size``, which are then merged. With several conditions the smallest index is
+walked and the others are asked about each page, because a server-side intersection would copy whole indexes. A workflow
+is in the indexes from its first commit on, a moment after its start. Called by the clients and the command line.
 """
 
 from __future__ import annotations
@@ -68,14 +68,17 @@ def list_workflows(
     if status is not None and status not in set(WorkflowStatus):
         raise InvalidRequest(f"status {status!r} is unknown: use one of {', '.join(WorkflowStatus)}")
     total, found = 0, list[_Found]()
-    for number in range(store.keys.partitions):
-        indexes = _indexes(store, number, status, name, correlation_id)
-        if len(indexes) > 1:
+    numbers = range(store.keys.partitions)
+    by_partition = [_indexes(store, number, status, name, correlation_id) for number in numbers]
+    if len(by_partition[0]) > 1:
+        for indexes in by_partition:
             part_total, part = yield from _walk(indexes, start + size)
-        else:
-            part_total, part = yield from _merge(indexes or _statuses(store, number), start + size)
-        total += part_total
-        found += part
+            total += part_total
+            found += part
+    else:
+        alone = [key for indexes in by_partition for key in indexes]
+        every = alone or [key for number in numbers for key in _statuses(store, number)]
+        total, found = yield from _merge(every, start + size)
     found.sort(reverse=True)
     items = yield from _summaries(store, [entry.workflow_id for entry in found[start : start + size]])
     return WorkflowList(total, items)

@@ -1,7 +1,8 @@
 """Definitions: check them, store them, read them back; of workflows by name and version, of tasks by name.
 
-What is stored has been judged by every rule and by what this engine can run, so that a mistake shows where the definition
-is written and not in the middle of an execution. Writing a TaskDef also brings its limits to the queue at once.
+What is stored has been judged by every rule and by what this engine can run, so that a mistake shows where the
+definition is written and not in the middle of an execution. Writing a TaskDef also brings its limits to its
+queue at once.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from orchestrator.service.starting import check_runnable
 from orchestrator.store import catalog, queue
 from orchestrator.store.catalog import PutTaskDefinition, Registered
 from orchestrator.store.context import StoreContext
+
+
+_AUDIT = frozenset({"createTime", "updateTime", "createdBy", "updatedBy", "ownerApp"})
 
 
 class Applied(NamedTuple):
@@ -154,8 +158,8 @@ def apply(
         word = yield catalog.register_workflow(store.keys, workflow.name, workflow.version, body, overwrite=overwrite)
         if word is Registered.EXISTS:
             raise Conflict(
-                f"Workflow with {workflow.name}.{workflow.version} already exists! Give yours a new version, or replace "
-                "the stored one (overwrite=True, orchestrator def apply)"
+                f"Workflow with {workflow.name}.{workflow.version} already exists! Give yours a new version, or "
+                "replace the stored one (overwrite=True, orchestrator def apply)"
             )
         applied.append(Applied("workflow", workflow.name, workflow.version, word is Registered.OK))
     return applied
@@ -200,7 +204,9 @@ def _push_limits(store: StoreContext, stored: Sequence[tuple[TaskDef, int]]) -> 
 
 
 def _body(task_def: TaskDef) -> bytes:
-    return msgspec.json.encode(task_def_to_dict(task_def))
+    # Without empty audit fields, as a starting worker writes it: the same definition is the same text.
+    fields = task_def_to_dict(task_def)
+    return msgspec.json.encode({name: value for name, value in fields.items() if value or name not in _AUDIT})
 
 
 def _workflow(body: bytes) -> WorkflowDef:

@@ -53,8 +53,8 @@ _clock = SystemClock()
 class Launch(NamedTuple):
     """One start: what Conductor's request says, and what only we know.
 
-    ``workflow_id`` is chosen by the caller, ``request_id`` makes a repetition harmless, ``resolved`` is a definition that
-    was checked before and spares the look-up. Example: ``Launch(StartWorkflowRequest(name="order", input={"sku": "x"}))``
+    ``workflow_id`` is chosen by the caller, ``request_id`` makes a repetition harmless, ``resolved`` is a definition
+    that was checked before and spares the look-up. Example: ``Launch(StartWorkflowRequest(name="order"))``
     """
 
     request: StartWorkflowRequest
@@ -144,9 +144,7 @@ def _resolve(store: StoreContext, launch: Launch) -> Plan[Resolved]:
     return (yield from resolve_name(store, launch.request.name, launch.request.version))
 
 
-def _start_part(
-    store: StoreContext, launches: Sequence[Launch]
-) -> Plan[list[StartedWorkflow | OrchestratorError]]:
+def _start_part(store: StoreContext, launches: Sequence[Launch]) -> Plan[list[StartedWorkflow | OrchestratorError]]:
     names = sorted(
         {
             (launch.request.name, launch.request.version or 0)
@@ -154,7 +152,9 @@ def _start_part(
             if launch.resolved is None and launch.request.workflow_def is None
         }
     )
-    bodies = (yield [catalog.get_workflow(store.keys, name, version or None) for name, version in names]) if names else []
+    bodies = (
+        (yield [catalog.get_workflow(store.keys, name, version or None) for name, version in names]) if names else []
+    )
     stored = dict(zip(names, bodies, strict=True))
     made: list[Start | OrchestratorError] = []
     for launch in launches:
@@ -205,15 +205,11 @@ def _identify(store: StoreContext, launch: Launch, name: str) -> tuple[str, str]
         now_ms = int.from_bytes(seed[:6], "big")
     else:
         seed, now_ms = os.urandom(16), _clock.now_ms()
-    partition = (
-        ids.partition_of_key(name, key, partitions) if key else int.from_bytes(seed[6:8], "big") % partitions
-    )
+    partition = ids.partition_of_key(name, key, partitions) if key else int.from_bytes(seed[6:8], "big") % partitions
     return ids.new_workflow_id(partition, now_ms, seed[8:16]), request_id
 
 
-def _settle(
-    store: StoreContext, launch: Launch, made: Start, reply: StartReply | Exception
-) -> Plan[StartedWorkflow]:
+def _settle(store: StoreContext, launch: Launch, made: Start, reply: StartReply | Exception) -> Plan[StartedWorkflow]:
     """What a reply means for the caller; FAIL_ON_RUNNING goes on until the key is ours or somebody runs under it."""
     strategy = launch.request.idempotency_strategy or IdempotencyStrategy.FAIL
     for _ in range(TAKEOVERS_MAX):
@@ -234,8 +230,8 @@ def _settle(
     assert isinstance(reply, StartReply)
     state = "is running" if strategy is IdempotencyStrategy.FAIL_ON_RUNNING else "exists"
     raise Conflict(
-        f"workflow {made.meta.name} with idempotency key {made.meta.idempotency_key!r} {state}: {reply.workflow_id}; use "
-        "that one, another key, or the strategy RETURN_EXISTING"
+        f"workflow {made.meta.name} with idempotency key {made.meta.idempotency_key!r} {state}: {reply.workflow_id}; "
+        "use that one, another key, or the strategy RETURN_EXISTING"
     )
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import msgspec
-
 from orchestrator.codec import EMPTY_MAP, pack, unpack
 from orchestrator.engine.views import load_view
 from orchestrator.errors import (
@@ -102,8 +100,8 @@ def await_end(store: StoreContext, workflow_id: str, timeout_s: float | None = N
             left_s -= slice_s
             if left_s <= 0:
                 raise WaitTimeout(
-                    f"workflow {workflow_id} is still {found.status} after {timeout_s:g} s and goes on; wait longer, or "
-                    f"look at it with: orchestrator workflow get {workflow_id}"
+                    f"workflow {workflow_id} is still {found.status} after {timeout_s:g} s and goes on; wait longer, "
+                    f"or look at it with: orchestrator workflow get {workflow_id}"
                 )
 
 
@@ -193,10 +191,13 @@ def signal(
 
 
 def unpark(store: StoreContext, workflow_id: str) -> Plan[int]:
-    """Let a quarantined execution go on: replay its parked events in order; gives how many. Raises ``WorkflowNotFound``."""
+    """Let a quarantined execution go on: replay its parked events in order; gives how many.
+
+    Raises ``WorkflowNotFound``.
+    """
     number, moved = store.keys.partition_of(workflow_id), 0
     while True:
-        part = yield quarantine.unpark(store.keys, number, workflow_id)
+        part: quarantine.Unparked | None = yield quarantine.unpark(store.keys, number, workflow_id)
         if part is None:
             raise unknown_workflow(workflow_id)
         moved += part.moved

@@ -10,13 +10,17 @@ from orchestrator.store.queue import Queues
 class StoreContext:
     """The store as plans see it; one per process and installation, free of I/O.
 
+    ``is_ordered``: the calls of one pipeline run in their order, also across slots, which is so on one server and not on a
+    cluster.
+
     Example: ``StoreContext(Settings(namespace="orc"))``
     """
 
-    __slots__ = ("keys", "queues", "settings")
+    __slots__ = ("is_ordered", "keys", "queues", "settings")
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, is_ordered: bool = True) -> None:
         self.settings = settings
+        self.is_ordered = is_ordered
         self.keys = Keys(settings.namespace, settings.partitions)
         self.queues = Queues(
             self.keys,

@@ -1,8 +1,8 @@
 """What happened, written down outside of Redis by everybody who took part, and the checker that reads it at the end.
 
 Workers note every grant, start and end of a task and every verdict on an outcome; the client notes every start that was
-acknowledged; the killer notes every kill. Each entry is one line, written at once to a file opened for appending, so
-that a SIGKILL costs at most the entry that was about to be written. All times but those of grants are of the machine's
+acknowledged; the killer notes every kill. Each process has a file of its own, opened for appending, and writes each
+entry at once as one line, so that a SIGKILL costs at most the entry that was about to be written. All times but those of grants are of the machine's
 monotonic clock, which all its processes share. Nothing here talks to Redis or knows how the product works.
 """
 
@@ -19,15 +19,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 
-class Journal:
-    """Appends entries to a file; any number of processes may append to the same one.
+SUFFIX = ".journal"
 
-    Example: ``Journal(path, who="worker-1").note("started", task_id="...", delivery=1)``
+
+class Journal:
+    """What the process ``who`` notes, in a file of its own in ``folder``.
+
+    Example: ``Journal(folder, who="worker-1.1").note("started", task_id="...", delivery=1)``
     """
 
-    def __init__(self, path: Path, who: str) -> None:
+    def __init__(self, folder: Path, who: str) -> None:
         self._who = who
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._file = os.open(folder / f"{who}{SUFFIX}", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
     def note(self, what: str, **fields: Any) -> None:
         """Write one entry down."""
@@ -42,9 +45,9 @@ class Journal:
 Entry = Mapping[str, Any]
 
 
-def entries_of(path: Path) -> list[Entry]:
-    """All complete entries, in the order of their times."""
-    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+def entries_of(folder: Path) -> list[Entry]:
+    """All complete entries of all journals in ``folder``, in the order of their times."""
+    lines = [line for path in folder.glob(f"*{SUFFIX}") for line in path.read_bytes().split(b"\n")[:-1]]
     return sorted((json.loads(line) for line in lines), key=lambda entry: float(entry["at"]))
 
 
@@ -130,14 +133,16 @@ def _check_lost(finding: Finding, entries: Sequence[Entry], workflows: Mapping[s
 
 def _check_accepted(finding: Finding, entries: Sequence[Entry], workflows: Mapping[str, Ended]) -> None:
     """An outcome that was taken is taken once, and is in the history; a step has one success."""
-    taken = Counter(str(entry["task_id"]) for entry in entries if entry["what"] == "reported" and entry["word"] == "OK")
-    for task_id, times in taken.items():
+    finished = {_delivery(entry): str(entry["status"]) for entry in entries if entry["what"] == "finished"}
+    reported = [entry for entry in entries if entry["what"] == "reported" and entry["word"] == "OK"]
+    for task_id, times in Counter(str(entry["task_id"]) for entry in reported).items():
         if times > 1:
             finding.add("accepted twice", f"{task_id}: {times} outcomes were taken")
     history = {task_id: status for ended in workflows.values() for task_id, _, status in ended.outcomes}
-    for task_id in taken:
-        if history.get(task_id) not in TERMINAL | {"FAILED_WITH_TERMINAL_ERROR"}:
-            finding.add("outcome lost", f"{task_id} was taken, but its history says {history.get(task_id)}")
+    for entry in reported:
+        task_id, status = str(entry["task_id"]), finished.get(_delivery(entry))
+        if history.get(task_id) != status:
+            finding.add("outcome lost", f"{task_id}: {status} was taken, its history says {history.get(task_id)}")
     for workflow_id, ended in workflows.items():
         for ref, times in Counter(ref for _, ref, status in ended.outcomes if status == "COMPLETED").items():
             if times > 1:
@@ -155,22 +160,34 @@ def _check_charges(finding: Finding, charges: Iterable[tuple[str, str]]) -> None
 
 def runs_of(entries: Sequence[Entry]) -> list[Run]:
     """Every execution: it ends when its code ended, its lease ended or its worker was killed, whatever came first."""
-    death = {str(entry["process"]): float(entry["at"]) for entry in entries if entry["what"] == "killed"}
-    open_: dict[tuple[str, str, int], Entry] = {}
+    ends = {str(entry["process"]): float(entry["at"]) for entry in entries if entry["what"] == "killed"}
+    open_: dict[Delivery, Entry] = {}
+    lost: dict[Delivery, float] = {}
     runs: list[Run] = []
     for entry in entries:
-        if entry["what"] not in ("started", "finished", "lease_lost"):
-            continue
-        key = (str(entry["who"]), str(entry["task_id"]), int(entry["delivery"]))
         if entry["what"] == "started":
-            open_[key] = entry
-        elif key in open_:
-            began = open_.pop(key)
-            lease_end = float(entry.get("lease_end_s", entry["at"]))
-            runs.append(_run(began, min(float(entry["at"]), lease_end)))
-    for (who, _, _), began in open_.items():
-        runs.append(_run(began, death.get(who, float(began["lease_end_s"]))))
+            open_[_delivery(entry)] = entry
+        elif entry["what"] == "lease_lost":
+            lost[_delivery(entry)] = float(entry["at"])
+        elif entry["what"] == "finished" and _delivery(entry) in open_:
+            end = min(float(entry["at"]), float(entry["lease_end_s"]))
+            runs.append(_run(open_.pop(_delivery(entry)), end))
+    for delivery, began in open_.items():
+        # Killed in the middle. Its last lease end is not known, so it counts until its death: long rather than short.
+        runs.append(_run(began, min(ends.get(delivery.who, float("inf")), lost.get(delivery, float("inf")))))
     return sorted(runs, key=lambda run: run.start)
+
+
+class Delivery(NamedTuple):
+    """One hand-over of a task to one process."""
+
+    who: str
+    task_id: str
+    number: int
+
+
+def _delivery(entry: Entry) -> Delivery:
+    return Delivery(str(entry["who"]), str(entry["task_id"]), int(entry["delivery"]))
 
 
 def _run(began: Entry, end: float) -> Run:

@@ -25,7 +25,7 @@ from orchestrator.store.quarantine import unpark
 from orchestrator.store.queue_values import Limits
 from orchestrator.store.view import remove
 from tests.simulation.disk import Disk
-from tests.simulation.life import Act, Life, Sleep, Surroundings
+from tests.simulation.life import Act, Life, Part, Sleep, Surroundings
 from tests.simulation.workload import DOMAIN, Order
 
 STATUSES = ("RUNNING", "PAUSED", "COMPLETED", "FAILED", "TIMED_OUT", "TERMINATED")
@@ -102,7 +102,7 @@ def _insist(plan: Callable[[], Plan[Any]]) -> Life:
 
 def _operate(
     world: Surroundings, store: StoreContext, workflow_id: str, request_id: str, action: str, arguments: dict[str, Any]
-) -> Plan[Any]:
+) -> Part[Any]:
     """Send one request until it is answered; gives the answer, or None after too long a time."""
     number = store.keys.partition_of(workflow_id)
     for _ in range(ANSWER_POLLS):
@@ -119,7 +119,7 @@ def _operate(
                 return unpack(answer)
         except StoreUnavailable:
             pass
-        yield Sleep(60)  # type: ignore[misc]  # inside a life, where sleeping is understood
+        yield Sleep(60)
     return None
 
 
@@ -146,6 +146,9 @@ def _look(world: Surroundings, store: StoreContext, workflow_id: str, request_id
         world.ledger.note_view(workflow_id, shown)
     except StoreUnavailable:
         return
+    except msgspec.MsgspecError:
+        if workflow_id not in world.ledger.poisoned:
+            raise
 
 
 def _remove(world: Surroundings, store: StoreContext, workflow_id: str, request_id: str) -> Life:
@@ -167,12 +170,11 @@ def _poison(world: Surroundings, store: StoreContext, workflow_id: str, request_
     """Damage the workflow's record: who has it in memory goes on, everybody else must set it aside."""
     key = store.keys.workflow(store.keys.partition_of(workflow_id), workflow_id)
 
-    def vandalise(disk: Disk) -> bytes | None:
+    def vandalise(disk: Disk) -> None:
         (core,) = disk.ask([("HGET", key, "c")])
-        if core is not None and core != POISON:
+        if core is not None and core != POISON and world.ledger.runs[workflow_id].status == "RUNNING":
             disk.ask([("HSET", key, "c", POISON)])
             world.ledger.poisoned[workflow_id] = core
-        return None
 
     yield Act(vandalise)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from orchestrator.plan import Step
 
@@ -31,7 +31,9 @@ class Act(NamedTuple):
     what: Callable[[Disk], Any]
 
 
-Life = Generator[Step | Sleep | Act, Any, None]
+T = TypeVar("T")
+Part = Generator[Step | Sleep | Act, Any, T]
+Life = Part[None]
 
 
 class Surroundings(Protocol):

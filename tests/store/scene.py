@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from orchestrator.model.events import Event
 from orchestrator.model.records import FORMAT, Meta, Outcome, Scheduled, encode
 from orchestrator.plan import Command
 from orchestrator.store.commit import CommitBatch, CommitReply, Section
 from orchestrator.store.dispatch import open_task
 from orchestrator.store.executors import SyncExecutor
-from orchestrator.store.inbox import Entry, read_inbox
+from orchestrator.store.inbox import Entry, Wake, read_inbox
 from orchestrator.store.keys import Keys
 from orchestrator.store.ownership import acquire
 from orchestrator.store.partition import StartReply, start
@@ -58,9 +59,18 @@ class Scene:
         return self.epoch
 
     def inbox(self) -> list[Entry]:
-        """Every entry of the inbox."""
-        entries: list[Entry] = self.do(read_inbox(self.keys, self.partition))
+        """Every entry of the inbox that concerns a workflow; a garbled one fails the test."""
+        entries = [entry for entry in self.do(read_inbox(self.keys, self.partition)) if not isinstance(entry, Wake)]
+        assert all(isinstance(entry, Entry) for entry in entries), entries
         return entries
+
+    def events(self) -> list[Event]:
+        """What the entries of the inbox say."""
+        return [entry.event for entry in self.inbox()]
+
+    def wakes(self) -> list[Wake]:
+        """The entries that only woke the owner."""
+        return [entry for entry in self.do(read_inbox(self.keys, self.partition)) if isinstance(entry, Wake)]
 
     def batch(self, **options: Any) -> CommitBatch:
         """An empty commit of the present owner."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.errors import InvalidPayload
 from orchestrator.plan import Command
 from orchestrator.store.connection import Connection
-from orchestrator.store.inbox import Entry, event_of, forget_wakes, read_inbox, read_outbox
+from orchestrator.store.inbox import Garbled, forget_wakes, parse_entry, read_inbox, read_outbox
 from tests.store.scene import NOON, Scene
 
 
@@ -40,24 +39,39 @@ def test_the_outbox_is_read_behind_a_cursor(scene: Scene) -> None:
 
 def test_a_wake_says_nothing_and_can_be_forgotten(scene: Scene) -> None:
     scene.do(Command(("XADD", scene.keys.inbox(1), "*", "k", "wake", "w", "", "t", NOON, "x", "", "b", "")))
-    [entry] = scene.inbox()
-    assert event_of(entry) is None
-    scene.do(forget_wakes(scene.keys, 1, [entry.id]))
-    assert scene.inbox() == []
+    [wake] = scene.wakes()
+    scene.do(forget_wakes(scene.keys, 1, [wake.id]))
+    assert scene.wakes() == []
+
+
+def _entry(kind: bytes, workflow: bytes = b"w1", at: bytes = b"5", header: bytes = b"", body: bytes = b"") -> list[bytes]:
+    return [b"k", kind, b"w", workflow, b"t", at, b"x", header, b"b", body]
 
 
 @pytest.mark.parametrize(
-    ("kind", "header", "body"),
+    "fields",
     [
-        ("start", "", b"\xc1"),
-        ("start", "", b"\x92\xc4\x01\xc1\xc4\x00"),
-        ("task", "abc 1", b""),
-        ("task", "abc one 0 0 - ref", b"\x92\x01\xa9COMPLETED"),
-        ("timer", "abc S", b""),
-        ("op", "req", b"\x91\x01"),
-        ("surprise", "", b""),
+        [],
+        [b"some", b"thing"],
+        [b"w", b"w1", b"k", b"go", b"t", b"5", b"x", b"", b"b", b""],
+        _entry(b"go")[:8],
+        _entry(b"go", workflow=b"\xff"),
+        _entry(b"go", at=b"noon"),
+        _entry(b"start", body=b"\xc1"),
+        _entry(b"start", body=b"\x92\xc4\x01\xc1\xc4\x00"),
+        _entry(b"task", header=b"abc 1"),
+        _entry(b"task", header=b"abc one 0 0 - ref", body=b"\x92\x01\xa9COMPLETED"),
+        _entry(b"task", header=b"abc 1 0 0 - \xff", body=b"\x92\x01\xa9COMPLETED"),
+        _entry(b"timer", header=b"abc S"),
+        _entry(b"op", header=b"req", body=b"\x91\x01"),
+        _entry(b"op", header=b"req", body=b"\x92\xa5pause\x90"),
+        _entry(b"op", header=b"req", body=b"\x92\xa5pause\x81\xa1a" + b"\x91" * 5000),
+        _entry(b"surprise"),
+        _entry(b"\xff"),
     ],
 )
-def test_a_damaged_entry_is_named(kind: str, header: str, body: bytes) -> None:
-    with pytest.raises(InvalidPayload, match="event 1-1"):
-        event_of(Entry("1-1", kind, "w1", NOON, header, body))
+def test_an_entry_that_cannot_be_read_is_a_value_that_says_why(fields: list[bytes]) -> None:
+    found = parse_entry([b"1-1", fields])
+    assert isinstance(found, Garbled)
+    assert found.id == "1-1"
+    assert found.reason

@@ -11,7 +11,6 @@ from orchestrator.model.events import TaskReported
 from orchestrator.model.records import FORMAT, Outcome, encode
 from orchestrator.plan import Command
 from orchestrator.store.dispatch import OUTSIDE, Claimed, Report, accept, start_task, touch
-from orchestrator.store.inbox import event_of
 from tests.store.scene import DONE, NOON, SUFFIX, Scene
 
 PROGRESS = encode(Outcome(FORMAT, "IN_PROGRESS", callback_after_ms=5_000))
@@ -41,7 +40,7 @@ def test_a_final_word_reaches_the_decider_with_the_dispatch_truth(scene: Scene) 
     scene.at(NOON + 3_000)
     assert say(scene, task) == "OK"
     assert scene.dispatch() == f"A 1 {NOON} {NOON} 1 0 0 worker-1 ship it"
-    [event] = [event_of(entry) for entry in scene.inbox()]
+    [event] = scene.events()
     assert event == TaskReported(
         NOON + 3_000, task, "ship it", Outcome(FORMAT, "COMPLETED"), 1, NOON, 1, worker_id="worker-1"
     )
@@ -80,7 +79,7 @@ def test_an_outside_word_needs_no_lease(scene: Scene, state: str) -> None:
     task = scene.open(state=state)
     assert say(scene, task, OUTSIDE, "operator") == "OK"
     assert scene.dispatch() == "A 0 0 0 0 0 0 - charge"
-    [event] = [event_of(entry) for entry in scene.inbox()]
+    [event] = scene.events()
     assert isinstance(event, TaskReported)
     assert (event.delivery, event.worker_id) == (OUTSIDE, None)
 
@@ -96,7 +95,7 @@ def test_progress_makes_the_task_claimable_again(scene: Scene) -> None:
     scene.at(NOON + 2_000)
     assert say(scene, task, body=PROGRESS) == "OK"
     assert scene.dispatch() == f"S 1 {NOON} {NOON + 2_000} 1 0 0 worker-1 charge"
-    [event] = [event_of(entry) for entry in scene.inbox()]
+    [event] = scene.events()
     assert isinstance(event, TaskReported)
     assert event.outcome.callback_after_ms == 5_000
     assert say(scene, task) == "OK"

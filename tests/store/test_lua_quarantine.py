@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.errors import StoreRefused
+from orchestrator.model.events import Event
 from orchestrator.plan import Command
 from orchestrator.store.inbox import Entry, read_parked
 from orchestrator.store.ownership import suspect
@@ -28,9 +29,9 @@ def ids(entries: list[Entry]) -> list[str]:
     return [entry.id for entry in entries]
 
 
-def told(entries: list[Entry]) -> list[tuple[str, str]]:
+def told(entries: list[Entry]) -> list[Event]:
     """What they say, without the ids they have where they are."""
-    return [(entry.kind, entry.header) for entry in entries]
+    return [entry.event for entry in entries]
 
 
 def parked(scene: Scene) -> list[Entry]:

@@ -7,7 +7,6 @@ import pytest
 from orchestrator.errors import StoreRefused
 from orchestrator.model.events import Operation
 from orchestrator.plan import Command
-from orchestrator.store.inbox import event_of
 from orchestrator.store.partition import read_answer, request
 from tests.store.scene import NOON, Scene
 
@@ -20,7 +19,7 @@ def ask(scene: Scene, request_id: str = "req", workflow_id: str = "w1") -> objec
 def test_an_operation_is_sent_with_its_arguments(scene: Scene) -> None:
     scene.start()
     assert ask(scene) == ("SENT", b"")
-    operation = event_of(scene.inbox()[1])
+    operation = scene.events()[1]
     assert operation == Operation(NOON, "req", "pause", {"reason": "lunch"})
     assert scene.do(read_answer(scene.keys, 1, "req")) == b""
     assert 0 < scene.do(Command(("PTTL", scene.keys.answer(1, "req")))) <= 600_000

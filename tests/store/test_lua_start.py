@@ -8,7 +8,6 @@ from orchestrator.errors import StoreRefused
 from orchestrator.model.events import Started
 from orchestrator.plan import Command
 from orchestrator.store.executors import SyncExecutor
-from orchestrator.store.inbox import event_of
 from orchestrator.store.keys import Keys
 from orchestrator.store.partition import bury, idempotency_field, load_definition, load_workflow
 from tests.store.scene import META, NOON, Scene
@@ -21,7 +20,7 @@ def test_a_start_is_kept_and_the_decider_is_told(scene: Scene) -> None:
     loaded = scene.do(load_workflow(scene.keys, 1, "w1"))
     assert loaded == (0, "RUNNING", META, b"\x80", None, None, NOON, None)
     [entry] = scene.inbox()
-    event = event_of(entry)
+    event = entry.event
     assert isinstance(event, Started)
     assert (entry.workflow_id, event.at_ms, event.meta.name, bytes(event.input)) == ("w1", NOON, "order", b"\x80")
     assert scene.do(load_definition(scene.keys, 1, "hash")) == b"body"

@@ -8,7 +8,6 @@ from orchestrator.errors import StoreRefused
 from orchestrator.model.events import TimerFired
 from orchestrator.plan import Command
 from orchestrator.store.dispatch import Claimed, start_task
-from orchestrator.store.inbox import event_of
 from orchestrator.store.timers import DueTimers, Fired, Timer, due_timers, fire_timers, timer_member
 from tests.store.scene import NOON, OWNER, SUFFIX, Scene
 
@@ -40,7 +39,7 @@ def test_a_fired_timer_carries_the_dispatch_truth(scene: Scene) -> None:
     scene.do(start_task(scene.keys, 1, "worker-1", [Claimed(task, 1)]))
     scene.at(NOON + 60_000)
     assert fire(scene, due(scene).timers) == (False, 1, None, NOON + 60_000)
-    [event] = [event_of(entry) for entry in scene.inbox()]
+    [event] = scene.events()
     assert event == TimerFired(NOON + 60_000, "ship it", task, "R", NOON + 1_000, NOON + 1_000, 1, worker_id="worker-1")
 
 
@@ -59,7 +58,7 @@ def test_a_timer_of_a_closed_task_says_so(scene: Scene) -> None:
     scene.do(Command(("DEL", scene.keys.dispatch(1, "w1"))))
     scene.at(NOON + 60_000)
     fire(scene, due(scene).timers)
-    [event] = [event_of(entry) for entry in scene.inbox()]
+    [event] = scene.events()
     assert isinstance(event, TimerFired)
     assert (event.ref, event.task_id, event.state, event.worker_id) == ("charge", f"w1-{SUFFIX}", "", None)
 
@@ -76,7 +75,7 @@ def test_a_workflows_own_timer_names_no_task(scene: Scene) -> None:
     scene.do(Command(("ZADD", scene.keys.timers(1), NOON, timer_member("w1"))))
     assert fire(scene, due(scene).timers).fired == 1
     [entry] = scene.inbox()
-    assert (entry.workflow_id, event_of(entry)) == ("w1", TimerFired(NOON, "", ""))
+    assert (entry.workflow_id, entry.event) == ("w1", TimerFired(NOON, "", ""))
 
 
 def test_a_timer_that_was_put_off_in_between_is_left_alone(scene: Scene) -> None:

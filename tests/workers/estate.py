@@ -20,7 +20,7 @@ from orchestrator.store import queue
 from orchestrator.store.connection import Connection, connect
 from orchestrator.store.context import StoreContext
 from orchestrator.store.dispatch import open_task
-from orchestrator.store.inbox import event_of, read_inbox
+from orchestrator.store.inbox import Entry, read_inbox
 from orchestrator.store.partition import start
 from orchestrator.store.queue_values import Ask, Limits, Offer, QueueStats, Release, Settlement
 
@@ -57,7 +57,9 @@ class Estate:
         task_id = ids.task_id(workflow_id, ref, 0, attempt, 0)
         meta = encode(Meta(FORMAT, "order", 1, "hash"))
         scheduled = Scheduled(
-            *(FORMAT, ref, task_type, task_type, 1, attempt, 0, 0, 1, 1), domain=domain, input=Raw(codec.pack(input or {}))
+            *(FORMAT, ref, task_type, task_type, 1, attempt, 0, 0, 1, 1),
+            domain=domain,
+            input=Raw(codec.pack(input or {})),
         )
         keys = self.store.keys
         self.executor.do(
@@ -114,9 +116,8 @@ class Estate:
         keys, found = self.store.keys, []
         partition = keys.partition_of(ids.workflow_id_of(task_id))
         for entry in self.executor.do(read_inbox(keys, partition, count=10_000)) or []:
-            event = event_of(entry)
-            if isinstance(event, TaskReported) and event.task_id == task_id:
-                found.append(event)
+            if isinstance(entry, Entry) and isinstance(entry.event, TaskReported) and entry.event.task_id == task_id:
+                found.append(entry.event)
         return found
 
     def outcome(self, task_id: str) -> Outcome:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator.context import TaskContext, in_progress
-from orchestrator.errors import InvalidRequest, Retry, TerminalError
+from orchestrator.errors import InvalidRequest, Retry, StoreUnavailable, TerminalError
 from orchestrator.plan import Command
 from orchestrator.store import catalog
 from orchestrator.task import RateLimit, Task, task
@@ -44,9 +44,12 @@ async def wants_time() -> None:
     raise Retry("rate limited by the bank", after_s=1.5)
 
 
+_NOT_YET = (AssertionError, ValueError, StoreUnavailable)
+
+
 async def soon(check: Callable[[], Any], timeout_s: float = 10.0) -> Any:
     """``check`` in a thread until it holds: the sync store must not hold up the worker's loop."""
-    return await eventually_async(lambda: asyncio.to_thread(check), timeout_s, retry_on=(AssertionError, ValueError))
+    return await eventually_async(lambda: asyncio.to_thread(check), timeout_s, retry_on=_NOT_YET)
 
 
 def worker_of(estate: Estate, *tasks: Task[..., Any], **options: Any) -> Worker:
@@ -247,9 +250,7 @@ async def test_a_task_delivered_too_often_is_reported_as_lost_without_running(fa
         runs.append(context.task_id)
 
     task_id = estate.add("kills_its_worker")
-    estate.executor.do(
-        Command(("HSET", estate.store.keys.records("kills_its_worker"), task_id, "1 1 0 0 1 0 -"))
-    )
+    estate.executor.do(Command(("HSET", estate.store.keys.records("kills_its_worker"), task_id, "1 1 0 0 1 0 -")))
     async with worker_of(estate, kills_its_worker):
         outcome = await soon(lambda: estate.outcome(task_id))
     assert (outcome.status, runs) == ("FAILED", [])
@@ -289,9 +290,7 @@ async def test_a_lost_lease_stops_the_task_and_nothing_is_reported(estate: Estat
         return context.delivery
 
     task_id = estate.add("works")
-    async with worker_of(
-        estate, works, lease_ms=1_000, observer=lambda event, fields: events.append((event, fields))
-    ):
+    async with worker_of(estate, works, lease_ms=1_000, observer=lambda event, fields: events.append((event, fields))):
         await asyncio.to_thread(began.acquire)
         await asyncio.to_thread(estate.steal, "works", task_id)
         assert await soon(lambda: estate.output(task_id)) == {"result": 3}
@@ -382,9 +381,7 @@ async def test_a_starting_worker_registers_absent_definitions_with_their_limits(
     async def limited() -> None: ...
 
     async with worker_of(estate, limited):
-        body = await asyncio.to_thread(
-            estate.executor.do, catalog.get_task_definition(estate.store.keys, "limited")
-        )
+        body = await asyncio.to_thread(estate.executor.do, catalog.get_task_definition(estate.store.keys, "limited"))
     limits = estate.queue("limited").limits
     assert b'"concurrentExecLimit":3' in body
     assert limits is not None

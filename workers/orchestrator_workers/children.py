@@ -148,7 +148,7 @@ def _order(job: Job) -> Order:
     return Order(
         job.registered.target,
         job.registered.attribute,
-        job.input,
+        bytes(job.input),  # it may be a msgspec.Raw, which would be taken for structure
         (at.task_id, at.workflow_id, at.workflow_name, at.ref, at.task_type),
         (at.attempt, at.delivery, at.iteration, at.generation),
     )

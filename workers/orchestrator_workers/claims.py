@@ -25,6 +25,7 @@ log = logging.getLogger("orchestrator.worker")
 
 HINT_MAX_S = 2.0
 CLAIM_MAX = 100  # the most that one claim of one queue grants
+SETTLE_PAUSE_S = 0.002  # how long a lease to give back waits for a free slot, so that it goes with a claim
 _WAIT_MS = 2_500  # a little longer than the time to the next claim, so that a waiting worker stays registered
 
 
@@ -66,6 +67,7 @@ class Claims:
         self._backoff = Backoff()
         self._turn = 0
         self._next_s = 0.0
+        self._settle_by_s = 0.0
         self.is_claiming = True
         self.settling = 0  # releases on their way
 
@@ -76,6 +78,8 @@ class Claims:
 
     def settle(self, release: Release) -> None:
         """Give a lease back with the next claim, which is soon."""
+        if not self._releases:
+            self._settle_by_s = self._now_s() + SETTLE_PAUSE_S
         self._releases.append(release)
         self._bell.ring()
 
@@ -101,7 +105,7 @@ class Claims:
         """Claim until cancelled."""
         while True:
             wait_s = self._due_in()
-            if self._releases or wait_s == 0:
+            if wait_s == 0:
                 try:
                     await self.run_once()
                 except Unavailable as error:
@@ -135,11 +139,13 @@ class Claims:
         return granted
 
     def _due_in(self) -> float | None:
-        """Seconds until the next claim: 0 = now, None = when a slot is free."""
-        if not self.is_claiming or self._jobs.free <= 0:
-            self._idle(False)
+        """Seconds until the next round trip: 0 = now, None = when a slot is free."""
+        if self.is_claiming and self._jobs.free > 0:
+            return 0.0 if self._releases else max(0.0, self._next_s - self._now_s())
+        self._idle(False)
+        if not self._releases:
             return None
-        return max(0.0, self._next_s - self._now_s())
+        return max(0.0, self._settle_by_s - self._now_s()) if self.is_claiming else 0.0
 
     def _wants(self, types: set[str] | None) -> list[Want]:
         sources = self._sources if types is None else [source for source in self._sources if source.type in types]

@@ -1,7 +1,8 @@
 """The operators: one file each, found in one literal table by task type.
 
-Every operator module has ``enter``: the step is reached, make its task and say what runs next. Those whose task waits for a
-timer have ``resume``. Where an open task waits is said in ``core.kinds``. A type that is not in the table is a worker's.
+Every operator module has ``enter``: the step is reached, make its task and say what runs next. Those whose task waits
+for a timer have ``resume``. Where an open task waits is said in ``core.kinds``. A type that is not in the table is a
+worker's.
 """
 
 from __future__ import annotations

@@ -6,64 +6,93 @@ branch not taken) counts as satisfied.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from orchestrator.core import advance
+from orchestrator.core.operators import switch
 from orchestrator.model.records import Join
-from orchestrator.model.status import is_successful, is_terminal
+from orchestrator.model.status import is_terminal
 
 if TYPE_CHECKING:
     from orchestrator.core.draft import Draft
-    from orchestrator.core.program import Node
+    from orchestrator.core.program import Case, Node
     from orchestrator.core.state import TaskRecord
 
 
 def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> None:
+    """Start waiting for the members that have not ended yet."""
     members = list(dict.fromkeys(node.task.join_on))
-    outside = tuple(name for name in members if not _follows(d, node, name))
-    d.require(outside)
-    record = d.create(
-        node,
-        iteration,
-        type_="JOIN",
-        name="JOIN",
-        input_=d.pack_payload({"joinOn": members}, "input"),
-        previous=previous,
-    )
+    outside = [name for name in members if not _follows(d, node, name)]
+    d.require(tuple(outside))
     join = Join(remaining=len(members), members=len(members))
     for name in outside:
-        _count_earlier(d, join, name)
+        _count_earlier(d, node, join, name)
+    packed = d.pack_payload({"joinOn": members}, "input")
+    record = d.create(node, iteration, type_="JOIN", name="JOIN", input_=packed, previous=previous)
     d.core.joins[record.scheduled.ref] = join
     advance.complete_join(d, record.scheduled.ref)
 
 
 def _follows(d: Draft, node: Node, member: str) -> bool:
     """Whether the member lies inside the fork that this JOIN ends, and so has not run yet."""
-    inner = d.program.nodes.get(member)
-    while inner is not None and inner.fork is not None:
-        fork = d.program.nodes[inner.fork]
-        if fork.next == node.ref:
-            return True
-        inner = fork
-    return False
+    return any(d.program.nodes[parent].next == node.ref and is_fork for parent, is_fork in _around(d, member))
 
 
-def _count_earlier(d: Draft, join: Join, name: str) -> None:
+def _around(d: Draft, ref: str) -> Iterator[tuple[str, bool]]:
+    """The steps that a step lies inside of, from the inside out, and whether each is a fork."""
+    node = d.program.nodes.get(ref)
+    while node is not None and node.parent is not None:
+        node = d.program.nodes[node.parent]
+        yield node.ref, node.task.type == "FORK_JOIN"
+
+
+def _count_earlier(d: Draft, node: Node, join: Join, name: str) -> None:
     """Count a member from before or beside the fork, which may have ended, may be running, or may never run."""
     record = d.record(d.latest(name))
     if record is None:
-        node = d.program.nodes.get(name)
-        enclosing = d.program.nodes[node.fork] if node is not None and node.fork is not None else None
-        still_possible = enclosing is not None and enclosing.next in d.core.joins
-        join.remaining -= not still_possible
-        return
-    if not is_terminal(record.status):
-        return
-    join.remaining -= 1
-    if record.status == "COMPLETED_WITH_ERRORS":
-        join.errors += 1
-    elif not is_successful(record.status):
-        join.failed += 1
-        join.hard += record.status != "CANCELED"
-        if record.result is not None and record.result.reason:
-            join.reasons = [*join.reasons, record.result.reason]
+        join.remaining -= not _may_still_run(d, node, name)
+    elif is_terminal(record.status) and not d.awaits_retry(record.scheduled.ref):
+        reason = record.result.reason if record.result is not None else None
+        advance.count_member(join, record.status, reason)
+
+
+def _may_still_run(d: Draft, node: Node, name: str) -> bool:
+    """Whether a step that has not run yet may run before this JOIN is done.
+
+    Not when it comes after the JOIN, lies in a branch that a SWITCH did not take, or is not in the definition.
+    """
+    member = d.program.nodes.get(name)
+    if (
+        member is None
+        or member is node
+        or not {name, *(ref for ref, _ in _around(d, name))}.isdisjoint(_after(d, node))
+    ):
+        return False
+    inner = member
+    while inner.parent is not None:
+        outer = d.program.nodes[inner.parent]
+        record = d.record(d.latest(outer.ref))
+        if record is not None:
+            return outer.task.type != "SWITCH" or _has_taken(outer, record, inner.case)
+        inner = outer
+    return True
+
+
+def _has_taken(switch_node: Node, record: TaskRecord, case: Case) -> bool:
+    if record.status != "COMPLETED":
+        return False  # it failed and the workflow went on without any of its branches
+    return switch.case_taken(switch_node.task, str(record.output.get("selectedCase"))) == case
+
+
+def _after(d: Draft, node: Node) -> set[str]:
+    """The steps that run after this one on its own path, up to the end of the workflow."""
+    found: set[str] = set()
+    inner: Node | None = node
+    while inner is not None:
+        ref = inner.next
+        while ref is not None and ref not in found:
+            found.add(ref)
+            ref = d.program.nodes[ref].next
+        inner = d.program.nodes[inner.parent] if inner.parent is not None else None
+    return found

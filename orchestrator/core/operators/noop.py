@@ -13,5 +13,6 @@ if TYPE_CHECKING:
 
 
 def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> None:
+    """Make the task and end it."""
     record = d.create(node, iteration, type_="NOOP", name=node.task.name, previous=previous)
     advance.finish(d, record, "COMPLETED")

@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 
 
 def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> None:
-    given = d.render_input(node)
+    """Lay the step's inputs over the variables."""
+    given = d.render_input(node, iteration, previous)
     merged = {**d.current_variables(), **given}
     limit = d.facts.variables_bytes_max
     try:
         size = len(pack(merged, "variables"))
         packed = d.pack_payload(given, "input")
     except InvalidPayload as error:
-        record = d.create(node, iteration, type_="SET_VARIABLE", name=node.task.name, previous=previous)
-        advance.finish(d, record, "FAILED_WITH_TERMINAL_ERROR", reason=f"The variables cannot be stored: {error}")
+        reason = f"The variables cannot be stored: {error}"
+        advance.refuse(d, node, iteration, previous, "SET_VARIABLE", reason)
         return
     record = d.create(node, iteration, type_="SET_VARIABLE", name=node.task.name, input_=packed, previous=previous)
     if size > limit:

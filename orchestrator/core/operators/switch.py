@@ -10,25 +10,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core import advance
-from orchestrator.core.closing import end
 from orchestrator.errors import InvalidPayload
 
 if TYPE_CHECKING:
     from orchestrator.core.draft import Draft
-    from orchestrator.core.program import Node
+    from orchestrator.core.program import Case, Node
     from orchestrator.core.state import TaskRecord
-
-DEFAULT = ""
+    from orchestrator.model.definitions import WorkflowTask
 
 
 def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> None:
+    """Evaluate the step and take the branch it selects."""
     task = node.task
-    given = d.render_input(node)
+    given = d.render_input(node, iteration, previous)
     if task.evaluator_type != "value-param":
-        record = d.create(node, iteration, type_="SWITCH", name=task.name, previous=previous)
+        record = d.create(node, iteration, type_="SWITCH", name="SWITCH", previous=previous)
         reason = f"No evaluator registered for type: {task.evaluator_type}"
-        advance.finish(d, record, "FAILED", reason=reason, advance=False)
-        end(d, "FAILED", reason, failed=d.record(record.scheduled.ref))
+        advance.finish(d, record, "FAILED", reason=reason, fatal=True)
         return
     choose(d, node, iteration, previous, given, given.get(task.expression))
 
@@ -37,22 +35,26 @@ def choose(
     d: Draft, node: Node, iteration: int, previous: TaskRecord | None, given: dict[str, Any], value: Any
 ) -> None:
     """Complete the SWITCH with the evaluated ``value`` and go on in the branch it selects."""
-    task = node.task
-    case = case_text(value)
-    taken = case if case in task.decision_cases else DEFAULT
-    branch = task.decision_cases[case] if case in task.decision_cases else task.default_case
-    shown = {**given, "case": case, **({"hasChildren": "true"} if branch else {})}
+    label = case_text(value)
+    taken = case_taken(node.task, label)
+    branch = node.task.default_case if taken is None else node.task.decision_cases[taken]
+    shown = {**given, "case": label, **({"hasChildren": "true"} if branch else {})}
     try:
         packed = d.pack_payload(shown, "input")
+        output = d.pack_payload({"evaluationResult": [label], "selectedCase": label}, "output")
     except InvalidPayload as error:
-        record = d.create(node, iteration, type_="SWITCH", name=task.name, previous=previous)
-        advance.finish(d, record, "FAILED_WITH_TERMINAL_ERROR", reason=f"The task's input cannot be stored: {error}")
+        advance.refuse(d, node, iteration, previous, "SWITCH", f"The task's input cannot be stored: {error}")
+        advance.skip_cases(d, node, list(node.untaken), iteration)  # an optional step: the workflow goes on after it
         return
-    record = d.create(node, iteration, type_="SWITCH", name=task.name, input_=packed, previous=previous)
-    output = d.pack_payload({"evaluationResult": [case], "selectedCase": case}, "output")
-    advance.untaken(d, node, taken, iteration)
+    record = d.create(node, iteration, type_="SWITCH", name="SWITCH", input_=packed, previous=previous)
     advance.finish(d, record, "COMPLETED", output=output, advance=False)
+    advance.skip_cases(d, node, [case for case in node.untaken if case != taken], iteration)
     d.go(branch[0].task_reference_name if branch else node.next, iteration)
+
+
+def case_taken(task: WorkflowTask, label: str) -> Case:
+    """The branch that a label selects: its case, even an empty one; the default only when there is none."""
+    return label if label in task.decision_cases else None
 
 
 def case_text(value: Any) -> str:

@@ -21,13 +21,14 @@ STATUSES = ("COMPLETED", "FAILED", "TERMINATED")
 
 
 def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> None:
-    given = d.render_input(node)
+    """End the workflow as the step says."""
+    given = d.render_input(node, iteration, previous)
     try:
         packed = d.pack_payload(given, "input")
         output = _output(d, given.get("workflowOutput"))
     except InvalidPayload as error:
-        record = d.create(node, iteration, type_="TERMINATE", name=node.task.name, previous=previous)
-        advance.finish(d, record, "FAILED_WITH_TERMINAL_ERROR", reason=f"The workflow output cannot be stored: {error}")
+        reason = f"The workflow output cannot be stored: {error}"
+        advance.refuse(d, node, iteration, previous, "TERMINATE", reason)
         return
     record = d.create(node, iteration, type_="TERMINATE", name=node.task.name, input_=packed, previous=previous)
     status = given.get("terminationStatus")

@@ -1,6 +1,7 @@
 """SIMPLE and user-defined tasks: the work is offered to the queue of the task's type, where workers claim it.
 
-A SIMPLE task's queue is its name; a user-defined type is its own queue (Conductor: SimpleTaskMapper, UserDefinedTaskMapper).
+A SIMPLE task's queue is its name; a user-defined type is its own queue (Conductor: SimpleTaskMapper and
+UserDefinedTaskMapper).
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core import advance
+from orchestrator.core.expressions import compile_template
 from orchestrator.core.kinds import QUEUED
 from orchestrator.core.timeouts import first_timer_ms
 from orchestrator.errors import InvalidPayload
@@ -23,6 +25,7 @@ NO_DOMAIN = "NO_DOMAIN"
 
 
 def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> None:
+    """Make the task and offer it to its queue, a retry after its delay."""
     task = node.task
     task_def = d.task_def(node)
     queue = task.name if task.type == "SIMPLE" else task.type
@@ -30,12 +33,11 @@ def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> 
     if previous is not None and previous.result is not None:
         wait_ms = previous.result.callback_after_ms
     domain = domain_of(d.state.meta.task_to_domain, queue)
-    value = task_input(d, node, task_def, previous)
+    value = task_input(d, node, iteration, task_def, previous)
     try:
         packed = d.pack_payload(value, "input")
     except InvalidPayload as error:
-        record = d.create(node, iteration, type_=queue, name=task.name, status="SCHEDULED", previous=previous)
-        advance.finish(d, record, "FAILED_WITH_TERMINAL_ERROR", reason=f"The task's input cannot be stored: {error}")
+        advance.refuse(d, node, iteration, previous, queue, f"The task's input cannot be stored: {error}")
         return
     record = d.create(
         node,
@@ -52,17 +54,18 @@ def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> 
     d.handoffs.append(Enqueue(queue, d.task_id(record), d.state.meta.priority, wait_ms, domain))
 
 
-def task_input(d: Draft, node: Node, task_def: TaskDef, previous: TaskRecord | None) -> Any:
-    """The input of a new attempt: parameters rendered now, over the old attempt's input, under the definition's template.
+def task_input(d: Draft, node: Node, iteration: int, task_def: TaskDef, previous: TaskRecord | None) -> Any:
+    """The input of a new attempt: parameters rendered now, over the old attempt's input and the definition's template.
 
-    A top-level key whose value comes out null falls back to the template's value (Conductor: ParametersUtils).
+    The template's keys that the parameters lack are rendered with them; a top-level key whose value comes out null
+    falls back to the template's value as it is written (Conductor: ParametersUtils).
     """
-    value = d.render_input(node)
-    if task_def.input_template:
-        value = {
-            **task_def.input_template,
-            **{k: v for k, v in value.items() if v is not None or k not in task_def.input_template},
-        }
+    value = d.render_input(node, iteration, previous)
+    defaults = task_def.input_template
+    if defaults:
+        lacking = compile_template({name: item for name, item in defaults.items() if name not in value})
+        value = {**d.render(lacking, d.program.reads_of(lacking)), **value}
+        value = {name: defaults.get(name) if item is None else item for name, item in value.items()}
     if previous is not None and isinstance(previous.input, dict):
         value = {**previous.input, **value}
     return value

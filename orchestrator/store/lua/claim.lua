@@ -193,10 +193,11 @@ end
 if #news > 0 then redis.call('HSET', meta, unpack(news)) end
 if since_before and not since then redis.call('HDEL', meta, 'lim_since') end
 
-if granted > 0 then
-  if waiting(mine) > 0 then redis.call('ZREM', KEYS[8 + 3 * mine], claimant) end
-elseif tonumber(ARGV[6]) > 0 then
+-- Who got less than asked for has room left: waiting from here on, it need not look again to be told of more.
+if granted < count and tonumber(ARGV[6]) > 0 then
   redis.call('ZADD', KEYS[8 + 3 * mine], format('%.0f', now + ARGV[6]), claimant)
+elseif waiting(mine) > 0 then
+  redis.call('ZREM', KEYS[8 + 3 * mine], claimant)
 end
 -- Whoever takes the last of what woke him passes the word on, so that one lost wake-up does not strand the rest.
 if left > 0 then

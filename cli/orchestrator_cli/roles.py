@@ -1,0 +1,121 @@
+"""``orchestrator decider`` and ``orchestrator worker``: the processes that do the work, until a signal ends them.
+
+SIGTERM and Ctrl-C end them in order (exit status 0), a second signal at once. Needs nothing of the extra [cli], so a
+base install can run them. The hidden options are how ``dev`` starts its own. Called by operators and by ``dev``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from orchestrator_cli.command import Leaf, choice
+from orchestrator_cli.session import Session, current_session
+
+DECIDER_EXAMPLES = """
+orchestrator decider
+orchestrator decider --redis redis://db:6379/0 --name decider-1
+"""
+
+WORKER_EXAMPLES = """
+orchestrator worker my.tasks
+orchestrator worker tasks.py --concurrency 50
+orchestrator worker my.tasks:charge my.reports --domain eu --pool process
+"""
+
+_ready_option = click.option("--ready-fd", type=int, hidden=True)
+
+
+@click.command(cls=Leaf, examples=DECIDER_EXAMPLES)
+@click.option("--name", help="Its name; two that run must not share one. Default: host, process and a random part.")
+@_ready_option
+def decider(name: str | None, ready_fd: int | None) -> None:
+    """Run a decider: it advances the workflows of its share of the partitions. Start as many as you like."""
+    from orchestrator.engine.process import run_decider
+
+    session = current_session(is_role=True)
+    run_decider(session.settings, name, on_ready=lambda: _tell(ready_fd, {}))
+
+
+@click.command(cls=Leaf, examples=WORKER_EXAMPLES)
+@click.argument("modules", nargs=-1, required=True, metavar="MODULE...")
+@click.option("--concurrency", type=click.IntRange(min=1), default=20, show_default=True, help="Tasks at a time.")
+@click.option("--pool", type=choice("thread", "process"), help="Where plain functions run, whatever each one says.")
+@click.option("--domain", help="Serve this domain instead of the tasks' own.")
+@click.option("--name", help="How it is called in logs and views. Default: host and process.")
+@click.option("--drain-timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="For running tasks at the end.")
+@click.option("--dev", "is_dev", is_flag=True, hidden=True)
+@_ready_option
+def worker(
+    modules: tuple[str, ...],
+    concurrency: int,
+    pool: Any,
+    domain: str | None,
+    name: str | None,
+    drain_timeout: float | None,
+    is_dev: bool,
+    ready_fd: int | None,
+) -> int:
+    """Run the tasks of modules: pkg.module, file.py, or either with :name for one task or a list of them."""
+    from orchestrator_workers.main import run_worker
+
+    session = current_session(is_role=True)
+    served: Sequence[str] = modules
+    if is_dev:
+        served = _registered(session, modules, ready_fd)
+        if not served:
+            return _idle()
+    if pool is not None:
+        _move_to(pool, served)
+    return run_worker(session.settings, served, concurrency, domain=domain, drain_timeout_s=drain_timeout, name=name)
+
+
+def _move_to(pool: Any, modules: Sequence[str]) -> None:
+    from orchestrator_workers.registry import register
+
+    for registered in register(modules=modules).values():
+        if not registered.task.is_async:
+            registered.task.pool = pool
+
+
+def _registered(session: Session, modules: Sequence[str], ready_fd: int | None) -> list[str]:
+    """Register what the modules define, as it is now; the modules that hold tasks."""
+    from orchestrator.service import metadata
+    from orchestrator_cli.sources import find, input_keys, python_objects
+
+    found = find(modules)
+    with session.store() as store:
+        store.run(metadata.apply, [*found.task_defs, *found.workflows])
+    tasks, workflows = [one.name for one in found.task_defs], found.workflows
+    detail = "; ".join(
+        f"{kind}: {', '.join(names)}"
+        for kind, names in (("tasks", tasks), ("workflows", [one.name for one in workflows]))
+        if names
+    )
+    told = {"detail": detail, "workflows": {one.name: input_keys(one) for one in workflows}}
+    _tell(ready_fd, told)
+    return [module for module in modules if python_objects(module)[1]]
+
+
+def _tell(descriptor: int | None, facts: dict[str, Any]) -> None:
+    if descriptor is not None:
+        with contextlib.suppress(OSError):  # whoever asked may be gone
+            os.write(descriptor, json.dumps(facts).encode() + b"\n")
+            os.close(descriptor)
+
+
+def _idle() -> int:
+    """A module of workflows only: nothing to run, but it is watched for changes all the same."""
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    while not ended.wait(3600):
+        pass
+    return 0

@@ -1,0 +1,121 @@
+"""What a command works with: the settings, the store, the log, all from the shared options and the environment.
+
+Which Redis: ``--redis``, else ``ORCHESTRATOR_REDIS_URL``, else the ``dev`` that runs in the current folder, else the
+one on this machine's standard port. The Redis client is loaded here, at first use. Called by every command that asks
+the store for something.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+import click
+
+from orchestrator.settings import Settings, load_settings
+from orchestrator_cli import folder, logs
+
+if TYPE_CHECKING:
+    from orchestrator.plan import Plan
+    from orchestrator.store.connection import Connection
+    from orchestrator.store.context import StoreContext
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_QUIET = ("WARNING", "INFO", "DEBUG")
+
+
+class Session:
+    """One command's surroundings. ``settings`` are complete, the URL included; ``found`` says where that came from."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self.verbosity: int = given.get("verbose", 0)
+        url, namespace = given.get("redis"), given.get("namespace")
+        settings = load_settings(redis_url=url, namespace=namespace)
+        self.found = {"argument": "--redis", "default": "default"}.get(
+            settings.source("redis_url"), settings.source("redis_url")
+        )
+        if self.found == "default":
+            url = folder.running_redis_url(Path(folder.DEFAULT))
+            if url is not None:
+                self.found = f"the dev running in {Path.cwd()}"
+                settings = load_settings(redis_url=url, namespace=namespace)
+        self.settings: Settings = settings
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the user named a Redis, by option or environment."""
+        return self.found != "default" and not self.found.startswith("the dev")
+
+    @property
+    def shown_url(self) -> str:
+        """The Redis URL without user and password."""
+        scheme, _, rest = self.settings.redis_url.partition("://")
+        return f"{scheme}://{rest.rpartition('@')[2]}"
+
+    @property
+    def hint(self) -> str:
+        """What to do when that Redis does not answer."""
+        if self.found == "default":
+            return (
+                "No Redis was named and no dev runs in this folder. Start one with: orchestrator dev\n"
+                "or name your Redis: --redis redis://HOST:6379/0 or ORCHESTRATOR_REDIS_URL"
+            )
+        return f"The Redis URL came from {self.found}. Check that the server runs and can be reached from here."
+
+    @contextlib.contextmanager
+    def store(self, *, is_checked: bool = True) -> Iterator[Store]:
+        """The store, closed at the end; checked first, as every process does before it touches an installation.
+
+        Raises ``StoreUnavailable`` and ``StoreRefused``. Example: ``with session.store() as store: ...``
+        """
+        from orchestrator.store import catalog
+        from orchestrator.store.connection import connect
+        from orchestrator.store.context import StoreContext
+
+        connection = connect(self.settings.redis_url, self.settings)
+        context = StoreContext(self.settings)
+        try:
+            if is_checked:
+                for warning in connection.check():
+                    log.info("store_warning", extra={"reason": warning})
+                connection.sync().do(catalog.check_installation(context.keys))
+            yield Store(connection, context)
+        finally:
+            connection.close()
+
+
+class Store:
+    """The verbs of the service, carried out.
+
+    Example: ``store.run(workflows.get, workflow_id)``
+    """
+
+    def __init__(self, connection: Connection, context: StoreContext) -> None:
+        self.connection = connection
+        self._context = context
+
+    def run(self, verb: Callable[Concatenate[StoreContext, P], Plan[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Carry out one verb of ``orchestrator.service`` and give its answer; raises what the verb raises."""
+        return self.connection.sync().run(verb(self._context, *args, **kwargs))
+
+
+def current_session(*, is_role: bool = False) -> Session:
+    """The session of the running command, made at first use; logging is set up with it.
+
+    A long-running role logs at the level of its settings, other commands only warnings; ``-v`` raises both.
+    """
+    given: dict[str, Any] = click.get_current_context().find_root().ensure_object(dict)
+    session = given.get("session")
+    if not isinstance(session, Session):
+        session = given["session"] = Session(given)
+        is_told = is_role and session.verbosity == 0
+        level = session.settings.log_level if is_told else _QUIET[min(session.verbosity, 2)]
+        logs.configure(level)
+    return session

@@ -1,0 +1,310 @@
+"""``orchestrator workflow``: start executions, look at them, wait for them, act on them.
+
+Every command is one verb of the service. What starts one takes its input from ``inputs``, what waits for one shows it
+with ``progress``; the exit status of both is that of the execution's end. Called by users and by scripts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from orchestrator_cli.command import Entry, LazyGroup, Leaf, choice, output_option
+from orchestrator_cli.inputs import read_input
+from orchestrator_cli.output import Column, as_json, moment, say, show, show_all, span, table
+from orchestrator_cli.session import Store, current_session
+
+STATUSES = ("RUNNING", "PAUSED", "COMPLETED", "FAILED", "TIMED_OUT", "TERMINATED")
+
+group = LazyGroup(
+    "workflow",
+    help="Executions of workflows.",
+    entries={
+        "start": Entry(__name__, "start", "Start one and print its id."),
+        "run": Entry(__name__, "run", "Start one, show its progress, print its output."),
+        "get": Entry(__name__, "get", "Show one with its tasks."),
+        "list": Entry(__name__, "list_", "List executions, the latest first."),
+        "watch": Entry(__name__, "watch", "Follow one to its end."),
+        "pause": Entry(__name__, "pause", "Schedule nothing more until it is resumed."),
+        "resume": Entry(__name__, "resume", "Go on after a pause."),
+        "terminate": Entry(__name__, "terminate", "End one now."),
+        "signal": Entry(__name__, "signal", "Give a waiting one what it waits for."),
+        "unpark": Entry(__name__, "unpark", "Let a quarantined one go on."),
+    },
+)
+
+LISTED = [
+    Column("id", lambda row: row["workflowId"]),
+    Column("workflow", lambda row: row["workflowName"]),
+    Column("version", lambda row: row["version"]),
+    Column("status", lambda row: row["status"]),
+    Column("started", lambda row: moment(row["startTime"])),
+    Column("duration", lambda row: span(row["endTime"] - row["startTime"]) if row["endTime"] else "-"),
+    Column("reason", lambda row: row["reasonForIncompletion"]),
+]
+
+SHOWN = [
+    Column("id", lambda row: row["workflowId"]),
+    Column("workflow", lambda row: f"{row.get('workflowName')} version {row.get('workflowVersion')}"),
+    Column("status", lambda row: row["status"]),
+    Column("reason", lambda row: row.get("reasonForIncompletion")),
+    Column("started", lambda row: moment(row.get("createTime") or 0)),
+    Column("ended", lambda row: moment(row.get("endTime") or 0)),
+    Column("correlation id", lambda row: row.get("correlationId")),
+    Column("input", lambda row: row.get("input")),
+    Column("output", lambda row: row.get("output")),
+]
+
+START_EXAMPLES = """
+orchestrator workflow start order -i sku=book -i count:=3
+orchestrator workflow start order --input-file order.json --priority 5
+orchestrator workflow start order.yaml --idempotency-key 4711
+"""
+
+RUN_EXAMPLES = """
+orchestrator workflow run hello -i name=Ada
+orchestrator workflow run hello.py:hello -i name=Ada
+orchestrator workflow run order --input-file order.json --timeout 60
+"""
+
+
+# --- start ------------------------------------------------------------------------------------------------------------
+
+
+def _start_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The target and the options of everything that starts a workflow."""
+    strategy = choice("FAIL", "RETURN_EXISTING", "FAIL_ON_RUNNING")
+    options = [
+        click.argument("target", metavar="NAME|FILE|MODULE:NAME"),
+        click.option(
+            "-i", "--input", "pairs", multiple=True, metavar="KEY=TEXT|KEY:=JSON", help="One key of its input."
+        ),
+        click.option(
+            "--input-file", "files", multiple=True, metavar="FILE", help="Its input as a JSON object; - is stdin."
+        ),
+        click.option("--version", type=click.IntRange(min=1), help="Of the definition. Default: the latest."),
+        click.option("--id", "workflow_id", help="Its id. Default: a new one."),
+        click.option("--correlation-id", help="Your own mark, to find it by."),
+        click.option("--idempotency-key", help="A second start with this key does not start another."),
+        click.option("--idempotency-strategy", type=strategy, help="What such a second start does. Default: FAIL."),
+        click.option("--priority", type=click.IntRange(0, 99), default=0, help="0 to 99; larger is more urgent."),
+        click.option("--domain", "domains", multiple=True, metavar="TASK=DOMAIN", help="Where a task runs; * for all."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command(cls=Leaf, examples=START_EXAMPLES)
+@_start_options
+@output_option("name")
+def start(form: str, **options: Any) -> None:
+    """Start a workflow and print its id.
+
+    NAME is a registered workflow. A FILE's definition travels with the start and is not registered.
+    """
+    with current_session().store() as store:
+        workflow_id, existed = _started(store, **options)
+    if existed:
+        say("It exists already under this idempotency key.")
+    show({"workflowId": workflow_id, "existed": existed}, form, SHOWN[:1], name="workflowId")
+
+
+@click.command(cls=Leaf, examples=RUN_EXAMPLES)
+@_start_options
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), metavar="SECONDS", help="How long to wait.")
+def run(timeout_s: float | None, **options: Any) -> None:
+    """Start a workflow, show how it goes, and print its output as JSON.
+
+    Exit status: 0 COMPLETED, 10 FAILED, 11 TERMINATED, 12 TIMED_OUT, 8 when it is still running after --timeout.
+    Ctrl-C stops watching; the workflow goes on.
+    """
+    with current_session().store() as store:
+        workflow_id, _ = _started(store, **options)
+        say(f"workflow {workflow_id}")
+        _follow(store, workflow_id, timeout_s)
+
+
+def _started(
+    store: Store,
+    target: str,
+    pairs: tuple[str, ...],
+    files: tuple[str, ...],
+    domains: tuple[str, ...],
+    workflow_id: str | None,
+    idempotency_strategy: Any,
+    version: int | None,
+    **options: Any,
+) -> tuple[str, bool]:
+    from orchestrator.model.definitions import IdempotencyStrategy
+    from orchestrator.model.execution import StartWorkflowRequest
+    from orchestrator.service import starting
+    from orchestrator.service.metadata import put_absent_task_defs
+    from orchestrator_cli import sources
+
+    strategy = IdempotencyStrategy(idempotency_strategy) if idempotency_strategy else None
+    request = StartWorkflowRequest(
+        name=target,
+        version=version,
+        input=read_input(pairs, files),
+        task_to_domain=dict(_assigned(pair) for pair in domains),
+        idempotency_strategy=strategy,
+        **options,
+    )
+    if sources.is_source(target):
+        if version is not None:
+            raise click.UsageError(f"--version is for registered workflows; {target} has the version it says")
+        request.workflow_def = definition = sources.find_workflow(target)
+        request.name = definition.name
+        task_defs = sources.find([target]).task_defs
+        if task_defs:
+            store.run(put_absent_task_defs, task_defs)
+    started = store.run(starting.start, starting.Launch(request, workflow_id))
+    return started.workflow_id, started.existed
+
+
+def _assigned(pair: str) -> tuple[str, str]:
+    task, separator, domain = pair.partition("=")
+    if not separator or not task:
+        raise click.BadParameter(f"{pair!r} is not TASK=DOMAIN, as in --domain charge=eu", param_hint="'--domain'")
+    return task, domain
+
+
+# --- look and wait ----------------------------------------------------------------------------------------------------
+
+
+@click.command(
+    "list", cls=Leaf, examples="orchestrator workflow list --status FAILED\norchestrator workflow list -o name"
+)
+@click.option("--status", type=choice(*STATUSES), help="Only those in this status.")
+@click.option("--name", help="Only those of this workflow.")
+@click.option("--correlation-id", help="Only those with this mark.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@click.option("--offset", type=click.IntRange(min=0), default=0, help="How many to leave out first.")
+@output_option()
+def list_(status: Any, name: str | None, correlation_id: str | None, limit: int, offset: int, form: str) -> None:
+    """List executions, the latest first."""
+    from orchestrator.service import listing
+
+    conditions = {"status": status, "name": name, "correlation_id": correlation_id}
+    with current_session().store() as store:
+        found = store.run(listing.list_workflows, start=offset, size=limit, **conditions)
+    rows = [
+        {
+            "workflowId": one.workflow_id,
+            "workflowName": one.name,
+            "version": one.version,
+            "status": str(one.status),
+            "startTime": one.start_time,
+            "endTime": one.end_time,
+            "updateTime": one.update_time,
+            "correlationId": one.correlation_id,
+            "priority": one.priority,
+            "reasonForIncompletion": one.reason,
+        }
+        for one in found.items
+    ]
+    show_all(rows, form, LISTED, name="workflowId")
+    if form == "table" and found.total > offset + len(rows):
+        say(f"{len(rows)} of {found.total}; more with --offset {offset + len(rows)}")
+
+
+@click.command(cls=Leaf, examples="orchestrator workflow get ID\norchestrator workflow get ID -o json")
+@click.argument("workflow_id", metavar="ID")
+@click.option("--no-tasks", is_flag=True, help="Leave the tasks out.")
+@output_option()
+def get(workflow_id: str, no_tasks: bool, form: str) -> None:
+    """Show one execution with its tasks."""
+    from orchestrator.model.wire import workflow_to_dict
+    from orchestrator.service import workflows
+    from orchestrator_cli.progress import TITLES, task_cells
+
+    with current_session().store() as store:
+        found = store.run(workflows.get, workflow_id, include_tasks=not no_tasks)
+    show(workflow_to_dict(found), form, SHOWN, name="workflowId")
+    if form == "table" and found.tasks:
+        click.echo()
+        table(TITLES, [task_cells(task, found.update_time) for task in found.tasks])
+
+
+@click.command(cls=Leaf, examples="orchestrator workflow watch ID\norchestrator workflow watch ID --timeout 60")
+@click.argument("workflow_id", metavar="ID")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), metavar="SECONDS", help="How long to wait.")
+def watch(workflow_id: str, timeout_s: float | None) -> None:
+    """Follow an execution to its end and print its output as JSON; exit status as for run."""
+    with current_session().store() as store:
+        _follow(store, workflow_id, timeout_s)
+
+
+def _follow(store: Store, workflow_id: str, timeout_s: float | None) -> None:
+    from orchestrator.service import workflows
+    from orchestrator_cli.progress import follow
+
+    follow(store, workflow_id, timeout_s)
+    click.echo(as_json(store.run(workflows.result, workflow_id, 0)))
+
+
+# --- act --------------------------------------------------------------------------------------------------------------
+
+
+@click.command(cls=Leaf, examples="orchestrator workflow pause ID")
+@click.argument("workflow_id", metavar="ID")
+def pause(workflow_id: str) -> None:
+    """Schedule nothing more until it is resumed; tasks that are running go on."""
+    from orchestrator.service import workflows
+
+    _act(workflow_id, workflows.pause)
+
+
+@click.command(cls=Leaf, examples="orchestrator workflow resume ID")
+@click.argument("workflow_id", metavar="ID")
+def resume(workflow_id: str) -> None:
+    """Go on after a pause."""
+    from orchestrator.service import workflows
+
+    _act(workflow_id, workflows.resume)
+
+
+@click.command(cls=Leaf, examples="orchestrator workflow terminate ID --reason 'ordered twice'")
+@click.argument("workflow_id", metavar="ID")
+@click.option("--reason", help="Kept with the execution.")
+def terminate(workflow_id: str, reason: str | None) -> None:
+    """End an execution now; its open tasks are cancelled."""
+    from orchestrator.service import workflows
+
+    _act(workflow_id, workflows.terminate, reason=reason)
+
+
+@click.command(cls=Leaf, examples="orchestrator workflow signal ID approved -i by=Ada\norchestrator workflow signal ID")
+@click.argument("workflow_id", metavar="ID")
+@click.argument("name", required=False)
+@click.option(
+    "-i", "--input", "pairs", multiple=True, metavar="KEY=TEXT|KEY:=JSON", help="One key of what it is given."
+)
+@click.option("--input-file", "files", multiple=True, metavar="FILE", help="All of it as a JSON object; - is stdin.")
+def signal(workflow_id: str, name: str | None, pairs: tuple[str, ...], files: tuple[str, ...]) -> None:
+    """End the WAIT task that waits for NAME (its signal or its reference); without NAME the first that waits."""
+    from orchestrator.service import workflows
+
+    _act(workflow_id, workflows.signal, name=name, payload=read_input(pairs, files))
+
+
+@click.command(cls=Leaf, examples="orchestrator workflow unpark ID")
+@click.argument("workflow_id", metavar="ID")
+def unpark(workflow_id: str) -> None:
+    """Let a quarantined execution go on: what was put aside is replayed in order."""
+    from orchestrator.service import workflows
+
+    with current_session().store() as store:
+        moved = store.run(workflows.unpark, workflow_id)
+    click.echo(workflow_id)
+    say(f"{moved} event{'' if moved == 1 else 's'} put back; see: orchestrator workflow get {workflow_id}")
+
+
+def _act(workflow_id: str, verb: Callable[..., Any], **arguments: Any) -> None:
+    with current_session().store() as store:
+        answer = store.run(verb, workflow_id, **arguments)
+    click.echo(workflow_id)
+    say(f"workflow {workflow_id} is {answer.get('status', 'unchanged')}")

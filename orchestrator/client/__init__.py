@@ -1,0 +1,53 @@
+"""The way into an installation from Python: clients, handles and the default client.
+
+``blocking`` and ``asynchronous`` are the two faces, ``calls`` what both ask for, ``sessions`` how they reach the store.
+``task.enqueue`` goes through the default client, which is made at its first use. Importing this loads the Redis client.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from orchestrator.client.asynchronous import AsyncClient, AsyncTaskHandle, AsyncWorkflowHandle
+from orchestrator.client.blocking import Client, TaskHandle, WorkflowHandle
+from orchestrator.client.options import Options
+from orchestrator.client.sessions import client_settings
+
+__all__ = [
+    "AsyncClient",
+    "AsyncTaskHandle",
+    "AsyncWorkflowHandle",
+    "Client",
+    "Options",
+    "TaskHandle",
+    "WorkflowHandle",
+    "client_settings",
+    "default_client",
+    "set_default_client",
+]
+
+_default: Client | None = None
+_lock = threading.Lock()
+
+
+def default_client() -> Client:
+    """The client of ``greet.enqueue(...)``: the one that was set, else ``Client()``, made once per process.
+
+    Example: ``default_client().list_workflows(status="RUNNING")``
+    """
+    global _default
+    with _lock:
+        if _default is None:
+            _default = Client()
+        return _default
+
+
+def set_default_client(client: Client | None) -> Client | None:
+    """Choose the default client, ``None`` to forget it; gives the one before, which stays open.
+
+    Example: ``set_default_client(Client("redis://db:6379/0"))``
+    """
+    global _default
+    with _lock:
+        before, _default = _default, client
+        return before

@@ -1,0 +1,146 @@
+"""How a client reaches its store: which settings, one connection, checked once before the first call.
+
+A client that talks to the wrong Redis, one that evicts or belongs to an installation of another layout, is told so at
+its first call and not by workflows that get lost. Nothing is sent before that call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import threading
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from orchestrator.errors import InvalidRequest
+from orchestrator.plan import Plan
+from orchestrator.settings import Settings, load_settings
+from orchestrator.store import catalog
+from orchestrator.store.connection import Connection, connect
+from orchestrator.store.context import StoreContext
+
+log = logging.getLogger(__name__)
+
+DEV_FACTS = Path(".orchestrator") / "dev.json"
+
+T = TypeVar("T")
+
+
+class Session(Protocol):
+    """What a ``Client`` needs: the store's names, a way to run plans, an end."""
+
+    @property
+    def connection(self) -> Connection: ...
+
+    @property
+    def store(self) -> StoreContext: ...
+
+    def run(self, plan: Plan[T]) -> T: ...
+
+    def close(self) -> None: ...
+
+
+def client_settings(url: str | None = None, settings: Settings | None = None, namespace: str | None = None) -> Settings:
+    """The settings of a client.
+
+    The Redis is ``url``, else that of ``settings``, else ``ORCHESTRATOR_REDIS_URL``, else the ``dev`` that runs in the
+    current folder, else ``redis://localhost:6379/0``. Raises ``InvalidRequest`` for an HTTP address and
+    ``SettingsInvalid``. Example: ``client_settings("redis://db:6379/0").redis_url``
+    """
+    if settings is not None:
+        values = {name: getattr(settings, name) for name in settings.__dataclass_fields__ if name != "sources"}
+        given = {"redis_url": url, "namespace": namespace}
+        changed = {name: value for name, value in given.items() if value is not None}
+        found = load_settings({}, **{**values, **changed})
+    else:
+        found = load_settings(redis_url=url, namespace=namespace)
+        if found.source("redis_url") == "default":
+            dev_url = _dev_url(DEV_FACTS)
+            if dev_url is not None:
+                found = load_settings(redis_url=dev_url, namespace=namespace)
+    if found.redis_url.startswith(("http://", "https://")):
+        raise InvalidRequest(
+            f"{found.redis_url}: clients speak to Redis directly for now, the HTTP client comes with the server; give "
+            "the address of the Redis, e.g. redis://localhost:6379/0"
+        )
+    return found
+
+
+def _dev_url(facts_path: Path) -> str | None:
+    """The Redis of the ``dev`` that published these facts, if its process is still there."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        facts = json.loads(facts_path.read_text("utf-8"))
+        if "pid" not in facts or _is_alive(int(facts["pid"])):
+            return str(facts["redis_url"])
+    return None
+
+
+def _is_alive(pid: int) -> bool:
+    if os.name == "nt":  # there is no dev on Windows, and signal 0 would be Ctrl-C
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+class BlockingSession:
+    """The store for threads; safe to share between them and after a fork."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.connection = connect(settings.redis_url, settings)
+        self.store = StoreContext(settings)
+        self._is_checked = False
+        self._lock = threading.Lock()
+
+    def run(self, plan: Plan[T]) -> T:
+        """Drive a plan; the first one checks the store. Raises what the plan or the check raises."""
+        if not self._is_checked:
+            with self._lock:
+                if not self._is_checked:
+                    check(self.connection, self.store)
+                    self._is_checked = True
+        return self.connection.sync().run(plan)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.connection.close()
+
+
+class AsyncSession:
+    """The store for one event loop: the one it is first used in."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.connection = connect(settings.redis_url, settings)
+        self.store = StoreContext(settings)
+        self._is_checked = False
+        self._lock = asyncio.Lock()
+
+    async def run(self, plan: Plan[T]) -> T:
+        """Drive a plan; the first one checks the store. Raises what the plan or the check raises."""
+        if not self._is_checked:
+            async with self._lock:
+                if not self._is_checked:
+                    await asyncio.to_thread(check, self.connection, self.store)
+                    self._is_checked = True
+        return await self.connection.asynchronous().run(plan)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.connection.aclose()
+
+
+def check(connection: Connection, store: StoreContext) -> None:
+    """Make sure that this store can be relied on and is laid out as we think.
+
+    Raises ``StoreRefused`` and ``StoreUnavailable``; what is only doubtful is logged.
+    """
+    for warning in connection.check():
+        log.warning("store_warning", extra={"reason": warning})
+    connection.sync().do(catalog.check_installation(store.keys))

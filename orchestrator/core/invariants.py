@@ -1,0 +1,132 @@
+"""What must hold of every decision before it is written; a breach is a defect of ours, never of a definition or a user.
+
+``decide`` checks each draft just before it returns it, in production too: the engine sets a workflow aside rather than
+write what no later decision could make sense of. The cost follows what the decision changed, never the size of the
+workflow. Nothing here changes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from orchestrator.core.kinds import INTERNAL, QUEUED
+from orchestrator.model.effects import Enqueue
+from orchestrator.model.events import Event, Started
+from orchestrator.model.status import is_terminal
+
+if TYPE_CHECKING:
+    from orchestrator.core.draft import Draft
+    from orchestrator.core.state import WorkflowState
+
+
+class InvariantBroken(AssertionError):
+    """A decision came out damaged; the message says how, and of which workflow."""
+
+
+def check_beginning(state: WorkflowState, events: Sequence[Event]) -> None:
+    """A workflow begins with its start. Raises ``InvariantBroken``.
+
+    Without it the workflow would have nothing open and count as completed.
+    """
+    if state.core is None and not isinstance(events[0], Started):
+        kind = type(events[0]).__name__
+        raise InvariantBroken(f"workflow {state.workflow_id} has not been started, its first event is {kind}")
+
+
+def check(d: Draft) -> None:
+    """Check a finished draft. Raises ``InvariantBroken`` with everything that is wrong with it."""
+    wrong = [*_end(d), *_progress(d), *_attempts(d), *_open_count(d), *_joins(d), *_dispatch(d)]
+    if wrong:
+        raise InvariantBroken(f"workflow {d.workflow_id}: {'; '.join(wrong)}")
+
+
+def _end(d: Draft) -> Iterator[str]:
+    """What has ended has nothing left to do, and what has not ended has no end."""
+    core, before = d.core, d.state.core
+    if is_terminal(core.status) != bool(core.ended_ms):
+        yield f"{core.status} with an end at {core.ended_ms}"
+    if not is_terminal(core.status):
+        if before is not None and is_terminal(before.status) and before.generation == core.generation:
+            yield f"{before.status} became {core.status} in the same generation"
+        return
+    if core.agenda or core.held or core.joins:
+        yield f"{core.status} with steps or joins left"
+    if d.output is None and (before is None or not is_terminal(before.status)):
+        yield f"{core.status} without an output"
+
+
+def _progress(d: Draft) -> Iterator[str]:
+    """A workflow that has not ended has something that will move it on."""
+    core = d.core
+    if core.agenda and not d.again:
+        yield "steps are left over and nothing will take them up"
+    if core.agenda and core.status != "RUNNING":
+        yield f"{core.status} with steps on its agenda"
+    if core.held and core.status != "PAUSED":
+        yield f"{core.status} with steps held back"
+    if core.status == "RUNNING" and not core.agenda and core.open <= len(core.joins):
+        yield f"nothing can happen any more: its {core.open} open tasks are joins waiting for each other"
+
+
+def _attempts(d: Draft) -> Iterator[str]:
+    """Tasks are numbered without gaps; an attempt replaces the one before it, which has ended."""
+    core, before = d.core, d.state.core
+    made = [*d.scheduled.values(), *(old for old, _ in d.superseded)]
+    numbered_before = before.sequence if before is not None else 0
+    new = sorted(one.sequence for one in made if one.sequence > numbered_before)
+    if new != list(range(numbered_before + 1, core.sequence + 1)):
+        yield f"tasks {new} were made, but numbers {numbered_before + 1} to {core.sequence} given out"
+    aside = {(old.ref, old.generation, old.attempt): result for old, result in d.superseded}
+    for one in d.scheduled.values():
+        if one.attempt:
+            result = aside.get((one.ref, one.generation, one.attempt - 1))
+            if result is None or not result.retried or not is_terminal(result.status):
+                yield f"attempt {one.attempt} of {one.ref} does not follow attempt {one.attempt - 1}"
+        else:
+            earlier = d.state.records.get(one.ref)
+            if earlier is not None and earlier.scheduled.generation == one.generation:
+                yield f"{one.ref} was made twice"
+
+
+def _open_count(d: Draft) -> Iterator[str]:
+    """The number of open tasks changed by what was opened and what has ended."""
+    expected = d.state.core.open if d.state.core is not None else 0
+    for ref in d.records.keys() | d.results.keys():
+        now, before = d.records.get(ref), d.state.records.get(ref)
+        expected += now is not None and d.is_open(now)
+        if before is not None:
+            expected -= d.is_open(before)
+        elif ref not in d.scheduled:
+            expected -= 1  # a JOIN that was cancelled without being loaded
+    if d.core.open != expected or expected < 0:
+        yield f"{d.core.open} tasks count as open, {expected} are"
+
+
+def _joins(d: Draft) -> Iterator[str]:
+    before = d.state.core.joins if d.state.core is not None else {}
+    for ref, join in d.core.joins.items():
+        if before.get(ref) is join:
+            continue
+        if not 0 < join.remaining <= join.members:
+            yield f"join {ref} waits for {join.remaining} of {join.members}"
+        if join.failed + join.errors > join.members - join.remaining or join.hard > join.failed:
+            yield f"join {ref} counts more members that went wrong than have ended"
+
+
+def _dispatch(d: Draft) -> Iterator[str]:
+    """Exactly the open tasks that wait outside have a dispatch entry, and a queued one is offered to its queue."""
+    offered = {handoff.task_id for handoff in d.handoffs if isinstance(handoff, Enqueue)}
+    for ref in d.scheduled:
+        record = d.records[ref]
+        state = d.dispatch_state(record)
+        entry = d.opened.get(record.suffix)
+        if entry is not None and (entry.state != state or entry.ref != ref or not d.is_open(record)):
+            yield f"{ref} has a dispatch entry {entry.state!r} that does not fit it"
+        if entry is None and state != INTERNAL and d.is_open(record):
+            yield f"{ref} is open without a dispatch entry"
+        if state == QUEUED and d.is_open(record) and d.task_id(record) not in offered:
+            yield f"{ref} is open and not offered to any queue"
+    stray = d.opened.keys() - {d.records[ref].suffix for ref in d.scheduled}
+    if stray or d.opened.keys() & d.closed.keys() or d.guarded.keys() - d.closed.keys():
+        yield "dispatch entries are opened or closed that are not of this decision's tasks"

@@ -1,0 +1,82 @@
+"""What a report on a task does: its outcome is taken over and followed up, or its progress is kept with it.
+
+Reports come from workers and from outside callers, by way of the inbox. A report on anything but the current, open
+attempt changes nothing: that attempt was decided on already. Called by ``decide`` alone.
+"""
+
+from __future__ import annotations
+
+from msgspec import Raw
+
+from orchestrator.codec import NULL, pack, unpack
+from orchestrator.core import advance
+from orchestrator.core.draft import EMPTY, Draft
+from orchestrator.core.state import TaskRecord
+from orchestrator.ids import suffix_of
+from orchestrator.model.events import TaskReported
+from orchestrator.model.records import FORMAT, Outcome, Result
+from orchestrator.model.status import is_terminal
+
+
+def task_reported(d: Draft, event: TaskReported) -> None:
+    """Take over what a worker or a caller says of a task."""
+    record = d.record(event.ref)
+    if record is None or record.suffix != suffix_of(event.task_id) or not d.is_open(record):
+        return  # an attempt that is no longer current
+    outcome = event.outcome
+    if not is_terminal(outcome.status):
+        _keep_progress(d, record, event)
+        return
+    if event.delivery < 0:  # a caller ended it: the worker that has it, or is to get it, does not know
+        advance.withdraw(d, record)
+    advance.finish(
+        d,
+        record,
+        outcome.status,
+        output=_output(record, outcome) if outcome.merge or _has_output(outcome) else EMPTY,
+        reason=outcome.reason,
+        started_ms=event.started_ms,
+        poll_count=event.poll_count,
+        delivery=max(event.delivery, 0),
+        worker_id=outcome.worker_id or event.worker_id,
+        logs=outcome.logs,
+        retry_after_ms=outcome.retry_after_ms,
+    )
+
+
+def _keep_progress(d: Draft, record: TaskRecord, event: TaskReported) -> None:
+    """An unfinished task's report: kept with the task; a worker's task counts as scheduled again (Conductor)."""
+    outcome = event.outcome
+    logs = record.result.logs if record.result is not None else []
+    d.set_result(
+        record,
+        Result(
+            format=FORMAT,
+            status=record.scheduled.status,
+            ended_ms=0,
+            started_ms=event.started_ms,
+            poll_count=event.poll_count,
+            delivery=max(event.delivery, 0),
+            worker_id=outcome.worker_id or event.worker_id,
+            reason=outcome.reason,
+            callback_after_ms=outcome.callback_after_ms,
+            logs=[*logs, *outcome.logs],
+            output=_output(record, outcome),
+        ),
+    )
+
+
+def _has_output(outcome: Outcome) -> bool:
+    return bytes(outcome.output) != NULL
+
+
+def _output(record: TaskRecord, outcome: Outcome) -> Raw:
+    """The reported output, laid over what is there if the report says so; without any, what is there."""
+    held = record.result.output if record.result is not None else EMPTY
+    if not _has_output(outcome):
+        return held
+    if outcome.merge and record.output and isinstance(record.output, dict):
+        given = unpack(bytes(outcome.output))
+        if isinstance(given, dict):
+            return Raw(pack({**record.output, **given}))
+    return outcome.output

@@ -1,0 +1,136 @@
+"""The rules of history: what the commits of one workflow may write, one after the other.
+
+S3 versions, S5 a decision made again gives the same bytes, S6 the numbering of attempts, S7 joins, S8 failure workflows.
+Task records are read as plain lists, by position, as the record formats promise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tests.simulation.ledger import ENDED, OPEN_RESULTS, Attempt, Ledger, Run, Violation, unpacked
+from tests.simulation.sections import SectionView
+from tests.simulation.workload import TASK_TYPES, Workload
+
+REF, TYPE, NAME, ATTEMPT, GENERATION = 1, 2, 3, 5, 6  # positions in a Scheduled record
+STATUS = 1  # position in a Result record
+
+
+class HistoryRules:
+    """Judges accepted sections."""
+
+    def __init__(self, ledger: Ledger, workload: Workload) -> None:
+        self._ledger = ledger
+        self._workload = workload
+
+    def judge(self, section: SectionView, kinds: Sequence[bytes]) -> None:
+        """One section was accepted, for events of these kinds."""
+        run = self._ledger.runs.get(section.workflow_id)
+        if run is None or run.is_removed:
+            raise Violation(f"S3: a commit wrote to {section.workflow_id}, which does not exist")
+        if section.base != str(run.version):
+            raise Violation(f"S3: {run.workflow_id} is at version {run.version}, a commit on {section.base} was taken")
+        run.version += 1
+        self._records(run, section)
+        self._dispatch(run, section)
+        self._status(run, section)
+
+    def compare(self, section: SectionView, kinds: Sequence[bytes]) -> None:
+        """S5: the same events on the same version make the same bytes, whoever computes them and however often."""
+        if section.has("X") or not set(kinds) <= {b"start", b"task", b"go"}:
+            return  # these also depend on dispatch truth, which may have moved between two computations
+        place = (section.workflow_id, section.base, section.events)
+        text = section.text()
+        known = self._ledger.sections.setdefault(place, text)
+        if known != text:
+            raise Violation(f"S5: {place} was decided twice, and not alike:\n{known!r}\n{text!r}")
+
+    # --- records ----------------------------------------------------------------------------------------------------------
+
+    def _records(self, run: Run, section: SectionView) -> None:
+        written = {name: unpacked(value) for name, value in section.pairs("t")}
+        for name, record in written.items():
+            if name[0] == "S" and "\n" not in name:
+                self._attempt(run, name, record, written)
+        ended_before = {name for name, record in run.records.items() if name[0] == "R" and record[STATUS] not in _OPEN}
+        for name, record in written.items():
+            run.records[name] = record
+        for name in section.dropped("t"):
+            run.records.pop(name, None)
+        for name, record in written.items():
+            if name[0] == "R" and "\n" not in name and record[STATUS] not in _OPEN:
+                self._ended(run, name[1:], record, name in ended_before, written)
+
+    def _attempt(self, run: Run, name: str, record: list[Any], written: dict[str, list[Any]]) -> None:
+        known = run.records.get(name)
+        number, generation = record[ATTEMPT], record[GENERATION]
+        place = f"{run.workflow_id} {record[REF]} attempt {number}"
+        if known is None:
+            # A decision over several events may make an attempt, see it fail and make the next one.
+            earliest = min(
+                (old[ATTEMPT] for key, old in written.items() if key.startswith(f"{name}\n")), default=number
+            )
+            expected = 0
+        else:
+            earliest, expected = number, known[ATTEMPT] + 1
+        if earliest != expected and not (known is not None and number > expected):
+            raise Violation(f"S6: {place} follows {known}")
+        if number > 0:
+            former = written.get(f"R{record[REF]}\n{number - 1}.{generation}")
+            if former is None or former[STATUS] in _OPEN:
+                raise Violation(f"S6: {place} was made while the one before it was not over: {former}")
+        if number > self._workload.retry_limit(record[NAME]):
+            raise Violation(f"S6: {place} is beyond the retries of {record[NAME]}")
+
+    def _ended(self, run: Run, ref: str, record: list[Any], was_ended: bool, written: dict[str, list[Any]]) -> None:
+        made = run.records.get(f"S{ref}")
+        if made is None:
+            raise Violation(f"S6: {run.workflow_id} {ref} has a result and was never scheduled")
+        if was_ended and f"S{ref}" not in written:
+            raise Violation(f"S4: the result of {run.workflow_id} {ref} was written again: {record}")
+        if made[TYPE] != "JOIN":
+            return
+        if ref in run.joins_ended:
+            raise Violation(f"S7: join {ref} of {run.workflow_id} ended twice")
+        run.joins_ended.add(ref)
+        if record[STATUS] == "CANCELED":
+            return
+        members = made[-1]["joinOn"]
+        for member in members:
+            result = run.records.get(f"R{member}")
+            if f"S{member}" in run.records and (result is None or result[STATUS] in _OPEN):
+                raise Violation(f"S7: join {ref} of {run.workflow_id} ended before its member {member}")
+            if f"S{member}" not in run.records:
+                raise Violation(f"S7: join {ref} of {run.workflow_id} ended before {member} was scheduled")
+
+    # --- dispatch entries -------------------------------------------------------------------------------------------------
+
+    def _dispatch(self, run: Run, section: SectionView) -> None:
+        for suffix in section.dropped("d"):
+            self._ledger.close(f"{run.workflow_id}-{suffix}")
+        for suffix, text in section.pairs("d"):
+            task_id = f"{run.workflow_id}-{suffix}"
+            ref = str(text).split(" ", 8)[8]
+            made = run.records[f"S{ref}"]
+            if task_id in self._ledger.attempts:
+                raise Violation(f"S6: {task_id} was opened twice")
+            attempt = Attempt(task_id, run.workflow_id, ref, made[TYPE], made[ATTEMPT], made[GENERATION])
+            self._ledger.attempts[task_id] = attempt
+            if made[TYPE] in TASK_TYPES:
+                self._ledger.waiting[task_id] = attempt
+
+    def _status(self, run: Run, section: SectionView) -> None:
+        core = unpacked(section.fields["c"])
+        status = section.fields.get("s", run.status)
+        if status != core[1]:
+            raise Violation(f"S17: {run.workflow_id} is {core[1]} in its core and {status} in its index field")
+        if run.status in ENDED and status != run.status and status != "TERMINATED":
+            raise Violation(f"S4: {run.workflow_id} had ended {run.status} and became {status}")
+        for ref, join in core[15].items():
+            if not 0 < join[0] <= join[1]:
+                raise Violation(f"S7: join {ref} of {run.workflow_id} waits for {join[0]} of {join[1]}")
+        run.status = str(status)
+
+
+_OPEN = OPEN_RESULTS

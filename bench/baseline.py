@@ -40,7 +40,23 @@ def _benchmark(port: int, sha: str) -> float | None:
     tool = shutil.which("redis-benchmark")
     if tool is None:
         return None
-    words = [tool, "-p", str(port), "-c", "50", "-P", "1", "-n", str(CALLS), "--csv", "EVALSHA", sha, "1", "bench:key", "v"]
+    words = [
+        tool,
+        "-p",
+        str(port),
+        "-c",
+        "50",
+        "-P",
+        "1",
+        "-n",
+        str(CALLS),
+        "--csv",
+        "EVALSHA",
+        sha,
+        "1",
+        "bench:key",
+        "v",
+    ]
     output = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120).stdout
     return float(output.strip().splitlines()[-1].split(",")[1].strip('"'))
 

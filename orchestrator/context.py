@@ -9,7 +9,7 @@ It never talks to a store and has no clock: its maker passes in the time and wha
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import Any
 
 from orchestrator import ids
@@ -145,11 +145,9 @@ def in_progress(callback_after_s: float = 60.0, *, output: Any = None) -> InProg
 _CURRENT: ContextVar[TaskContext | None] = ContextVar("orchestrator_task", default=None)
 
 
-def enter(context: TaskContext) -> Token[TaskContext | None]:
-    """Make ``context`` the current one for the code that runs next; ``leave`` takes the answer. For task runners."""
-    return _CURRENT.set(context)
+def enter(context: TaskContext) -> None:
+    """Make ``context`` the current one, for runners of tasks: they run each task in a copied context of its own.
 
-
-def leave(token: Token[TaskContext | None]) -> None:
-    """Undo ``enter``."""
-    _CURRENT.reset(token)
+    Example: ``contextvars.copy_context().run(run_with, context)`` where ``run_with`` begins with ``enter(context)``
+    """
+    _CURRENT.set(context)

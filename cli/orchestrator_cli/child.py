@@ -126,20 +126,21 @@ class Child:
         """After an end that nobody asked for: wait until another attempt makes sense; False when none does."""
         if status in REFUSED or (not self.ready.is_set() and self._failures >= FAILURES_MAX):
             if not self.ready.is_set() or not self.role.reloads:
-                say(f"{self.role.name:<8} {_how(status)}{self._last_words()}")
+                say(f"{self.role.name:<8} {_how(status)}{self._last_words(status)}")
                 self._nursery.give_up(status if status in REFUSED else 1)
                 return False
             say(f"{self.role.name:<8} {_how(status)}; waiting for a change of the code")
             await self._nudged.wait()
             return True
         pause_s = min(PAUSE_S_MIN * 2 ** (self._failures - 1), PAUSE_S_MAX)
-        say(f"{self.role.name:<8} {_how(status)}; starting it again in {pause_s:.1f} s{self._last_words()}")
+        say(f"{self.role.name:<8} {_how(status)}; starting it again in {pause_s:.1f} s{self._last_words(status)}")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._nudged.wait(), pause_s)
         return True
 
-    def _last_words(self) -> str:
-        if self.role.log_path is None or not self.role.log_path.exists():
+    def _last_words(self, status: int) -> str:
+        """The end of its log, unless a signal ended it, of which its log knows nothing."""
+        if status < 0 or self.role.log_path is None or not self.role.log_path.exists():
             return ""
         lines = self.role.log_path.read_text(errors="replace").splitlines()[-5:]
         return "".join(f"\n  {line}" for line in [f"the end of {self.role.log_path}:", *lines])

@@ -144,7 +144,7 @@ def graph(target: str, version: int | None, form: str) -> None:
     if sources.is_source(target):
         if version is not None:
             say(f"--version is for stored workflows; {target} is drawn as it is")
-        definition = sources.find_workflow(target)
+        definition, _ = sources.find_one(target)
     else:
         with current_session().store() as store:
             definition = store.run(metadata.get_workflow, target, version)

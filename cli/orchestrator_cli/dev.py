@@ -62,7 +62,8 @@ async def _run(
     roles = []
     if session.is_named:
         url = session.settings.redis_url
-        say(f"store    {session.shown_url} (from {session.found})")
+        with session.store():  # refuse now what every child would refuse
+            say(f"store    {session.shown_url} (from {session.found})")
     else:
         from orchestrator_cli.embedded import EmbeddedValkey
 

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import click
 
+import orchestrator
 from orchestrator.errors import OrchestratorError, StoreRefused, StoreUnavailable
 from orchestrator_cli.command import Entry, LazyGroup, shared_options
 
@@ -31,34 +32,39 @@ COMMANDS = {
     "version": Entry("orchestrator_cli.version", "version", "Print the version."),
 }
 
-EXIT_ERROR, EXIT_USAGE, EXIT_AUTH, EXIT_SIGINT, EXIT_SIGTERM = 1, 2, 6, 130, 143
+EXIT_ERROR, EXIT_AUTH, EXIT_SIGINT, EXIT_SIGTERM = 1, 6, 130, 143
 _RIGHTS = ("NOAUTH", "WRONGPASS", "NOPERM")  # the server's own words when it is about who may do what
 
 
 class Root(LazyGroup):
     """The root of the tree; ``main`` is the one place where errors become messages and exit statuses."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
-        """Run a command line. In standalone mode it ends the process with the command's exit status."""
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command line and end the process with the command's exit status."""
         run: Any = super().main
-        if not standalone_mode:
-            return run(*args, standalone_mode=False, **extra)
         given: dict[str, Any] = extra.setdefault("obj", {})
         if os.environ.get("NO_COLOR"):
             extra.setdefault("color", False)
         try:
-            result = run(*args, standalone_mode=False, **extra)
+            result = run(*args, **{**extra, "standalone_mode": False})
         except Exception as error:
             sys.exit(_told(error, given))
-        except KeyboardInterrupt:
-            sys.exit(EXIT_SIGINT)
         sys.exit(result if isinstance(result, int) else 0)
 
+
+_version_option = click.Option(
+    ["--version"],
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, _, wanted: _print_version(ctx) if wanted else None,
+    help="Print the version and exit.",
+)
 
 root = Root(
     "orchestrator",
     entries=COMMANDS,
-    params=shared_options(),
+    params=[*shared_options(), _version_option],
     help="Durable workflows on the Redis you already run.",
     epilog="Start here: orchestrator dev hello.py",
 )
@@ -86,12 +92,7 @@ def _told(error: Exception, given: dict[str, Any]) -> int:
     """Write what went wrong to standard error; the exit status."""
     if os.environ.get("ORCHESTRATOR_DEBUG"):
         raise error
-    if isinstance(error, BrokenPipeError):  # `orchestrator ... | head`: nobody reads on, which is no error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    if isinstance(error, click.exceptions.Exit):
-        return error.exit_code
-    if isinstance(error, click.Abort):
+    if isinstance(error, click.Abort):  # Ctrl-C
         return exit_status(error)
     if isinstance(error, click.ClickException):
         error.show()
@@ -101,6 +102,11 @@ def _told(error: Exception, given: dict[str, Any]) -> int:
         return exit_status(error)
     _complain(f"unexpected {type(error).__name__}: {error}\nSet ORCHESTRATOR_DEBUG=1 to see where it comes from.")
     return EXIT_ERROR
+
+
+def _print_version(ctx: click.Context) -> None:
+    click.echo(orchestrator.__version__)
+    ctx.exit()
 
 
 def _hint(error: OrchestratorError, given: dict[str, Any]) -> str:

@@ -53,13 +53,16 @@ def find(targets: Iterable[str]) -> Found:
     return found
 
 
-def find_workflow(target: str) -> WorkflowDef:
-    """The one workflow of a target. Raises ``InvalidRequest`` when it holds none or several."""
-    workflows = find([target]).workflows
+def find_one(target: str) -> tuple[WorkflowDef, list[TaskDef]]:
+    """The one workflow of a target, and the task definitions beside it.
+
+    Raises like ``find``, and ``InvalidRequest`` when there is none or several. Example: ``find_one("order.yaml")[0]``
+    """
+    workflows, task_defs = find([target])
     if len(workflows) != 1:
         names = ", ".join(one.name for one in workflows) or "none"
         raise InvalidRequest(f"{target} must hold exactly one workflow; it holds {names}. Pick one: file.py:attribute")
-    return workflows[0]
+    return workflows[0], task_defs
 
 
 def python_objects(target: str) -> tuple[list[Workflow], list[Task[..., object]]]:

@@ -141,8 +141,11 @@ class Supervisor:
     async def _reload(self) -> None:
         if self._changes is None:
             return
-        async for _ in self._changes:
-            for child in self._children:
-                if child.role.reloads:
-                    say(f"{child.role.name:<8} starts again: the code has changed")
-                    await child.reload()
+        try:
+            async for _ in self._changes:
+                for child in self._children:
+                    if child.role.reloads:
+                        say(f"{child.role.name:<8} starts again: the code has changed")
+                        await child.reload()
+        except (OSError, RuntimeError) as error:  # too many folders for the system to watch, for one
+            say(f"changes of the code are not followed any more: {error}")

@@ -156,9 +156,8 @@ def _started(
     if sources.is_source(target):
         if version is not None:
             raise click.UsageError(f"--version is for registered workflows; {target} has the version it says")
-        request.workflow_def = definition = sources.find_workflow(target)
-        request.name = definition.name
-        task_defs = sources.find([target]).task_defs
+        request.workflow_def, task_defs = sources.find_one(target)
+        request.name = request.workflow_def.name
         if task_defs:
             store.run(put_absent_task_defs, task_defs)
     started = store.run(starting.start, starting.Launch(request, workflow_id))

@@ -47,7 +47,7 @@ def order(number: int, chance: random.Random) -> dict[str, str | int]:
         "card": chance.choice(GOOD_CARDS),
         "country": chance.choice(COUNTRIES),
     }
-    flaw = chance.choices(("", "invalid", "declined", "sold out", "unserved"), weights=(83, 5, 6, 3, 3))[0]
+    flaw = chance.choices(("", "invalid", "declined", "sold out", "unserved"), weights=(80, 5, 6, 4, 5))[0]
     if flaw == "invalid":
         row |= chance.choice(({"quantity": 0, "amount_cents": 0}, {"email": f"{given.lower()}(at)example.com"}))
     elif flaw == "declined":

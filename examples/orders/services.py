@@ -134,7 +134,7 @@ async def ship(key: str, order_id: str, country: str, attempt: int) -> str:
     Raises ``CarrierDown`` at random and ``NoSuchRoute`` for a country it does not serve. The dice are thrown per order
     and attempt, so that two runs of the demo show the same story.
     """
-    chance = random.Random(f"{order_id}/{attempt}")
+    chance = random.Random(f"call {attempt} for {order_id}")
     call = f"{key}/{attempt}/{os.getpid()}/{time.monotonic_ns()}"
     _note(call, "start")
     try:

@@ -9,9 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from examples.orders import services
-from orchestrator.context import TaskContext
-from orchestrator.errors import TerminalError
-from orchestrator.task import RateLimit, RetryPolicy, task
+from orchestrator import RateLimit, RetryPolicy, TaskContext, TerminalError, task
 
 SHIP_AT_ONCE = 8
 SHIP_PER_SECOND = 30
@@ -47,7 +45,7 @@ def reserve_stock(order_id: str, sku: str, quantity: int, context: TaskContext) 
 
 
 @task(
-    retry=RetryPolicy(limit=8, logic="EXPONENTIAL", delay_s=1, cap_s=8, jitter_s=0.5),
+    retry=RetryPolicy(limit=8, logic="EXPONENTIAL", delay_s=1, cap_s=4, jitter_s=0.5),
     timeout_s=60,
     concurrency=SHIP_AT_ONCE,
     rate_limit=RateLimit(SHIP_PER_SECOND, per_s=1),

@@ -21,7 +21,7 @@ from examples.orders.tasks import (
     ship_parcel,
     validate_order,
 )
-from orchestrator.workflow import Branch, Workflow
+from orchestrator import Branch, Workflow
 
 order_failed = Workflow("order_failed", description="Gives money and goods back after an order that failed")
 order_failed.fork(
@@ -52,45 +52,48 @@ checked = order.step(
     amount_cents=order.input.amount_cents,
 )
 
-rejected = Branch().set(outcome="rejected", detail=checked.output["problems"][0])
+# --- the two things that happen at the same time ----------------------------------------------------------------------
 
-fulfilled = Branch()
-charged = Branch()
-charge = charged.step(
+paying, picking = Branch(), Branch()
+charge = paying.step(
     charge_card,
     ref="charge",
     order_id=order.input.order_id,
     card=order.input.card,
     amount_cents=order.input.amount_cents,
 )
-kept = Branch()
-stock = kept.step(
+stock = picking.step(
     reserve_stock,
     ref="reserve",
     order_id=order.input.order_id,
     sku=order.input.sku,
     quantity=order.input.quantity,
 )
-fulfilled.fork(charged, kept, ref="pay_and_pick")
 
-shipped = Branch()
-shipment = shipped.step(ship_parcel, ref="ship", order_id=order.input.order_id, country=order.input.country)
-shipped.set(outcome="shipped", detail=f"Track it with {shipment.output['tracking']}.")
+# --- the ways it can go on --------------------------------------------------------------------------------------------
 
-refunded = Branch().then(refund_payment, ref="refund", order_id=order.input.order_id)
-refunded.set(outcome="refunded", detail="It is sold out.")
+ship = Branch()
+parcel = ship.step(ship_parcel, ref="ship", order_id=order.input.order_id, country=order.input.country)
+ship.set(outcome="shipped", detail=f"Track it with {parcel.output['tracking']}.", ref="shipped")
 
-declined = Branch().then(release_stock, ref="release", order_id=order.input.order_id)
-declined.set(outcome="declined", detail="The bank declined the payment.")
+refund = Branch().then(refund_payment, ref="refund", order_id=order.input.order_id)
+refund.set(outcome="refunded", detail="It is sold out.", ref="refunded")
 
-fulfilled.switch(
+release = Branch().then(release_stock, ref="release", order_id=order.input.order_id)
+release.set(outcome="declined", detail="The bank declined the payment.", ref="declined")
+
+reject = Branch().set(outcome="rejected", detail=checked.output["problems"][0], ref="rejected")
+
+# --- all of it --------------------------------------------------------------------------------------------------------
+
+fulfil = Branch().fork(paying, picking, ref="pay_and_pick")
+fulfil.switch(
     f"{charge.output['status']} {stock.output['status']}",
-    {"paid reserved": shipped, "paid sold_out": refunded},
-    default=declined,
+    {"paid reserved": ship, "paid sold_out": refund},
+    default=release,
     ref="decide",
 )
-
-order.switch(checked.output["valid"], {True: fulfilled}, default=rejected, ref="is_valid")
+order.switch(checked.output["valid"], {True: fulfil}, default=reject, ref="is_valid")
 order.then(
     notify_customer,
     ref="notify",

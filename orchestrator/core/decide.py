@@ -126,5 +126,10 @@ def _run_agenda(d: Draft) -> None:
 
 def _close_when_done(d: Draft) -> None:
     core = d.core
-    if core.status == "RUNNING" and core.open == 0 and not core.agenda and not core.held:
+    if core.status != "RUNNING" or core.agenda or core.held:
+        return
+    if core.open == 0:
         complete(d)
+    elif core.open == len(core.joins):
+        # Only a definition can do that. Conductor would wait for ever.
+        end(d, "FAILED", f"The JOINs {', '.join(sorted(core.joins))} wait for steps that can only run after them")

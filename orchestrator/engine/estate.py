@@ -28,6 +28,7 @@ class Estate:
         "_weight",
         "_weights",
         "alone",
+        "apart",
         "careful",
         "cursor",
         "delivered",
@@ -53,6 +54,7 @@ class Estate:
         self.refusals: dict[str, int] = {}  # workflow id -> commits refused in a row
         self.setbacks: set[str] = set()  # workflows whose decision failed once
         self.alone: set[str] = set()  # workflows whose events are taken one by one, to find the one that fails
+        self.apart: set[str] = set()  # workflows whose commit is made for them alone, for the same reason
         self.undelivered: list[Letter] = []
         self.delivered: list[str] = []  # outbox ids the next commit deletes
         self.workflows: OrderedDict[str, WorkflowState] = OrderedDict()
@@ -84,6 +86,7 @@ class Estate:
         self.refusals.clear()
         self.setbacks.clear()
         self.alone.clear()
+        self.apart.clear()
         self.retry.clear()
         self.undelivered.clear()
         self.delivered.clear()
@@ -91,10 +94,27 @@ class Estate:
         self.redrive = True
         self.next_timer_ms = 0
 
+    def is_apart(self, workflow_id: str) -> bool:
+        """Whether the workflow's decision is committed by itself."""
+        return workflow_id in self.apart
+
+    def absolve(self, workflow_id: str) -> None:
+        """A commit of the workflow was accepted: what went wrong before is over."""
+        self.refusals.pop(workflow_id, None)
+        self.setbacks.discard(workflow_id)
+        self.apart.discard(workflow_id)
+        if workflow_id in self.alone and all(entry.workflow_id != workflow_id for entry in self.retry):
+            self.alone.discard(workflow_id)
+
+    def clear_suspicion(self, workflow_id: str) -> None:
+        """The workflow is set aside: nothing is held against it any more."""
+        for noted in (self.setbacks, self.alone, self.apart):
+            noted.discard(workflow_id)
+        self.refusals.pop(workflow_id, None)
+
     def apply(self, draft: Draft, written_bytes: int) -> None:
         """Make a committed decision, of about this size, the workflow's state; one that has ended is not kept."""
         state = draft.state
-        self.setbacks.discard(state.workflow_id)
         if is_terminal(draft.core.status) and draft.core.open == 0:
             self.forget(state.workflow_id)
             return
@@ -106,10 +126,8 @@ class Estate:
             state.set_variables(draft.variables_packed)
         state.records.update(draft.records)
         state.payload_bytes += written_bytes
-        if len(state.records) > RECORDS_PER_WORKFLOW_MAX:
-            state.records = {}
-            state.payload_bytes = 0
-            state.complete = False
+        if len(state.records) > RECORDS_PER_WORKFLOW_MAX + draft.core.open:
+            _drop_ended(state)
         self.workflows[state.workflow_id] = state
         self._weigh(state)
 
@@ -123,6 +141,19 @@ class Estate:
             if oldest == name:
                 break
             self.forget(oldest)
+
+
+def _drop_ended(state: WorkflowState) -> None:
+    """Keep the open tasks of a very large workflow: the next events are about them. Ended ones are loaded when read.
+
+    Done once for every ``RECORDS_PER_WORKFLOW_MAX`` tasks that ended, so that it costs an event next to nothing.
+    """
+    before = len(state.records)
+    state.records = {
+        ref: record for ref, record in state.records.items() if record is not None and not is_terminal(record.status)
+    }
+    state.payload_bytes = state.payload_bytes * len(state.records) // before
+    state.complete = False
 
 
 CRASHES_BEFORE_CARE = 3

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from orchestrator.core.draft import Draft
 from orchestrator.model.effects import encode_handoffs
 from orchestrator.model.records import encode
 from orchestrator.model.status import is_terminal
 from orchestrator.plan import Argument
-from orchestrator.store.commit import CommitBatch, Section
+from orchestrator.store.commit import Section
 from orchestrator.store.dispatch import open_task
 from orchestrator.store.keys import Keys
 from orchestrator.store.timers import timer_member
 
 
-def write(batch: CommitBatch, keys: Keys, number: int, draft: Draft, event_ids: Sequence[str]) -> int:
-    """Append the decision to the batch; returns about how many bytes that will be."""
-    state = draft.state
-    section = batch.section(state.workflow_id, state.version, event_ids)
+def write(section: Section, keys: Keys, number: int, draft: Draft) -> int:
+    """Put the decision into its section of a commit; returns about how many bytes that will be."""
     core = encode(draft.core)
     size = len(core)
     section.put_workflow("c", core)

@@ -23,7 +23,6 @@ from orchestrator.store import catalog, queue
 from orchestrator.store.catalog import PutTaskDefinition, Registered
 from orchestrator.store.context import StoreContext
 
-
 _AUDIT = frozenset({"createTime", "updateTime", "createdBy", "updatedBy", "ownerApp"})
 
 

@@ -73,6 +73,10 @@ class CommitBatch:
         self._sections.append(section)
         return section
 
+    def discard(self, section: Section) -> None:
+        """Leave a section out again that could not be written to its end."""
+        self._sections.remove(section)
+
     def place(self, key: str) -> int:
         """The position of ``key`` in KEYS, added when it is new."""
         place = self._places.get(key)
@@ -113,6 +117,10 @@ class Section:
     def put_workflow(self, *pairs: Argument) -> None:
         """Set fields of the workflow: ``put_workflow("c", core, "s", "COMPLETED")``; ``v`` is the commit's own."""
         self.fields += pairs
+
+    def lift_quarantine(self) -> None:
+        """The workflow is not set aside any more."""
+        self._add("D", self._place, ("q", "qe", "qt"))
 
     def put_records(self, pairs: Sequence[Argument]) -> None:
         """Set task records: ``["S" + ref, scheduled, "R" + ref, result]``."""

@@ -151,6 +151,18 @@ _TYPE_TO_CODE: dict[type[Exception], str] = {
 }
 
 
+def is_passing(error: Exception) -> bool:
+    """Whether an error is about the server and not about the keys and arguments of the step: later it will pass.
+
+    Out of memory, a full disk, missing rights or an outage say nothing of the workflow that met them.
+    """
+    if isinstance(error, StoreUnavailable | OutcomeUnknown):
+        return True
+    return isinstance(error, StoreRefused) and any(
+        advice in str(error) for code, advice in _ADVICE.items() if code != "WRONGTYPE"
+    )
+
+
 def _describe(step: Call | Command) -> str:
     if isinstance(step, Call):
         return f"{step.script} on {step.keys[0]}"

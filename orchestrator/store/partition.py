@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from orchestrator.errors import InvalidPayload
 from orchestrator.model.records import encode
 from orchestrator.plan import Argument, Call, Command
 from orchestrator.store.keys import TOMBSTONE_TTL_MS, Keys
@@ -154,13 +155,26 @@ def _loaded(reply: Any) -> LoadedWorkflow | None:
     version, status, meta, given, core, variables, start_ms, quarantine = reply
     if version is None:
         return None
-    reason = None if quarantine is None else quarantine.decode()
-    return LoadedWorkflow(int(version), status.decode(), meta, given, core, variables, int(start_ms), reason)
+    reason = None if quarantine is None else quarantine.decode(errors="replace")
+    try:
+        return LoadedWorkflow(int(version), status.decode(), meta, given, core, variables, int(start_ms), reason)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InvalidPayload("", f"the stored fields of a workflow are damaged ({error})") from error
 
 
 def load_records(keys: Keys, partition: int, workflow_id: str, fields: Sequence[str]) -> Command:
     """Task records by field (``S<ref>``, ``R<ref>``), in order; ``None`` where there is none."""
     return Command(("HMGET", keys.tasks(partition, workflow_id), *fields))
+
+
+def load_dispatch(keys: Keys, partition: int, workflow_id: str, suffixes: Sequence[str]) -> Command:
+    """The dispatch texts of these attempts, in order; ``None`` for one that is not open."""
+    return Command(("HMGET", keys.dispatch(partition, workflow_id), *suffixes))
+
+
+def scan_dispatch(keys: Keys, partition: int, workflow_id: str, cursor: bytes | int, count: int) -> Command:
+    """A slice of a workflow's open attempts: ``(next cursor, [suffix, text, ...])``; cursor 0 begins and ends."""
+    return Command(("HSCAN", keys.dispatch(partition, workflow_id), cursor, "COUNT", count))
 
 
 def load_definition(keys: Keys, partition: int, definition_hash: str) -> Command:

@@ -234,14 +234,14 @@ def most_in_window(times: Sequence[float], window: float) -> int:
     return most
 
 
-def _check_rate(
-    finding: Finding, task_type: str, limit: Limit, entries: Sequence[Entry], runs: Sequence[Run]
-) -> None:
+def _check_rate(finding: Finding, task_type: str, limit: Limit, entries: Sequence[Entry], runs: Sequence[Run]) -> None:
     """Counted by the times of the grants; by the starts of the code it is only told, since a start comes later."""
     if not limit.grants:
         return
     granted = [
-        float(entry["granted_ms"]) for entry in entries if entry["what"] == "claimed" and entry["task_type"] == task_type
+        float(entry["granted_ms"])
+        for entry in entries
+        if entry["what"] == "claimed" and entry["task_type"] == task_type
     ]
     most = most_in_window(granted, limit.window_ms)
     started = most_in_window([run.start * 1000 for run in runs if run.task_type == task_type], limit.window_ms)
@@ -251,9 +251,7 @@ def _check_rate(
         finding.add("too many in a window", f"{task_type}: {most} in {limit.window_ms} ms, {limit.grants} are allowed")
 
 
-def _tell(
-    finding: Finding, entries: Sequence[Entry], workflows: Mapping[str, Ended], runs: Sequence[Run]
-) -> None:
+def _tell(finding: Finding, entries: Sequence[Entry], workflows: Mapping[str, Ended], runs: Sequence[Run]) -> None:
     figures = finding.figures
     kills = Counter(str(entry["role"]) for entry in entries if entry["what"] == "killed")
     figures["kills"] = sum(kills.values())

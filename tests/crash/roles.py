@@ -38,7 +38,9 @@ async def work(name: str) -> None:
 
 def main(role: str, name: str) -> None:
     """Be a decider or a worker."""
-    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {name} %(levelname)s %(message)s %(extra)s", force=True)
+    logging.basicConfig(
+        level=logging.INFO, format=f"%(asctime)s {name} %(levelname)s %(message)s %(extra)s", force=True
+    )
     for handler in logging.getLogger().handlers:
         handler.setFormatter(WithFields(name))
     if role == "decider":

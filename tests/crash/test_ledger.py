@@ -49,9 +49,7 @@ def honest() -> tuple[list[Entry], dict[str, Ended], list[tuple[str, str]]]:
     return entries, workflows, [("key-1", "order-1"), ("key-2", "order-2")]
 
 
-def kinds_of(
-    entries: list[Entry], workflows: dict[str, Ended], charges: list[tuple[str, str]]
-) -> set[str]:
+def kinds_of(entries: list[Entry], workflows: dict[str, Ended], charges: list[tuple[str, str]]) -> set[str]:
     entries = sorted(entries, key=lambda one: float(one["at"]))
     return {violation.kind for violation in check(entries, workflows, charges, LIMITS).violations}
 

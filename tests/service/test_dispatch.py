@@ -87,6 +87,8 @@ def test_many_types_and_partitions_are_claimed_started_and_reported_together(est
 def test_one_claim_is_one_round_trip_and_gives_leases_back_before_it_takes_new_ones(fake_estate: Estate) -> None:
     estate = fake_estate
     estate.limit("charge", concurrency=1)
+    # A script that the server has to be sent first runs after the others of its pipeline.
+    estate.executor.do(estate.store.queues.settle_call("charge", []))
     first, second = estate.add("charge"), estate.add("charge")
     (claimed,) = claim(estate, "charge")
     start(estate, [claimed])
@@ -240,4 +242,5 @@ def test_more_tasks_than_a_script_takes_are_spread_over_several(fake_estate: Est
 
 def test_a_lost_task_fails_with_the_number_of_its_deliveries() -> None:
     outcome = dispatch.lost_outcome(Claimed("w1-abcdefghijkl", "charge", 11, 0, True))
-    assert (outcome.status, outcome.reason.split(":")[0]) == ("FAILED", "lost after 10 deliveries")
+    assert outcome.status == "FAILED"
+    assert (outcome.reason or "").startswith("lost after 10 deliveries: ")

@@ -17,7 +17,7 @@ def decider_life(world: Surroundings, name: str, kind: type[Decider] = Decider) 
     rng = world.random_of(name)
     decider = kind(world.store(), name)
     leaves_at = world.now + rng.randrange(800, 5000) if rng.random() < 0.3 else None
-    beat_due = 0
+    beat_due = look_due = 0
     while True:
         try:
             if leaves_at is not None and world.now >= leaves_at and world.faults.is_on:
@@ -26,18 +26,21 @@ def decider_life(world: Surroundings, name: str, kind: type[Decider] = Decider) 
             if world.now >= beat_due:
                 yield from decider.beat()
                 beat_due = world.now + world.settings.ownership_ms // 3
+            if world.now >= look_due:
+                decider.look_at_timers()
+                look_due = world.now + RECHECK_MS
             if world.faults.has_coups and world.faults.chance(0.02):
                 yield from _coup(world, decider, rng.randrange(world.settings.partitions))
-            handled = yield from decider.turn()
-            if handled:
+            if (yield from decider.turn()):
                 continue
             yield from decider.flush()
         except StoreUnavailable:
             decider.reset_all()
+            beat_due = look_due = 0
             yield Sleep(rng.randrange(5, 300))
             continue
         slept_at = world.now
-        yield Sleep(_idle_ms(decider, beat_due - world.now), inboxes=tuple(decider.estates))
+        yield Sleep(_idle_ms(decider, min(beat_due, look_due) - world.now), inboxes=tuple(decider.estates))
         decider.clock_ms += world.now - slept_at
 
 

@@ -15,7 +15,7 @@ from orchestrator.plan import Argument, Call, Command
 from orchestrator.store.exchange import Profile, exchange
 from orchestrator.store.keys import Keys
 from orchestrator.store.scripts import Script, library
-from orchestrator.store.wire import Request, ServerWire
+from orchestrator.store.wire import Request, pack
 
 READ_ONLY = {
     "due_timers", "get_workflow", "limited_ms", "queue_stats", "taskdefs_since", "view",
@@ -59,8 +59,8 @@ class Disk:
     """One server, emptied for one world. ``scripts`` replaces the library, e.g. by one with a mutant in it."""
 
     def __init__(self, url: str, scripts: dict[str, Script] | None = None) -> None:
-        client = redis.Redis.from_url(url, protocol=2, socket_timeout=20.0)
-        self._wire = ServerWire(client)
+        pool = redis.ConnectionPool.from_url(url, protocol=2, socket_timeout=20.0)
+        self._connection: Any = pool.make_connection()
         self._profile = Profile(scripts=scripts or library(declared_clock=True), declared_clock=True)
         self._clock: list[Argument] = []
         self._sent_clock: list[Argument] = []
@@ -75,10 +75,24 @@ class Disk:
 
     def ask(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
         """Plain commands of the simulator itself; raises what the server refuses."""
-        replies = self._wire.exchange([Request("", words) for words in commands])
+        replies = self._talk([Request("", words) for words in commands])
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
+        return replies
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.disconnect()
+
+    def _talk(self, requests: Sequence[Request]) -> list[Any]:
+        self._connection.send_packed_command(pack([request.words for request in requests]))
+        replies = []
+        for _ in requests:
+            try:
+                replies.append(self._connection.read_response())
+            except redis.ResponseError as error:
+                replies.append(error)
         return replies
 
     def run(self, step: Call | Command, looks: Sequence[Sequence[Argument]], *, digest: bool = False) -> Looks:
@@ -94,7 +108,7 @@ class Disk:
         requests = next(rounds)
         first: Any = None
         while True:
-            replies = self._wire.exchange([*before, *requests, *after])
+            replies = self._talk([*before, *requests, *after])
             self._sent_clock = self._clock
             start, stop = len(before), len(before) + len(requests)
             if digest and first is None:

@@ -25,10 +25,10 @@ _KINDS = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.LOST, Fault.LATE, Fault.D
 _WEIGHTS = (3, 3, 3, 1, 2, 2)
 
 OFTEN = {
-    "accept": 2.0, "due_timers": 2.0, "ensure_domain": 8.0, "fire_timers": 3.0, "get_workflow": 5.0, "heartbeat": 2.0,
-    "limited_ms": 4.0, "put_taskdef": 6.0, "quarantine": 5.0, "release": 6.0, "remove": 6.0, "remove_task": 4.0,
-    "request": 3.0, "set_limits": 6.0, "start": 3.0, "suspect": 3.0, "touch": 2.0, "unpark": 5.0, "view": 4.0,
-    "dead_letter": 5.0, "register_workflow": 6.0,
+    "accept": 3.0, "commit": 2.0, "dead_letter": 20.0, "due_timers": 2.0, "enqueue": 2.0, "ensure_domain": 8.0,
+    "fire_timers": 8.0, "get_workflow": 30.0, "heartbeat": 2.0, "limited_ms": 60.0, "put_taskdef": 20.0,
+    "quarantine": 30.0, "release": 6.0, "remove": 10.0, "remove_task": 20.0, "request": 2.0, "set_limits": 20.0,
+    "settle": 3.0, "start": 3.0, "start_task": 3.0, "suspect": 8.0, "touch": 3.0, "view": 8.0,
 }  # fmt: skip
 """How much more likely than elsewhere a fault is at a script that runs seldom."""
 
@@ -39,8 +39,8 @@ class Faults:
     def __init__(self, seed: int) -> None:
         rng = self._rng = random.Random(f"{seed} faults")
         self.is_on = True
-        self.rate = rng.choice((0.01, 0.02, 0.04, 0.07))
-        self.steps_left = rng.randrange(120, 420)
+        self.rate = rng.choice((0.01, 0.02, 0.04, 0.08))
+        self.steps_left = rng.randrange(150, 900)
         self.is_assassin = rng.random() < 0.15  # kills deciders on the brink of a commit, again and again
         self.has_coups = rng.random() < 0.4  # partitions are taken from living owners
         self._victims_left = rng.randrange(4, 10) if self.is_assassin else 0
@@ -57,7 +57,7 @@ class Faults:
         if script == "commit" and self._victims_left and self._rng.random() < 0.8:
             self._victims_left -= 1
             return Fault.CRASH_BEFORE
-        if self._rng.random() >= min(0.3, self.rate * OFTEN.get(script, 1.0)):
+        if self._rng.random() >= min(0.5, self.rate * OFTEN.get(script, 1.0)):
             return Fault.NONE
         return self._rng.choices(_KINDS, _WEIGHTS)[0]
 

@@ -115,7 +115,9 @@ class PartitionRules:
             _expect("S4", attempt.accepted is None, f"a second outcome of {attempt.task_id} was accepted")
             if int(delivery) >= 0:
                 said = (int(delivery), claimant)
-                _expect("S13", attempt.started == said, f"{said} was heard of {attempt.task_id}: {attempt.started} runs")
+                _expect(
+                    "S13", attempt.started == said, f"{said} was heard of {attempt.task_id}: {attempt.started} runs"
+                )
             if int(final):
                 attempt.accepted = unpacked(_bytes(body))
                 self._ledger.waiting.pop(attempt.task_id, None)
@@ -227,12 +229,15 @@ class PartitionRules:
         self._ledger.quarantined.add(workflow_id)
 
     def _unpark(self, call: Call, reply: Any, before: PartitionImage, after: PartitionImage) -> None:
-        _expect("S2", not _gone(before.events, after.events), "unpark removed events")
+        workflow_id = call.keys[0].split(":w:", 1)[1]
+        moved = [before.events[event_id] for event_id in sorted(_gone(before.events, after.events))]
+        came = [after.events[event_id] for event_id in after.events if event_id not in before.events]
+        mine = all(event["w"].decode() == workflow_id for event in moved)
+        _expect("S2", mine and (not moved or came[-len(moved) :] == moved), f"unpark lost events: {moved} {came}")
         if reply[0] == b"OK":
-            came = _gone(after.events, before.events)
-            _expect("S2", len(came) == reply[1], f"unpark moved {reply[1]} events and added {len(came)}")
+            _expect("S2", len(came) == reply[1] + len(moved), f"unpark moved {reply[1]} events, {len(came)} came")
             if reply[2] == 0:
-                self._ledger.quarantined.discard(call.keys[0].split(":w:", 1)[1])
+                self._ledger.quarantined.discard(workflow_id)
 
     def _remove(self, call: Call, reply: Any, before: PartitionImage, after: PartitionImage) -> None:
         self._same_events(before, after)

@@ -182,7 +182,9 @@ def _chain(rng: random.Random) -> WorkflowDef:
         name="chain",
         tasks=[
             _simple("plain", "first", input_parameters={"index": "${workflow.input.index}"}),
-            _simple("flaky", "flaky_second", input_parameters={"by": "${first.output.by}"}, optional=rng.random() < 0.3),
+            _simple(
+                "flaky", "flaky_second", input_parameters={"by": "${first.output.by}"}, optional=rng.random() < 0.3
+            ),
             _simple("limited", "third", start_delay=rng.choice((0, 0, 1))),
         ],
         output_parameters={"by": "${third.output.by}", "first": "${first.output}"},

@@ -44,7 +44,9 @@ def test_a_wake_says_nothing_and_can_be_forgotten(scene: Scene) -> None:
     assert scene.wakes() == []
 
 
-def _entry(kind: bytes, workflow: bytes = b"w1", at: bytes = b"5", header: bytes = b"", body: bytes = b"") -> list[bytes]:
+def _entry(
+    kind: bytes, workflow: bytes = b"w1", at: bytes = b"5", header: bytes = b"", body: bytes = b""
+) -> list[bytes]:
     return [b"k", kind, b"w", workflow, b"t", at, b"x", header, b"b", body]
 
 

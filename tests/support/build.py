@@ -1,6 +1,6 @@
 """One-line domain objects for tests: steps, definitions, task definitions. Nothing here knows the engine.
 
-Names are those of the definition language; a step's reference name is also its task name unless the test says otherwise.
+Names are those of the definition language; a step's reference name is also its task name unless a test says otherwise.
 """
 
 from __future__ import annotations

@@ -1,18 +1,18 @@
 """A workflow told as a story: ``Story(definition).when(started(), completed("charge")).expect("COMPLETED")``.
 
 It plays the engine around the pure core, without Redis: it keeps the stored records as bytes, turns what happens into
-events, answers ``Need`` and delivers ``Continued``. Every decision is made twice, on the state kept in memory and on one
-that has nothing loaded, and both must agree to the byte. After each step the books are checked against each other.
+events, answers ``Need`` and delivers ``Continued``. Every decision is made twice, on the state kept in memory and on
+one that has nothing loaded, and both must agree to the byte. After each step the books are checked against each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from msgspec import Raw
 
-from orchestrator.codec import EMPTY_MAP, NULL, pack, unpack
+from orchestrator.codec import EMPTY_MAP, pack, unpack
 from orchestrator.core.decide import Need, decide
 from orchestrator.core.draft import Draft, OpenTask
 from orchestrator.core.facts import Facts
@@ -21,25 +21,22 @@ from orchestrator.core.state import TaskRecord, WorkflowState
 from orchestrator.ids import task_id
 from orchestrator.model.definitions import TaskDef, WorkflowDef
 from orchestrator.model.effects import Enqueue, Handoff, encode_handoffs
-from orchestrator.model.events import Continued, Event, Operation, Started, TaskReported, TimerFired
+from orchestrator.model.events import Continued, Event, Operation
 from orchestrator.model.records import (
     FORMAT,
     Core,
     Meta,
-    Outcome,
     decode_core,
     decode_result,
     decode_scheduled,
     encode,
 )
 from orchestrator.model.status import is_terminal
+from tests.support.happenings import Happening
 
 START_MS = 1_700_000_000_000
 ID = "0190aaaa-bbbb-8000-8000-000000000001"
 SLICE = 200
-
-Happening = Callable[["Story"], Event | None]
-"""Something that happens; it may only change the world (a worker takes a task) and be no event."""
 
 
 class Entry:
@@ -98,7 +95,7 @@ class Story:
         self.decisions = self.records_loaded = self.bytes_written = 0
         self.drafts: list[Draft] = []
 
-    # --- when -----------------------------------------------------------------------------------------------------------
+    # --- when ---------------------------------------------------------------------------------------------------------
 
     def when(self, *happenings: Happening) -> Story:
         """Let things happen one after the other; the workflow goes on by itself after each, if it is to."""
@@ -127,7 +124,7 @@ class Story:
         self.owed -= 1
         return self.take(Continued(at_ms=self.now))
 
-    # --- then -----------------------------------------------------------------------------------------------------------
+    # --- then ---------------------------------------------------------------------------------------------------------
 
     @property
     def core(self) -> Core:
@@ -180,7 +177,7 @@ class Story:
         return [handoff for handoff in self.sent(Enqueue) if handoff.task_id in ids]
 
     def expect(self, status: str | None = None, /, **more: Any) -> Story:
-        """Compare: ``status``, ``tasks`` (those named), ``output``, ``reason`` (part of it), ``variables``, ``open``."""
+        """Compare ``status``, ``tasks`` (those named), ``reason`` (part of it), ``output``, ``variables``, ``open``."""
         if status is not None:
             assert self.status == status, f"{self.status}: {self.core.reason}"
         if "tasks" in more:
@@ -192,7 +189,7 @@ class Story:
             assert getattr(self, name) == more[name], name
         return self
 
-    # --- the world --------------------------------------------------------------------------------------------------------
+    # --- the world ----------------------------------------------------------------------------------------------------
 
     def id_of(self, ref: str, attempt: int | None = None) -> str:
         """The id of an attempt of a task, by default the latest."""
@@ -209,7 +206,7 @@ class Story:
         result = self.results.get(name)
         return TaskRecord(decode_scheduled(made), decode_result(result) if result is not None else None)
 
-    # --- deciding ---------------------------------------------------------------------------------------------------------
+    # --- deciding -----------------------------------------------------------------------------------------------------
 
     def _decide(self, events: Iterable[Event]) -> None:
         batch = list(events)
@@ -331,96 +328,3 @@ def _image(d: Draft) -> tuple[Any, ...]:
         d.alerts,
         d.again,
     )
-
-
-# --- what may happen ----------------------------------------------------------------------------------------------------
-
-
-def started() -> Happening:
-    """The start was accepted."""
-    return lambda story: Started(at_ms=story.now, meta=story.meta, input=story.input)
-
-
-def reported(ref: str, status: str, output: Any = None, *, attempt: int | None = None, **fields: Any) -> Happening:
-    """A worker reports on a task. ``attempt``: on that one, not the latest; other fields are those of ``Outcome``."""
-
-    def happen(story: Story) -> Event:
-        delivery = fields.pop("delivery", 1)
-        packed = Raw(pack(output) if output is not None else NULL)
-        outcome = Outcome(format=FORMAT, status=status, output=packed, **fields)
-        entry = story.entry(ref)
-        started_ms = entry.started_ms if entry is not None else 0
-        return TaskReported(
-            story.now, story.id_of(ref, attempt), ref, outcome, delivery, started_ms, poll_count=1, worker_id="w1"
-        )
-
-    return happen
-
-
-def completed(ref: str, output: Any = None, **fields: Any) -> Happening:
-    """A worker is done with a task."""
-    return reported(ref, "COMPLETED", output, **fields)
-
-
-def failed(ref: str, reason: str = "broken", *, terminal: bool = False, **fields: Any) -> Happening:
-    """An attempt failed; ``terminal``: for good."""
-    status = "FAILED_WITH_TERMINAL_ERROR" if terminal else "FAILED"
-    return reported(ref, status, fields.pop("output", None), reason=reason, **fields)
-
-
-def accepted(ref: str) -> Happening:
-    """The store accepted the final word on a task; its event comes later."""
-
-    def happen(story: Story) -> None:
-        entry = story.entry(ref)
-        assert entry is not None, f"{ref} is not open"
-        entry.state = "A"
-
-    return happen
-
-
-def claimed(ref: str) -> Happening:
-    """A worker takes a task; the workflow is not told."""
-
-    def happen(story: Story) -> None:
-        entry = story.entry(ref)
-        assert entry is not None, f"{ref} is not open"
-        entry.state, entry.polls = "R", entry.polls + 1
-        entry.started_ms = entry.started_ms or story.now
-        entry.touched_ms = story.now
-
-    return happen
-
-
-def timer(ref: str = "", *, attempt: int | None = None, limited_ms: int = 0) -> Happening:
-    """The timer of a task fires, or without a reference that of the workflow."""
-
-    def happen(story: Story) -> Event:
-        if not ref:
-            return TimerFired(at_ms=story.now, ref="", task_id="")
-        entry = story.entry(ref)
-        truth: dict[str, Any] = {}
-        if entry is not None and attempt is None:
-            truth = {
-                "state": entry.state,
-                "started_ms": entry.started_ms,
-                "touched_ms": entry.touched_ms,
-                "poll_count": entry.polls,
-            }
-        return TimerFired(story.now, ref, story.id_of(ref, attempt), limited_ms=limited_ms, worker_id="w1", **truth)
-
-    return happen
-
-
-def operation(action: str, **arguments: Any) -> Happening:
-    """An operator or a caller acts on the workflow."""
-    return lambda story: Operation(story.now, f"r{len(story.answers)}", action, arguments)
-
-
-def later(seconds: float) -> Happening:
-    """Time passes."""
-
-    def happen(story: Story) -> None:
-        story.now += int(seconds * 1000)
-
-    return happen

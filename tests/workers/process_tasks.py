@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-import time
+import threading
 from typing import Any
 
 from orchestrator.context import TaskContext
@@ -30,4 +30,4 @@ def exits() -> None:
 
 @task(pool="process")
 def hangs() -> None:
-    time.sleep(3600)
+    threading.Event().wait()

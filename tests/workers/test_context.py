@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.context import InProgress, TaskContext, enter, in_progress, leave
+from orchestrator.context import InProgress, TaskContext, enter, in_progress
 from orchestrator.errors import InvalidRequest
 
 
@@ -24,11 +24,14 @@ def test_outside_of_a_task_there_is_no_current_context() -> None:
 
 def test_the_current_context_follows_into_threads_with_a_copied_context() -> None:
     context, found = made(), []
-    token = enter(context)
-    thread = threading.Thread(target=copy_context().run, args=(lambda: found.append(TaskContext.current()),))
-    thread.start()
-    thread.join()
-    leave(token)
+
+    def in_a_task() -> None:
+        enter(context)
+        thread = threading.Thread(target=copy_context().run, args=(lambda: found.append(TaskContext.current()),))
+        thread.start()
+        thread.join()
+
+    copy_context().run(in_a_task)
     assert found == [context]
 
 

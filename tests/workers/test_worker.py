@@ -407,3 +407,21 @@ def test_a_worker_without_tasks_is_refused(fake_estate: Estate) -> None:
         Worker(fake_estate.settings)
     with pytest.raises(InvalidRequest, match="at least 1"):
         Worker(fake_estate.settings, tasks=[greet], concurrency=0)
+
+
+async def test_a_task_that_calls_heartbeat_is_told_at_once_that_it_is_cancelled(fake_estate: Estate) -> None:
+    began = threading.Event()
+
+    @task
+    def listens(context: TaskContext) -> None:
+        began.set()
+        while not context.cancelled:
+            context.heartbeat()
+            threading.Event().wait(0.02)
+
+    task_id = fake_estate.add("listens")
+    async with worker_of(fake_estate, listens, lease_ms=60_000):
+        await asyncio.to_thread(began.wait)
+        await asyncio.to_thread(fake_estate.cancel, "listens", task_id)
+        # A third of the lease would be 20 s; a heartbeat that is asked for reaches the store once a second.
+        await soon(lambda: fake_estate.is_empty("listens"), timeout_s=5)

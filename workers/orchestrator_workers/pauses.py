@@ -1,13 +1,14 @@
 """How the worker's loops wait: for a bell or a time, and longer after each failure.
 
 ``Bell`` is an event that one waiter sleeps on with a time limit, without the asyncio task that ``wait_for`` would
-create for every wait. ``Backoff`` spreads the retries of many workers after an outage.
+create for every wait. ``Backoff`` spreads the retries of many workers after an outage. ``end_all`` ends the loops.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Iterable
 
 BACKOFF_MIN_S = 0.05
 BACKOFF_MAX_S = 2.0
@@ -52,3 +53,13 @@ class Backoff:
     def reset(self) -> None:
         """It worked: the next failure starts from the shortest pause."""
         self._next_s = BACKOFF_MIN_S
+
+
+async def end_all(loops: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel loops and wait for their ends."""
+    pending = set(loops)
+    while pending:
+        # More than once, because asyncio.wait_for, which clients may use, drops a cancellation that comes with a reply.
+        for loop in pending:
+            loop.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.1)

@@ -35,6 +35,7 @@ from orchestrator_workers import outcomes
 from orchestrator_workers.claims import Claims, Source
 from orchestrator_workers.heartbeat import Heartbeat
 from orchestrator_workers.job import Ending, Job, Jobs, Observer
+from orchestrator_workers.pauses import end_all
 from orchestrator_workers.registration import register_absent
 from orchestrator_workers.registry import register
 from orchestrator_workers.reports import Reports
@@ -91,6 +92,7 @@ class Worker:
         self._serving: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
         self._aborting = asyncio.Event()
+        self._is_handing_back = False
 
     @property
     def task_types(self) -> list[str]:
@@ -177,7 +179,7 @@ class Worker:
                 ]
                 await self._closing.wait()
                 await self._wind_down()
-                await _cancel(loops)
+                await end_all(loops)
         finally:
             self._heartbeat.close()
             await self._runners.close()
@@ -188,9 +190,9 @@ class Worker:
         self._claims.stop()
         log.info("worker_draining", extra={"worker_id": self.name, "running": self._jobs.running})
         if not await self._until(self._is_quiet, self._drain_timeout_s, self._aborting):
+            self._is_handing_back = True
             for job in self._jobs.still_running():
-                if job.ending is None:
-                    job.end(Ending.HANDED_BACK)
+                job.end(Ending.HANDED_BACK)
         await self._until(self._is_quiet, STOP_GRACE_S)
         # What has ended is always told, even when some code does not stop.
         await self._until(lambda: not self._reports.unsent and not self._claims.unsettled, STOP_GRACE_S)
@@ -246,6 +248,8 @@ class Worker:
             self._heartbeat.lose(older)
         self._jobs.begin(job)
         self._heartbeat.admit(job)
+        if self._is_handing_back:  # it was on its way when the worker stopped: the runner gives it back unstarted
+            job.end(Ending.HANDED_BACK)
         if run.claimed.is_lost:
             self._returned(job, dispatch.lost_outcome(run.claimed))
             return
@@ -332,15 +336,6 @@ class Worker:
     def _wake_lists(self) -> list[str]:
         lists = (self._store.queues.wake_key(source.type, source.domain) for source in self._sources)
         return [name for name in lists if name is not None]
-
-
-async def _cancel(loops: list[asyncio.Task[None]]) -> None:
-    pending = set(loops)
-    while pending:
-        # Again and again, because asyncio.wait_for, which clients may use, drops a cancellation that comes with a reply.
-        for loop in pending:
-            loop.cancel()
-        _, pending = await asyncio.wait(pending, timeout=0.1)
 
 
 def _default_name() -> str:

@@ -50,7 +50,7 @@ def _around(d: Draft, ref: str) -> Iterator[tuple[str, bool]]:
 def _count_earlier(d: Draft, node: Node, join: Join, name: str) -> None:
     """Count a member from before or beside the fork, which may have ended, may be running, or may never run."""
     record = d.record(d.latest(name))
-    if record is None:
+    if record is None or record.scheduled.ref in d.core.joins:
         join.remaining -= not _may_still_run(d, node, name)
     elif is_terminal(record.status) and not d.awaits_retry(record.scheduled.ref):
         reason = record.result.reason if record.result is not None else None
@@ -58,7 +58,7 @@ def _count_earlier(d: Draft, node: Node, join: Join, name: str) -> None:
 
 
 def _may_still_run(d: Draft, node: Node, name: str) -> bool:
-    """Whether a step that has not run yet may run before this JOIN is done.
+    """Whether a step that has not ended yet may do so before this JOIN is done.
 
     Not when it comes after the JOIN, lies in a branch that a SWITCH did not take, or is not in the definition.
     """

@@ -1,0 +1,122 @@
+"""``python -m bench``: every job, interleaved with the peer, then memory and flatness; prints the table.
+
+Options: ``--runs N`` (5), ``--scale F`` (1.0; smaller is quicker and rougher), ``--only jobs|memory|flatness``,
+``--peer PYTHON`` (an interpreter that has SAQ; without it the peer is left out), ``--json FILE``. Floors are printed, and
+with ``--strict`` a figure below its floor makes the exit status 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from bench import baseline, flatness, memory
+from bench.baseline import Baseline
+from bench.contender import Contender
+from bench.jobs import JOBS
+from bench.ours import Orchestrator
+from bench.peer import Saq
+from bench.processes import Processes
+from bench.report import Row, as_json, table
+from bench.stamps import VARIABLE, StampFile
+from tests.support.redis_server import RedisServer
+
+WORKERS = 2
+
+
+def main() -> int:
+    """Run what was asked for; returns the exit status."""
+    options = _options()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrator-bench-")))
+        os.environ[VARIABLE] = str(folder / "stamps")
+        stamps = StampFile(folder / "stamps")
+        server = stack.enter_context(RedisServer("redis"))
+        rows = _jobs(options, server, stamps) if options.only in (None, "jobs") else []
+        extra = {
+            "memory": _memory(server, stamps) if options.only in (None, "memory") else {},
+            "flatness": _flatness(options, server, stamps) if options.only in (None, "flatness") else {},
+        }
+    if options.json:
+        Path(options.json).write_text(as_json(rows, extra), "utf-8")
+    failed = [row for row in rows if row.verdict().startswith("BELOW")]
+    return 1 if failed and options.strict else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--only", choices=("jobs", "memory", "flatness"))
+    parser.add_argument("--peer", default="")
+    parser.add_argument("--json", default="")
+    parser.add_argument("--strict", action="store_true")
+    return parser.parse_args()
+
+
+def _jobs(options: argparse.Namespace, server: RedisServer, stamps: StampFile) -> list[Row]:
+    """Every job of every contender, ``runs`` times in turn."""
+    makers: dict[str, Callable[[Processes], Contender]] = {
+        "orchestrator": lambda processes: Orchestrator(processes, server.url, stamps, WORKERS)
+    }
+    if options.peer:
+        makers["SAQ"] = lambda processes: Saq(processes, options.peer, stamps, WORKERS)
+    else:
+        print("no peer: give --peer PYTHON with saq installed (make bench does)")
+    rows = {(job.name, name): Row(job, name, [], []) for job in JOBS for name in makers}
+    for run in range(options.runs):
+        for name, make in makers.items():
+            server.flush()
+            before = baseline.measure(server.url)
+            with Processes({VARIABLE: str(stamps.path), "BENCH_REDIS_URL": server.url}) as processes:
+                contender = make(processes)
+                found = {job.name: job.measure(contender, stamps, options.scale) for job in JOBS}
+            after = baseline.measure(server.url)
+            middle = baseline.mean(before, after)
+            for job in JOBS:
+                rows[job.name, name].figures.extend(found[job.name])
+                rows[job.name, name].baselines.append(middle)
+            print(f"run {run + 1} of {options.runs}, {name}: {_shown(middle)}", flush=True)
+    print("\n" + table(list(rows.values())) + "\n", flush=True)
+    return list(rows.values())
+
+
+def _shown(middle: Baseline) -> str:
+    rate = f"R = {middle.calls_per_s:,.0f}/s" if middle.calls_per_s else "R left out (no redis-benchmark)"
+    return f"{rate}, T = {middle.round_trip_s * 1e6:.0f} us"
+
+
+def _memory(server: RedisServer, stamps: StampFile) -> dict[str, float]:
+    server.flush()
+    with Processes({VARIABLE: str(stamps.path)}) as processes:
+        found = memory.measure(Orchestrator(processes, server.url, stamps, 0), server.url)
+    for name, size in found.items():
+        print(f"{name:<44}{size:>10,.0f} bytes")
+    print(flush=True)
+    return found
+
+
+def _flatness(options: argparse.Namespace, server: RedisServer, stamps: StampFile) -> dict[str, dict[str, float]]:
+    """Runs interleaved over the sizes, so that a drift of the machine meets all of them."""
+    costs: dict[int, list[flatness.Cost]] = {size: [] for size in flatness.SIZES}
+    for _ in range(options.runs):
+        server.flush()
+        with Processes({VARIABLE: str(stamps.path)}) as processes:
+            ours = Orchestrator(processes, server.url, stamps, WORKERS)
+            for size in flatness.SIZES:
+                costs[size].append(flatness.measure(ours, server.pid, size))
+    found = {}
+    print(f"{'tasks in the workflow':<24}{'decider us/task':>18}{'store us/task':>16}")
+    for size, runs in costs.items():
+        middle = flatness.medians(runs)
+        found[str(size)] = {"decider_us": middle.decider_us, "store_us": middle.store_us}
+        print(f"{size:<24,}{middle.decider_us:>18.1f}{middle.store_us:>16.1f}")
+    return found
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

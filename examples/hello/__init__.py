@@ -1,0 +1,1 @@
+"""The smallest workflow there is."""

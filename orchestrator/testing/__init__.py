@@ -1,0 +1,85 @@
+"""Test workflows and tasks without a Redis, without waiting and without guessing: ``from orchestrator import testing``.
+
+``run`` runs one workflow to its end, ``environment`` is an installation at the test's command, ``call_task`` runs one
+task alone. Retries, delays and waits take no time: the clock jumps. Needs the extra ``test``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from orchestrator import codec, ids
+from orchestrator.binding import encode_output
+from orchestrator.context import TaskContext
+from orchestrator.errors import InvalidRequest
+from orchestrator.model.definitions import WorkflowDef
+from orchestrator.model.status import TaskStatus
+from orchestrator.task import Task
+from orchestrator.testing.clock import START, ManualClock
+from orchestrator.testing.enqueued import Enqueued, all_enqueued, assert_enqueued, refute_enqueued
+from orchestrator.testing.environment import Environment, environment
+from orchestrator.testing.results import TaskResult, WorkflowResult
+from orchestrator.testing.running import run_task
+from orchestrator.workflow import Workflow
+
+__all__ = [
+    "Enqueued",
+    "Environment",
+    "ManualClock",
+    "TaskResult",
+    "WorkflowResult",
+    "all_enqueued",
+    "assert_enqueued",
+    "call_task",
+    "environment",
+    "refute_enqueued",
+    "run",
+]
+
+
+def run(
+    workflow: Workflow | WorkflowDef,
+    input: Mapping[str, Any] | None = None,
+    tasks: Mapping[str, Any] | Iterable[Task[..., Any]] = (),
+    *,
+    others: Iterable[Workflow | WorkflowDef] = (),
+    now: datetime = START,
+) -> WorkflowResult:
+    """Run a workflow in this process until it has ended or nothing more can happen by itself.
+
+    ``tasks`` replaces tasks by name with functions, lists of outcomes or values, or adds task objects; those that the
+    workflow was written with run as they are. ``others`` are registered too, such as the workflow started on failure.
+    An execution that fails does not raise: ask the result. Raises ``InvalidRequest`` when a task has no function.
+    Example: ``testing.run(hello, input={"name": "Ada"}, tasks={"greet": ["Hello, Ada"]}).assert_completed().output``
+    """
+    fakes = tasks if isinstance(tasks, Mapping) else {}
+    added = [] if isinstance(tasks, Mapping) else list(tasks)
+    written = [task for item in (workflow, *others) if isinstance(item, Workflow) for task in item.tasks]
+    with environment([*{task.name: task for task in [*written, *added]}.values()], fakes, now=now) as env:
+        env.client.register(*others)
+        handle = env.client.start_workflow(workflow, input)
+        env.run_until_quiet()
+        missing = env.unserved()
+        if missing:
+            raise InvalidRequest(
+                f"workflow {workflow.name} uses tasks that have no function in this test: {', '.join(missing)}; give "
+                f"tasks={{{missing[0]!r}: ...}}"
+            )
+        return WorkflowResult(handle.describe())
+
+
+def call_task(task: Task[..., Any], input: Mapping[str, Any] | None = None, /, **inputs: Any) -> TaskResult:
+    """Run one task's code once, inputs and outputs converted as a worker does it, with a ``TaskContext`` of its own.
+
+    What it raises is in the result: ``status``, ``reason`` and ``error``. Raises ``InvalidPayload`` for inputs that
+    cannot be stored. Example: ``testing.call_task(greet, name="Ada").output == {"result": "Hello, Ada"}``
+    """
+    given = codec.unpack(codec.pack(encode_output({**(input or {}), **inputs}), "input"))
+    workflow_id = ids.new_workflow_id(0, 0, b"testing.")
+    context = TaskContext(ids.task_id(workflow_id, task.name, 0, 0, 0), workflow_id, "testing", task.name, task.name)
+    outcome, error = run_task(task, given, context)
+    output = codec.unpack(bytes(outcome.output)) or {}
+    logs = [line for _, line in outcome.logs]
+    return TaskResult(task.name, TaskStatus(outcome.status), given, output, outcome.reason, logs=logs, error=error)

@@ -1,0 +1,1 @@
+"""Tests of the command line: commands in process on fakeredis, roles and `dev` as real processes."""

@@ -1,0 +1,146 @@
+"""Known damage to the protocol, put in place in memory: each must be noticed by a rule within some seeds.
+
+A mutant replaces one piece of text of a script or of an engine module; when the text is not there any more the mutant
+is out of date, and that is an error, not a pass. ``python -m tests.simulation.mutants`` tries all of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Mapping
+from importlib.resources import files
+from types import MappingProxyType, ModuleType
+from typing import NamedTuple
+
+from orchestrator.engine import decider as decider_module
+from orchestrator.engine.decider import Decider
+from orchestrator.store.scripts import Script, library, parse
+
+SEEDS_MAX = 60
+
+
+class Damage(NamedTuple):
+    """Which text of which script, or of the decider's module, is replaced by what."""
+
+    says: str
+    lua: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType({})
+    python: tuple[tuple[str, str], ...] = ()
+
+    def scripts(self) -> dict[str, Script]:
+        """The script library with the damage in it. Raises ``LookupError`` when a text is not there exactly once."""
+        scripts = dict(library(declared_clock=True))
+        for name, changes in self.lua.items():
+            text = (files("orchestrator.store") / "lua" / f"{name}.lua").read_text("utf-8")
+            scripts[name] = parse(name, _replaced(f"{name}.lua", text, changes), declared_clock=True)
+        return scripts
+
+    def decider(self) -> type[Decider]:
+        """The decider with the damage in it. Raises ``LookupError`` when a text is not there exactly once."""
+        if not self.python:
+            return Decider
+        source = _replaced("decider.py", inspect.getsource(decider_module), self.python)
+        module = ModuleType("damaged_decider")
+        exec(compile(source, "damaged_decider", "exec"), module.__dict__)
+        kind: type[Decider] = module.Decider
+        return kind
+
+
+def _replaced(name: str, text: str, changes: tuple[tuple[str, str], ...]) -> str:
+    for old, new in changes:
+        if text.count(old) != 1:
+            raise LookupError(f"{name} has {text.count(old)} places like {old!r}: the mutant is out of date")
+        text = text.replace(old, new)
+    return text
+
+
+MUTANTS: dict[str, Damage] = {
+    "no-accept-fence": Damage(
+        "accept takes the word of anybody, whoever holds the task now",
+        {"accept": (("delivery ~= -1 and (delivery ~= d.delivery or claimant ~= d.claimant)", "false"),)},
+    ),
+    "no-accept-dedupe": Damage(
+        "accept takes a second final word", {"accept": (("elseif d.state == 'A' then", "elseif false then"),)}
+    ),
+    "pop-without-lease": Damage(
+        "claim hands tasks out and keeps no lease", {"claim": (("redis.call('ZADD', lea, unpack(holders))", ""),)}
+    ),
+    "expired-lease-dropped": Damage(
+        "claim forgets tasks whose lease has ended instead of offering them again",
+        {"claim": (("if records[i] then arrive(silent[i], records[i], true) end", ""),)},
+    ),
+    "event-deleted-before-commit": Damage(
+        "the decider deletes events when it reads them",
+        {"commit": (("if verdict == 'OK' and #call('XRANGE', ev, ARGV[i], ARGV[i]) == 0", "if false"),)},
+        (("        if wakes:\n", "        wakes += [entry.id for entry in entries]\n        if wakes:\n"),),
+    ),
+    "no-outbox-write": Damage(
+        "the commit keeps hand-offs in the decider's memory only",
+        {"commit": (("outbox = call('XADD', ob, '*', 'b', ARGV[first])", "outbox = '1-1'"),)},
+    ),
+    "outbox-deleted-before-delivery": Damage(
+        "the decider counts hand-offs as delivered before it delivers them",
+        python=(
+            (
+                "        arrived = yield from self.relay.deliver(letters, self.definitions.limits)\n",
+                "        for each in letters:\n"
+                "            yield Command(('XDEL', self.store.keys.outbox(each.partition), each.outbox_id))\n"
+                "        arrived = yield from self.relay.deliver(letters, self.definitions.limits)\n",
+            ),
+        ),
+    ),
+    "limit-off-by-one": Damage(
+        "claim grants one more than the concurrency limit",
+        {"claim": (("math.max(0, conc - leases - held) or want", "math.max(0, conc + 1 - leases - held) or want"),)},
+    ),
+    "rate-tokens-return-early": Damage(
+        "claim takes a spent token back before its window is over",
+        {"claim": (("open = at + away > now", "open = at + away / 2 > now"),)},
+    ),
+    "no-version-check": Damage(
+        "the commit does not compare versions",
+        {"commit": (("elseif (version or '') ~= ARGV[at + 1] then", "elseif false then"),)},
+    ),
+    "stale-epoch-accepted": Damage(
+        "the commit of a former owner is not fenced off",
+        {"commit": (("if owner[1] ~= ARGV[1] or owner[2] ~= ARGV[2] then return {'FENCED'} end", ""),)},
+    ),
+    "release-without-offer": Damage(
+        "settle forgets a task although it was offered anew meanwhile",
+        {"settle": (("local anew = kind == 'done' and offer ~= ARGV[at + 3]", "local anew = false"),)},
+    ),
+    "started-twice": Damage(
+        "start_task lets an older delivery begin", {"start_task": (("delivery < d.delivery or (", "(false and "),)}
+    ),
+    "timers-fire-early": Damage(
+        "fire_timers does not look at the clock", {"fire_timers": (("and score <= now and", "and"),)}
+    ),
+    "outcome-overwritten": Damage(
+        "a time-out is committed although the outcome was accepted meanwhile",
+        {"commit": (("if entry and string.sub(entry, 1, 1) == 'A' then verdict = 'CONFLICT' end", ""),)},
+    ),
+}
+
+
+def main() -> int:
+    """Try every mutant; 1 when one of them survives."""
+    runs = importlib.import_module("tests.simulation.runs")
+    survivors = []
+    with runs.Server() as server:
+        for name, damage in MUTANTS.items():
+            found = None
+            for seed in range(SEEDS_MAX):
+                found = runs.run_seed(server, seed, mutant=name)
+                if found is not None:
+                    rule = found.split(": ", 2)[1]
+                    print(f"{name:32} caught by {rule:4} after {seed + 1:3} seeds ({damage.says})")
+                    break
+            if found is None:
+                survivors.append(name)
+                print(f"{name:32} SURVIVED {SEEDS_MAX} seeds ({damage.says})")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

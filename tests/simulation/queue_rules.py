@@ -1,0 +1,137 @@
+"""The rules of a queue's slot: places, leases, limits, offers; checked against the queue's raw contents at every step.
+
+Covers S9 (concurrency), S10 (rate), S11 (a task is in one place), S13 (delivery numbers), and the conditional release:
+a lease that was given back under an old offer must leave the task where it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator.plan import Argument, Call
+from tests.simulation.ledger import Ledger, QueueImage, Violation
+from tests.simulation.totals import Totals
+
+WRITERS = {"claim", "enqueue", "settle", "remove_task", "set_limits"}
+FIXED_KEYS = 6  # meta rec dly lea hld tok; then rdy wait wake of every domain
+
+
+class QueueRules:
+    """Judges the steps in queue slots."""
+
+    def __init__(self, ledger: Ledger, totals: Totals) -> None:
+        self._ledger = ledger
+        self._totals = totals
+
+    def looks(self, call: Call) -> list[tuple[Argument, ...]]:
+        """What is read behind a step in this queue."""
+        meta, records, delayed, leases, held, _ = call.keys[:FIXED_KEYS]
+        domains = call.keys[FIXED_KEYS:]
+        return [
+            ("HGETALL", records),
+            ("ZRANGE", delayed, 0, -1),
+            ("ZRANGE", leases, 0, -1, "WITHSCORES"),
+            ("SMEMBERS", held),
+            ("HMGET", meta, "conc", "rate", "window_ms", "dv"),
+            *(("ZRANGE", ready, 0, -1) for ready in domains[::3]),
+            *(("LLEN", wake) for wake in domains[2::3]),
+        ]
+
+    def judge(self, call: Call, task_type: str, reply: Any, looks: Sequence[Any], clock_ms: int) -> None:
+        """Compare the queue before and after a step with what the step may do."""
+        before = self._ledger.queue(task_type)
+        after = _image(call, looks)
+        if int(looks[4][3] or 0) > int(call.args[0]):
+            return  # built on an old list of domains: refused, and its keys do not show the whole queue
+        self._places(task_type, after)
+        self._leases(call, before, after, clock_ms)
+        concurrency, _, _ = after.limits
+        if concurrency and after.taken > max(concurrency, before.taken):
+            raise Violation(f"S9: {task_type} has {after.taken} leases and held slots, its limit is {concurrency}")
+        if reply[0] == b"OK":
+            if call.script == "claim":
+                self._grants(task_type, reply, before, after)
+            elif call.script == "settle":
+                self._releases(call, before, after)
+            elif call.script == "enqueue":
+                self._ledger.delivered |= {("q", str(task_id)) for task_id in call.args[7::4]}
+            elif call.script == "remove_task":
+                self._ledger.delivered |= {("r", str(task_id)) for task_id in call.args[1:]}
+        lost = before.records.keys() - after.records.keys()
+        if lost and call.script not in ("settle", "remove_task", "claim"):
+            raise Violation(f"S11: {call.script} made {lost} vanish from {task_type}")
+        self._ledger.queues[task_type] = after
+
+    def _places(self, task_type: str, image: QueueImage) -> None:
+        places = [*image.ready, image.delayed, set(image.leases)]
+        everywhere = set().union(*places)
+        if sum(map(len, places)) != len(everywhere):
+            raise Violation(f"S11: a task of {task_type} is in two places: {image}")
+        if everywhere != image.records.keys():
+            raise Violation(f"S11: places and records of {task_type} differ: {everywhere ^ image.records.keys()}")
+        if not image.held <= everywhere - image.leases.keys():
+            raise Violation(f"S11: held tasks of {task_type} are leased or nowhere: {image}")
+
+    def _leases(self, call: Call, before: QueueImage, after: QueueImage, clock_ms: int) -> None:
+        named = set(map(str, call.args)) if call.script == "settle" else set()
+        for task_id in before.leases.keys() - after.leases.keys():
+            if task_id not in named and before.leases[task_id] > clock_ms:
+                raise Violation(f"S13: {call.script} took the lease of {task_id} before its end")
+
+    def _grants(self, task_type: str, reply: Any, before: QueueImage, after: QueueImage) -> None:
+        now, granted = reply[1], reply[3:]
+        for at in range(0, len(granted), 4):
+            task_id, delivery = granted[at].decode(), granted[at + 1]
+            if task_id not in after.leases:
+                raise Violation(f"S11: {task_id} was granted without a lease")
+            known = int(before.records[task_id].split()[0])
+            if delivery != known + 1:
+                raise Violation(f"S13: {task_id} was granted as delivery {delivery} after {known}")
+            attempt = self._ledger.attempts.get(task_id)
+            if attempt is not None:
+                if attempt.accepted is None and attempt.is_open and delivery <= attempt.delivered:
+                    raise Violation(f"S13: {task_id} was granted as {delivery} again, {attempt.delivered} was given")
+                attempt.delivered = delivery
+        count = len(granted) // 4
+        _, rate, window = after.limits
+        log = self._ledger.grants.setdefault(task_type, [])
+        if count:
+            log.append((now, count))
+        if rate and count:
+            recent = sum(size for at, size in log if at > now - window)
+            if recent > rate:
+                raise Violation(
+                    f"S10: {recent} tasks of {task_type} within {window} ms, the rate is {rate}: {log[-9:]}"
+                )
+
+    def _releases(self, call: Call, before: QueueImage, after: QueueImage) -> None:
+        for at in range(1, len(call.args), 5):
+            kind, task_id, delivery, offer = map(str, call.args[at : at + 4])
+            record = before.records.get(task_id)
+            if record is None:
+                continue
+            known_delivery, known_offer = record.split()[:2]
+            is_marked = record.endswith("x")
+            if known_delivery != delivery and task_id in before.leases and task_id not in after.leases:
+                raise Violation(f"S13: delivery {delivery} released {task_id}, which is out as {known_delivery}")
+            if kind == "done" and known_offer != offer and not is_marked and task_id not in after.records:
+                raise Violation(f"S15: {task_id} was offered anew ({known_offer}), a release of {offer} removed it")
+
+
+def _image(call: Call, looks: Sequence[Any]) -> QueueImage:
+    records, delayed, leases, held, limits, *rest = looks
+    domains = len(rest) // 2
+    texts = {name.decode(): value.decode() for name, value in zip(records[::2], records[1::2], strict=True)}
+    ends = {name.decode(): float(end) for name, end in zip(leases[::2], leases[1::2], strict=True)}
+    concurrency, rate, window, _ = (int(value or 0) for value in limits)
+    return QueueImage(
+        records=texts,
+        ready=tuple({name.decode() for name in names} for names in rest[:domains]),
+        delayed={name.decode() for name in delayed},
+        leases=ends,
+        held={name.decode() for name in held},
+        limits=(concurrency, rate, window),
+        wake_keys=tuple(map(str, call.keys[FIXED_KEYS + 2 :: 3])),
+        wake_counts=tuple(rest[domains:]),
+    )

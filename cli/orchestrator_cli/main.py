@@ -33,7 +33,7 @@ COMMANDS = {
 }
 
 EXIT_ERROR, EXIT_AUTH, EXIT_SIGINT, EXIT_SIGTERM = 1, 6, 130, 143
-_RIGHTS = ("NOAUTH", "WRONGPASS", "NOPERM")  # the server's own words when it is about who may do what
+_RIGHTS = ("asks for a password", "user name or password", "lacks rights")  # how the store words who may do what
 
 
 class Root(LazyGroup):

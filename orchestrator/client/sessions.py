@@ -95,7 +95,7 @@ class BlockingSession:
 
     def __init__(self, settings: Settings) -> None:
         self.connection = connect(settings.redis_url, settings)
-        self.store = StoreContext(settings)
+        self.store = StoreContext(settings, is_ordered=not self.connection.is_cluster)
         self._is_checked = False
         self._lock = threading.Lock()
 
@@ -118,7 +118,7 @@ class AsyncSession:
 
     def __init__(self, settings: Settings) -> None:
         self.connection = connect(settings.redis_url, settings)
-        self.store = StoreContext(settings)
+        self.store = StoreContext(settings, is_ordered=not self.connection.is_cluster)
         self._is_checked = False
         self._lock = asyncio.Lock()
 
@@ -142,5 +142,5 @@ def check(connection: Connection, store: StoreContext) -> None:
     Raises ``StoreRefused`` and ``StoreUnavailable``; what is only doubtful is logged.
     """
     for warning in connection.check():
-        log.warning("store_warning", extra={"reason": warning})
+        log.warning(warning)
     connection.sync().do(catalog.check_installation(store.keys))

@@ -10,7 +10,7 @@ what the events touch, never how many tasks the workflow has run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from orchestrator.codec import pack
@@ -53,12 +53,9 @@ def decide(
     draft = Draft(state, program, facts, events[0].at_ms, open_tasks)
     try:
         for event in events:
-            draft.now = event.at_ms
-            _apply(draft, event)
-            _run_agenda(draft)
-            _close_when_done(draft)
+            _take(draft, event)
     except RecordsNeeded as missing:
-        return Need(missing.refs)
+        return Need(list(dict.fromkeys([*missing.refs, *_needs_of_each(draft, events)])))
     except OpenTasksNeeded:
         return Need([], open_tasks=True)
     draft.core.updated_ms = draft.now
@@ -67,6 +64,27 @@ def decide(
     draft.again = draft.again or bool(draft.core.agenda)
     invariants.check(draft)
     return draft
+
+
+def _take(d: Draft, event: Event) -> None:
+    d.now = event.at_ms
+    _apply(d, event)
+    _run_agenda(d)
+    _close_when_done(d)
+
+
+def _needs_of_each(d: Draft, events: Sequence[Event]) -> Iterator[str]:
+    """The records that each event by itself would ask for, so that a batch of many is not loaded one by one.
+
+    Every event is tried on a draft of its own, which is thrown away.
+    """
+    for event in events if len(events) > 1 else ():
+        try:
+            _take(Draft(d.state, d.program, d.facts, event.at_ms, d.open_tasks), event)
+        except RecordsNeeded as missing:
+            yield from missing.refs
+        except OpenTasksNeeded:
+            continue
 
 
 def _apply(d: Draft, event: Event) -> None:

@@ -15,11 +15,12 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from orchestrator.core.facts import Facts
 from orchestrator.engine.batch import Batch
 from orchestrator.engine.definitions import LiveDefinitions
 from orchestrator.engine.estate import Estate
-from orchestrator.store.inbox import Entry, Garbled, parse_entry
 from orchestrator.engine.ownership import assignment
 from orchestrator.engine.programs import Programs
 from orchestrator.engine.relay import Letter, Relay
@@ -27,13 +28,19 @@ from orchestrator.model.effects import decode_handoffs
 from orchestrator.plan import Command, Plan
 from orchestrator.store import catalog, ownership, quarantine, timers
 from orchestrator.store.context import StoreContext
+from orchestrator.store.inbox import Entry, Garbled, Wake, forget_wakes, read_inbox, read_outbox
 from orchestrator.store.ownership import HeldBy
 
 log = logging.getLogger(__name__)
 
+InboxEntry = Entry | Wake | Garbled
+
 EVENTS_PER_READ = 100
 OUTBOX_PER_READ = 100
 TIMERS_PER_TURN = 200
+DELIVER_AGAIN_MS = 250
+"""After so long a hand-off that its receiver refused is offered again."""
+
 DEATHS_BEFORE_QUARANTINE = 2
 """Counted deaths on one event after careful mode began (which three uncounted ones did): five in all."""
 
@@ -50,6 +57,7 @@ class Decider:
         self.relay = Relay(store)
         self.environment = environment or {}
         self.clock_ms = 0  # the store's clock as last seen
+        self.deliver_again_ms = 0  # when refused hand-offs are due again, on that clock
         self.repairs = 0  # tasks the sweep had to offer again; stays 0 unless the store lost writes
 
     # --- who owns what ------------------------------------------------------------------------------------------------
@@ -103,29 +111,33 @@ class Decider:
         replies = yield from self.read()
         return (yield from self.advance(replies))
 
-    def read(self) -> Plan[list[tuple[Estate, list[Any]]]]:
+    def read(self) -> Plan[list[tuple[Estate, Sequence[InboxEntry]]]]:
         """New inbox entries of every partition, without blocking."""
         estates = list(self.estates.values())
         if not estates:
             return []
-        replies = yield [self.read_command(estate) for estate in estates]
+        replies = yield [
+            read_inbox(self.store.keys, estate.number, estate.cursor, self.entries_per_read(estate))
+            for estate in estates
+        ]
         return [(e, reply) for e, reply in zip(estates, replies, strict=True) if not isinstance(reply, Exception)]
 
-    def read_command(self, estate: Estate) -> Command:
-        """The read of one partition's inbox behind what was read before."""
-        start = f"({estate.cursor}" if estate.cursor != "0" else "-"
-        count = 1 if estate.careful else EVENTS_PER_READ
-        return Command(("XRANGE", self.store.keys.inbox(estate.number), start, "+", "COUNT", count))
+    @staticmethod
+    def entries_per_read(estate: Estate) -> int:
+        """How much of a partition's inbox is taken at a time."""
+        return 1 if estate.careful else EVENTS_PER_READ
 
-    def advance(self, replies: Sequence[tuple[Estate, list[Any]]]) -> Plan[int]:
-        """Decide and commit raw inbox entries by partition, then deliver what the commits handed off."""
+    def advance(self, found: Sequence[tuple[Estate, Sequence[InboxEntry]]]) -> Plan[int]:
+        """Decide and commit new inbox entries by partition, then deliver what the commits handed off.
+
+        A partition with events to try again, or under care, is named even when nothing new was found in it. Returns the
+        number of new entries.
+        """
         work: list[tuple[Estate, list[Entry]]] = []
         handled = 0
-        for estate, raw_entries in replies:
-            entries = yield from self._take(estate, raw_entries)
-            handled += len(raw_entries)
-            if estate.careful and not raw_entries:
-                estate.careful = False
+        for estate, new in found:
+            entries = yield from self._take(estate, new)
+            handled += len(new)
             if entries:
                 work.append((estate, entries))
         if work:
@@ -139,30 +151,29 @@ class Decider:
                 raise
         return handled
 
-    def _take(self, estate: Estate, raw_entries: list[Any]) -> Plan[list[Entry]]:
-        """Parse entries, delete wake-ups, put garbled ones aside; in careful mode count before beginning."""
-        entries, estate.retry = estate.retry, []
-        wakes: list[str] = []
-        garbled: list[Garbled] = []
-        for raw in raw_entries:
-            parsed = parse_entry(raw)
-            estate.cursor = parsed.id
-            if isinstance(parsed, Entry):
-                entries.append(parsed)
-            elif isinstance(parsed, Garbled):
-                garbled.append(parsed)
-            else:
-                wakes.append(parsed.id)
-        if wakes:
-            yield Command(("XDEL", self.store.keys.inbox(estate.number), *wakes))
-        if garbled:
-            reason = "; ".join(sorted({item.reason for item in garbled}))
-            log.error("event_garbled", extra={"partition": estate.number, "events": len(garbled), "reason": reason})
-            yield quarantine.dead_letter(
-                self.store.keys, estate.number, estate.epoch, self.name, reason, [item.id for item in garbled]
-            )
+    def _take(self, estate: Estate, new: Sequence[InboxEntry]) -> Plan[list[Entry]]:
+        """Delete wake-ups, put garbled entries aside; in careful mode count before beginning."""
+        keys, number = self.store.keys, estate.number
+        entries = [item for item in new if isinstance(item, Entry)]
+        if new:
+            estate.cursor = new[-1].id
+        else:
+            estate.careful = False  # what the dead owners left behind is done
+        if len(entries) < len(new):
+            wakes = [item.id for item in new if isinstance(item, Wake)]
+            if wakes:
+                yield forget_wakes(keys, number, wakes)
+            garbled = [item for item in new if isinstance(item, Garbled)]
+            if garbled:
+                reason = "; ".join(sorted({item.reason for item in garbled}))
+                log.error("event_garbled", extra={"partition": number, "events": len(garbled), "reason": reason})
+                ids = [item.id for item in garbled]
+                yield quarantine.dead_letter(keys, number, estate.epoch, self.name, reason, ids)
         if estate.careful and entries:
             entries = yield from self._count(estate, entries)
+        if estate.retry:
+            entries = sorted([*estate.retry, *entries], key=_position)
+            estate.retry = []
         return entries
 
     def _count(self, estate: Estate, entries: list[Entry]) -> Plan[list[Entry]]:
@@ -194,6 +205,16 @@ class Decider:
         elif parked.state != "OK":  # there is no record that could be marked
             yield quarantine.dead_letter(*place, reason, ids)
 
+    def park(self, estate: Estate, entries: Sequence[Entry]) -> Plan[None]:
+        """Put further events of a quarantined workflow behind those that wait already."""
+        workflow_id, ids = entries[0].workflow_id, [entry.id for entry in entries]
+        log.info("events_parked", extra={"workflow_id": workflow_id, "events": len(ids)})
+        parked = yield quarantine.park_more(self.store.keys, estate.number, estate.epoch, self.name, workflow_id, ids)
+        if parked.state == "FENCED":
+            self.lose(estate)
+        elif parked.state == "FREE":  # somebody ended the quarantine a moment ago
+            estate.retry += entries
+
     # --- timers ----------------------------------------------------------------------------------------------------------
 
     def fire_timers(self) -> Plan[None]:
@@ -221,37 +242,54 @@ class Decider:
             estate.next_timer_ms = 0
 
     def next_timer_in_ms(self) -> int | None:
-        """How long until the next timer of any partition, as far as known; None = none is armed."""
+        """How long until something is due by the clock: a timer, a hand-off to try again; None = nothing is known."""
         times = [e.next_timer_ms for e in self.estates.values() if e.next_timer_ms is not None]
+        if any(e.undelivered for e in self.estates.values()):
+            times.append(self.deliver_again_ms)
         return max(0, min(times) - self.clock_ms) if times else None
 
     # --- hand-offs ---------------------------------------------------------------------------------------------------------
 
     def redrive(self) -> Plan[None]:
-        """Deliver what a previous owner, or we ourselves before a mishap, left in the outbox."""
+        """Deliver what a previous owner, or we ourselves before a mishap, left in the outbox, and what was refused."""
         for estate in [e for e in self.estates.values() if e.redrive]:
-            last = "-"
+            cursor = "0"
             while True:
-                outbox = self.store.keys.outbox(estate.number)
-                raw = yield Command(("XRANGE", outbox, last, "+", "COUNT", OUTBOX_PER_READ))
-                letters = [Letter(estate.number, item[0].decode(), decode_handoffs(item[1][1])) for item in raw]
-                yield from self.deliver(letters)
-                if len(raw) < OUTBOX_PER_READ:
+                found = yield read_outbox(self.store.keys, estate.number, cursor, OUTBOX_PER_READ)
+                yield from self.deliver([letter for item in found for letter in self._letters(estate, *item)])
+                if len(found) < OUTBOX_PER_READ:
                     break
-                last = "(" + raw[-1][0].decode()
+                cursor = found[-1][0]
             estate.redrive = False
-
-    def deliver(self, letters: list[Letter]) -> Plan[None]:
-        """Deliver letters; those that arrived are deleted with the next commit, the others are tried again."""
         waiting = [letter for e in self.estates.values() if e.undelivered for letter in e.undelivered]
-        letters = [*waiting, *letters]
+        if waiting and self.clock_ms >= self.deliver_again_ms:
+            for estate in self.estates.values():
+                estate.undelivered = []
+            try:
+                yield from self.deliver(waiting)
+            except Exception:
+                for letter in waiting:
+                    if letter.partition in self.estates:
+                        self.estates[letter.partition].redrive = True
+                raise
+
+    def _letters(self, estate: Estate, outbox_id: str, body: bytes) -> list[Letter]:
+        """The letter of one outbox entry; one that a newer release wrote stays for somebody who understands it."""
+        try:
+            return [Letter(estate.number, outbox_id, decode_handoffs(body))]
+        except (msgspec.MsgspecError, ValueError) as error:
+            extra = {"partition": estate.number, "outbox_id": outbox_id, "reason": str(error)}
+            log.error("handoff_unreadable", extra=extra)
+            return []
+
+    def deliver(self, letters: Sequence[Letter]) -> Plan[None]:
+        """Deliver letters; those that arrived are deleted with the next commit, the others are tried again."""
         if not letters:
             return
         arrived = yield from self.relay.deliver(letters, self.definitions.limits)
         done = {(letter.partition, letter.outbox_id) for letter in arrived}
-        for estate in self.estates.values():
-            if estate.undelivered:
-                estate.undelivered = []
+        if len(done) < len(letters):
+            self.deliver_again_ms = self.clock_ms + DELIVER_AGAIN_MS
         for letter in letters:
             owner = self.estates.get(letter.partition)
             if owner is None:
@@ -294,3 +332,8 @@ class Decider:
     def facts(self) -> Facts:
         """What decisions may know of the outside world right now."""
         return self.definitions.facts(self.environment)
+
+
+def _position(entry: Entry) -> tuple[int, ...]:
+    """Where an entry stands in its stream."""
+    return tuple(map(int, entry.id.split("-")))

@@ -47,9 +47,7 @@ class DeciderProcess:
     Example: ``DeciderProcess(load_settings()).run()``
     """
 
-    def __init__(
-        self, settings: Settings, name: str | None = None, environment: dict[str, str] | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, name: str | None = None, environment: dict[str, str] | None = None) -> None:
         self.settings = settings
         self.connection: Connection = connect(settings.redis_url, settings)
         self.store = StoreContext(settings, is_ordered=not self.connection.is_cluster)
@@ -149,12 +147,10 @@ class DeciderProcess:
             reply = blocking.do(Command(words))
         finally:
             self._blocked = False
-        found = [(by_key[key], entries) for key, entries in reply or ()]
+        found: Found = [(by_key[key], [parse_entry(raw) for raw in entries]) for key, entries in reply or ()]
         return found + self._backlog(found)
 
-    def _read_slots(
-        self, blocking: Any, estates: list[Estate], block_ms: int
-    ) -> list[tuple[Estate, list[Any]]]:
+    def _read_slots(self, blocking: Any, estates: list[Estate], block_ms: int) -> list[tuple[Estate, list[Any]]]:
         """On a cluster one command can name streams of one slot only: a thread waits for each partition."""
         found: list[tuple[Estate, list[Any]]] = []
         arrived = threading.Event()
@@ -181,17 +177,17 @@ class DeciderProcess:
             thread.join()
         return found + self._backlog(found)
 
-    def _backlog(self, found: list[tuple[Estate, list[Any]]]) -> list[tuple[Estate, list[Any]]]:
-        """Partitions with events to try again, although nothing new arrived there."""
+    def _backlog(self, found: Found) -> Found:
+        """Partitions with events to try again, or read to their end with care, although nothing new arrived there."""
         served = {estate.number for estate, _ in found}
-        return [(e, []) for e in self.decider.estates.values() if e.retry and e.number not in served]
+        return [(e, []) for e in self.decider.estates.values() if (e.retry or e.careful) and e.number not in served]
 
     def _block_ms(self, next_beat: float, next_look: float) -> int:
         waits = [BLOCK_MS_MAX, (min(next_beat, next_look) - time.monotonic()) * 1000]
         timer_ms = self.decider.next_timer_in_ms()
         if timer_ms is not None:
             waits.append(timer_ms)
-        if any(e.retry or e.undelivered or e.redrive for e in self.decider.estates.values()):
+        if any(e.retry or e.redrive for e in self.decider.estates.values()):
             waits.append(RETRY_PAUSE_MS)
         return max(1, int(min(waits)))
 

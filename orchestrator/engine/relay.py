@@ -17,7 +17,7 @@ from msgspec import Raw
 from orchestrator.codec import pack, unpack
 from orchestrator.engine.starts import Start, resolve_name, send_starts
 from orchestrator.engine.views import load_view
-from orchestrator.errors import NotFound, OrchestratorError
+from orchestrator.errors import InvalidRequest, OrchestratorError, StoreUnavailable
 from orchestrator.ids import partition_of
 from orchestrator.model.definitions import TaskDef
 from orchestrator.model.effects import Enqueue, Handoff, NotifyParent, Remove, StartWorkflow
@@ -27,6 +27,7 @@ from orchestrator.store import catalog, dispatch, queue
 from orchestrator.store.context import StoreContext
 from orchestrator.store.queue_calls import BATCH_MAX
 from orchestrator.store.queue_values import Limits, Offer
+from orchestrator.store.verdicts import Verdict
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +54,8 @@ class Relay:
         """
         offers: dict[str, list[Offer]] = {}
         removals: dict[str, list[str]] = {}
-        others: list[StartWorkflow | NotifyParent] = []
-        for letter in letters:
+        others: list[tuple[int, StartWorkflow | NotifyParent]] = []
+        for index, letter in enumerate(letters):
             for handoff in letter.handoffs:
                 if isinstance(handoff, Enqueue):
                     offer = Offer(handoff.task_id, handoff.domain, handoff.priority, handoff.delay_ms)
@@ -62,73 +63,74 @@ class Relay:
                 elif isinstance(handoff, Remove):
                     removals.setdefault(handoff.type, []).append(handoff.task_id)
                 else:
-                    others.append(handoff)
-        failed: set[str] = set()
+                    others.append((index, handoff))
+        failed: set[str | int] = set()  # task types that refused, and letters by their place
         if offers:
             answers = yield from queue.enqueue(self._store.queues, offers, limits)
             failed |= _refused(answers, "enqueue")
             yield from self._note_queues(offers)
         if removals:
             failed |= _refused((yield from queue.remove(self._store.queues, removals)), "remove")
-        for handoff in others:
-            if isinstance(handoff, StartWorkflow):
-                yield from self._start(handoff)
-            else:
-                yield from self._notify(handoff)
+        for index, handoff in others:
+            has_arrived = (
+                yield from self._start(handoff) if isinstance(handoff, StartWorkflow) else self._notify(handoff)
+            )
+            if not has_arrived:
+                failed.add(index)
         if not failed:
             return list(letters)
-        return [letter for letter in letters if not any(getattr(h, "type", None) in failed for h in letter.handoffs)]
-
-    def enqueue_ahead(
-        self, handoffs: Iterable[Sequence[Handoff]], limits: Mapping[str, Limits]
-    ) -> dict[str, Call]:
-        """The offers of decisions whose commit is about to be sent, to go right behind it in the same pipeline.
-
-        That saves a round trip per step of a workflow. If the commit is refused, the queue holds tasks that their partition
-        does not know, and ``start_task`` turns them away; so this is only for a store that keeps the order of a pipeline,
-        and for queues that are known. What does not arrive this way is delivered from the outbox.
-        """
-        if not self._store.is_ordered:
-            return {}
-        offers: dict[str, list[Offer]] = {}
-        for group in handoffs:
-            for handoff in group:
-                if isinstance(handoff, Enqueue) and handoff.type in self._known_queues:
-                    offer = Offer(handoff.task_id, handoff.domain, handoff.priority, handoff.delay_ms)
-                    offers.setdefault(handoff.type, []).append(offer)
-        queues = self._store.queues
-        return {
-            task_type: queues.enqueue_call(task_type, batch, limits.get(task_type))
-            for task_type, batch in offers.items()
-            if len(batch) <= BATCH_MAX
-        }
+        return [
+            letter
+            for index, letter in enumerate(letters)
+            if index not in failed and not any(getattr(handoff, "type", None) in failed for handoff in letter.handoffs)
+        ]
 
     def _note_queues(self, task_types: Mapping[str, Any]) -> Plan[None]:
         new = [task_type for task_type in task_types if task_type not in self._known_queues]
         if new:
-            yield catalog.add_queues(self._store.keys, new)
-            self._known_queues.update(new)
+            (reply,) = yield [catalog.add_queues(self._store.keys, new)]
+            if isinstance(reply, Exception):
+                log.error("queues_not_listed", extra={"task_types": new, "reason": str(reply)})
+            else:
+                self._known_queues.update(new)
 
-    def _start(self, handoff: StartWorkflow) -> Plan[None]:
-        """Start a failure workflow. What cannot be started is logged: the workflow that ended is not changed by it."""
+    def _start(self, handoff: StartWorkflow) -> Plan[bool]:
+        """Start a failure workflow; gives whether that is settled.
+
+        What can never be started is logged and done with: the workflow that ended is not changed by it.
+        """
         meta = handoff.meta
         try:
             resolved = yield from resolve_name(self._store, meta.name, None if handoff.latest else meta.version)
-        except NotFound as error:
-            log.warning("workflow_start_failed", extra={"workflow_id": handoff.workflow_id, "reason": str(error)})
-            return
+        except StoreUnavailable:
+            raise
+        except (InvalidRequest, msgspec.MsgspecError) as error:
+            log.error("workflow_start_failed", extra={"workflow_id": handoff.workflow_id, "reason": str(error)})
+            return True
+        except OrchestratorError as error:
+            log.error("handoff_refused", extra={"workflow_id": handoff.workflow_id, "reason": str(error)})
+            return False
         given = handoff.input
         if meta.failure_of is not None:
             given = yield from self._with_failed_workflow(meta.failure_of, given)
         complete = msgspec.structs.replace(meta, version=resolved.version, definition_hash=resolved.hash)
         start = Start(handoff.workflow_id, f"relay:{handoff.workflow_id}", resolved, complete, given)
         (reply,) = yield from send_starts(self._store, [start])
-        if isinstance(reply, OrchestratorError):
-            raise reply
+        if isinstance(reply, Exception):
+            log.error("handoff_refused", extra={"workflow_id": handoff.workflow_id, "reason": str(reply)})
+            return False
+        return True
 
     def _with_failed_workflow(self, workflow_id: str, given: Raw) -> Plan[Raw]:
         """Add the failed execution to the input, as Conductor does; without task payloads when it would be too large."""
-        workflow = yield from load_view(self._store.keys, workflow_id)
+        try:
+            workflow = yield from load_view(self._store.keys, workflow_id)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            # Its records cannot be read: the failure workflow still learns the id and the reason.
+            log.exception("failed_workflow_unreadable", extra={"workflow_id": workflow_id, "reason": str(error)})
+            return given
         if workflow is None:
             return given
         shown = workflow_to_dict(workflow)
@@ -139,11 +141,15 @@ class Relay:
             packed = pack(value)
         return Raw(packed)
 
-    def _notify(self, handoff: NotifyParent) -> Plan[None]:
+    def _notify(self, handoff: NotifyParent) -> Plan[bool]:
+        """Tell a parent; gives whether it has been told, or needs not be."""
         keys = self._store.keys
         number = partition_of(handoff.parent_workflow_id, keys.partitions)
         report = dispatch.Report(handoff.parent_task_id, dispatch.OUTSIDE, True, handoff.outcome)
-        yield dispatch.accept(keys, number, "relay", [report])
+        (reply,) = yield [dispatch.accept(keys, number, "relay", [report])]
+        if isinstance(reply, Exception) or reply[0] is Verdict.CORRUPT:
+            log.error("handoff_refused", extra={"task_id": handoff.parent_task_id, "reason": str(reply)})
+        return not isinstance(reply, Exception)
 
 
 def limits_of(task_defs: Mapping[str, TaskDef], revisions: Mapping[str, int], guard_ms: int) -> dict[str, Limits]:
@@ -164,8 +170,8 @@ def limits_of(task_defs: Mapping[str, TaskDef], revisions: Mapping[str, int], gu
     return limits
 
 
-def _refused(answers: Mapping[str, Any], what: str) -> set[str]:
-    failed = set()
+def _refused(answers: Mapping[str, Any], what: str) -> set[str | int]:
+    failed: set[str | int] = set()
     for task_type, answer in answers.items():
         if isinstance(answer, Exception):
             log.error("handoff_refused", extra={"task_type": task_type, "what": what, "reason": str(answer)})

@@ -61,9 +61,7 @@ def _open_tasks(decider: Decider, estate: Estate, workflow_id: str) -> Plan[list
     keys = decider.store.keys
     dispatch = keys.dispatch(estate.number, workflow_id)
     _, flat = yield Command(("HSCAN", dispatch, 0, "COUNT", TASKS_PER_WORKFLOW))
-    entries = {
-        suffix.decode(): parse_dispatch(text) for suffix, text in zip(flat[::2], flat[1::2], strict=True)
-    }
+    entries = {suffix.decode(): parse_dispatch(text) for suffix, text in zip(flat[::2], flat[1::2], strict=True)}
     entries = {suffix: entry for suffix, entry in entries.items() if entry.state in ("S", "R")}
     if not entries:
         return []

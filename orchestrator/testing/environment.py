@@ -108,8 +108,7 @@ class Environment:
             self._drive(self._decider.beat())
         handled = 0
         for _ in range(STEPS_MAX):
-            for estate in self._decider.estates.values():
-                estate.next_timer_ms = 0  # look anew: tasks that began have armed timers since
+            self._decider.look_at_timers()  # tasks that began have armed some since
             events = self._drive(self._decider.turn())
             handled += events
             if not events and not any(estate.retry for estate in self._decider.estates.values()):

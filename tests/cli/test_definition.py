@@ -83,7 +83,8 @@ def test_create_only_does_not_replace_a_version_that_differs(invoke: Invoke, tmp
             "timeoutSec",
         ),
         ('{"name": ', 7, "bad.json"),
-        ("", 7, "holds no definition"),
+        ("", 7, "bad.json"),
+        ("[]", 7, "holds no definition"),
     ],
 )
 @pytest.mark.parametrize("verb", ["apply", "validate"])

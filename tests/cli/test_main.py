@@ -8,12 +8,15 @@ import sys
 
 import click
 import pytest
+import redis
 from click.testing import CliRunner
 
 import orchestrator
 from orchestrator import errors
 from orchestrator_cli.main import COMMANDS, exit_status, root
+from orchestrator_cli.session import Session
 from tests.cli.conftest import PATHS, Command, Invoke, finished
+from tests.support.redis_server import RedisServer
 
 
 def run_python(code: str) -> str:
@@ -70,8 +73,8 @@ def test_version_is_printed_by_command_and_by_option(invoke: Invoke) -> None:
         (errors.WorkflowNotFound("x"), 3),
         (errors.Conflict("x"), 4),
         (errors.StoreUnavailable("x"), 5),
-        (errors.StoreRefused("Redis asks for a password (NOAUTH Authentication required.)"), 6),
-        (errors.StoreRefused("Redis refused user name or password (WRONGPASS ...)"), 6),
+        (errors.StoreRefused("Redis asks for a password: put it in the URL"), 6),
+        (errors.StoreRefused("the Redis user lacks rights: grant it"), 6),
         (errors.StoreRefused("too old"), 5),
         (errors.DefinitionInvalid("x", []), 7),
         (errors.WaitTimeout("x"), 8),
@@ -111,15 +114,19 @@ def test_a_store_that_does_not_answer_is_told_with_where_its_url_came_from(invok
     assert "Traceback" not in result.stderr
 
 
-def test_without_any_redis_the_advice_is_to_start_a_dev(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.settings.Settings.redis_url", "redis://127.0.0.1:1/0")
-    monkeypatch.setattr("orchestrator.settings.Settings.__init__.__defaults__", None, raising=False)
-    from orchestrator_cli.session import Session
-
+def test_without_any_redis_the_advice_is_to_start_a_dev() -> None:
     session = Session({})
     assert session.found == "default"
     assert not session.is_named
     assert "Start one with: orchestrator dev" in session.hint
+
+
+def test_an_option_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_REDIS_URL", "redis://user:secret@here:1/0")
+    session = Session({})
+    assert (session.found, session.is_named) == ("ORCHESTRATOR_REDIS_URL", True)
+    assert session.shown_url == "redis://here:1/0"
+    assert Session({"redis": "redis://there:2/0"}).settings.redis_url == "redis://there:2/0"
 
 
 @pytest.mark.parametrize("url", ["localhost:6379", "http://localhost:8080", "redis+cluster://"])
@@ -130,8 +137,6 @@ def test_a_url_that_is_none_is_a_usage_error(invoke: Invoke, url: str) -> None:
 
 
 def test_a_redis_that_may_evict_is_refused_with_the_remedy(invoke: Invoke) -> None:
-    from tests.support.redis_server import RedisServer
-
     with RedisServer("redis", options={"maxmemory-policy": "allkeys-lru"}) as server:
         result = invoke("workflow", "list", url=server.url)
     assert result.exit_code == 5
@@ -139,12 +144,8 @@ def test_a_redis_that_may_evict_is_refused_with_the_remedy(invoke: Invoke) -> No
 
 
 def test_a_redis_that_wants_a_password_ends_with_the_status_for_rights(invoke: Invoke) -> None:
-    from tests.support.redis_server import RedisServer
-
     # The server's own fixture could not speak to it any more, so the password is set while it runs.
     with RedisServer("redis") as server:
-        import redis
-
         with redis.Redis.from_url(server.url) as client:
             client.config_set("requirepass", "secret")
         refused = invoke("workflow", "list", url=server.url)

@@ -58,6 +58,7 @@ def test_a_terminal_gets_a_drawn_table_with_everything_in_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "dumb")
     lines = shown(capsys, "table").splitlines()
     assert [line.split() for line in lines] == [["NAME", "COUNT"], ["größe", "1"], ["b", "-"]]
 

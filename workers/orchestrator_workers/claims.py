@@ -1,9 +1,9 @@
 """Claims tasks for free slots, all types in one round trip, and gives leases back on the same occasion.
 
-The loop: while there are free slots, ask for as many tasks as fit; when nothing is left, register as waiting, listen
-for a wake-up and look again after the queues' own hint, at the latest after 2 s. A queue's limits are the queue's
-business; what is asked for here is only what could start at once, because a claimed task holds a slot and spends a rate
-token. Called by the worker, which runs what comes.
+The loop: while there are free slots, ask the queues that are due for as many tasks as fit. A queue that has less puts
+the worker on its list of waiters; it is asked again when its wake-up comes or after its own hint, at the latest after
+2 s. A queue's limits are the queue's business; what is asked for here is only what could start at once, because a
+claimed task holds a slot and spends a rate token. Called by the worker, which runs what comes.
 """
 
 from __future__ import annotations
@@ -30,14 +30,18 @@ _WAIT_MS = 2_500  # a little longer than the time to the next claim, so that a w
 
 
 class Source:
-    """One queue that the worker claims from. ``appetite`` follows what the queue gave lately."""
+    """One queue that the worker claims from.
 
-    __slots__ = ("appetite", "domain", "type")
+    ``appetite`` follows what the queue gave lately; ``due_s`` is when to look at it again, on the worker's clock.
+    """
+
+    __slots__ = ("appetite", "domain", "due_s", "type")
 
     def __init__(self, type: str, domain: str | None) -> None:
         self.type = type
         self.domain = domain
         self.appetite = 1
+        self.due_s = 0.0
 
 
 class Claims:
@@ -66,7 +70,6 @@ class Claims:
         self._bell = Bell()
         self._backoff = Backoff()
         self._turn = 0
-        self._next_s = 0.0
         self._settle_by_s = 0.0
         self.is_claiming = True
         self.settling = 0  # releases on their way
@@ -87,11 +90,13 @@ class Claims:
         """A task has returned."""
         self._bell.ring()
 
-    def woken(self) -> bool:
-        """There may be a task; whether that was news to a worker with a free slot."""
+    def woken(self, task_type: str) -> bool:
+        """There may be a task of this type; whether that is news to a worker with a free slot."""
         if not self.is_claiming or self._jobs.free <= 0:
             return False
-        self._next_s = 0.0
+        for source in self._sources:
+            if source.type == task_type:
+                source.due_s = 0.0
         self._bell.ring()
         return True
 
@@ -117,9 +122,7 @@ class Claims:
     async def run_once(self) -> int:
         """One round trip: give back, claim; then start what was granted. Gives the number of tasks granted."""
         settle, self._releases = self._releases, []
-        is_due = self._next_s <= self._now_s()
-        # Between two looks at all queues, only those that get a lease back may have something new for us.
-        wants = self._wants(None if is_due else {release.type for release in settle})
+        wants = self._wants()
         asked = sum(want.tasks_max for want in wants)
         self.settling = len(settle)
         self._jobs.reserve(asked)
@@ -133,7 +136,7 @@ class Claims:
             self._releases[:0] = settle
             self.settling = 0
             self._jobs.cancel(asked - granted)
-        self._learn(wants, reply, is_due)
+        self._learn(wants, reply)
         if granted:
             await self._launch(reply.claimed, sent_s)
         return granted
@@ -141,42 +144,46 @@ class Claims:
     def _due_in(self) -> float | None:
         """Seconds until the next round trip: 0 = now, None = when a slot is free."""
         if self.is_claiming and self._jobs.free > 0:
-            return 0.0 if self._releases else max(0.0, self._next_s - self._now_s())
+            self._idle(True)
+            if self._releases:
+                return 0.0
+            return max(0.0, min(source.due_s for source in self._sources) - self._now_s())
         self._idle(False)
         if not self._releases:
             return None
         return max(0.0, self._settle_by_s - self._now_s()) if self.is_claiming else 0.0
 
-    def _wants(self, types: set[str] | None) -> list[Want]:
-        sources = self._sources if types is None else [source for source in self._sources if source.type in types]
+    def _wants(self) -> list[Want]:
+        """What to ask of the queues that are due; the others have this worker on their list of waiters."""
+        now_s = self._now_s()
+        sources = [source for source in self._sources if source.due_s <= now_s]
         if not self.is_claiming or self._jobs.free <= 0 or not sources:
             return []
         self._turn += 1
         return share(self._jobs.free, sources, self._turn)
 
-    def _learn(self, wants: list[Want], reply: dispatch.ClaimReply, is_due: bool) -> None:
-        """When to look again, and how much to ask of each queue then."""
+    def _learn(self, wants: list[Want], reply: dispatch.ClaimReply) -> None:
+        """When to look at each queue again, and how much to ask of it then.
+
+        A queue that gave all that was asked may have more. One that gave less has nothing now and has noted that this
+        worker waits: it is asked again when it sends a wake-up, or after its own hint.
+        """
         self._backoff.reset()
         for task_type, failure in reply.failures.items():
             log.warning("queue_refused", extra={"task_type": task_type, "reason": str(failure)})
-        if not wants:
-            return
         granted: dict[str, int] = {}
         for claimed in reply.claimed:
             granted[claimed.type] = granted.get(claimed.type, 0) + 1
         asked = {want.type: want.tasks_max for want in wants}
+        now_s = self._now_s()
         for source in self._sources:
-            if source.type in asked:
-                got = granted.get(source.type, 0)
-                source.appetite = max(1, 2 * got if got == asked[source.type] else got)
-        if reply.claimed:
-            self._next_s = 0.0
-            return
-        # Some queues are left out when there are more of them than slots: their turn comes sooner.
-        most_s = HINT_MAX_S / 4 if is_due and len(wants) < len(self._sources) else HINT_MAX_S
-        next_s = self._now_s() + min(most_s, min(reply.hints_ms.values(), default=1_000) / 1_000)
-        self._next_s = next_s if is_due else min(self._next_s, next_s)
-        self._idle(True)
+            if source.type not in asked:
+                continue
+            got = granted.get(source.type, 0)
+            is_full = got == asked[source.type]
+            source.appetite = max(1, 2 * got if is_full else got)
+            hint_s = reply.hints_ms.get(source.type, 1_000) / 1_000
+            source.due_s = 0.0 if is_full else now_s + min(HINT_MAX_S, hint_s)
 
 
 def share(free: int, sources: Sequence[Source], turn: int) -> list[Want]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 from orchestrator.errors import Unavailable
 from orchestrator.plan import Command
@@ -24,9 +24,11 @@ CLUSTER_CONNECTIONS_MAX = 8
 
 
 class Wakes:
-    """Listens while it is armed; ``woken`` is called for every token and says whether it was of use."""
+    """Listens while it is armed; ``woken`` is told the task type of every token and says whether it was of use."""
 
-    def __init__(self, connection: Connection, lists: Callable[[], Sequence[str]], woken: Callable[[], bool]) -> None:
+    def __init__(
+        self, connection: Connection, lists: Callable[[], Mapping[str, str]], woken: Callable[[str], bool]
+    ) -> None:
         self._connection = connection
         self._executor = connection.blocking_async(BLOCK_S)
         self._lists = lists
@@ -52,10 +54,10 @@ class Wakes:
         finally:
             await self._executor.close()
 
-    def _one(self, index: int) -> Callable[[], Sequence[str]]:
-        return lambda: self._lists()[index : index + 1]
+    def _one(self, index: int) -> Callable[[], Mapping[str, str]]:
+        return lambda: dict(list(self._lists().items())[index : index + 1])
 
-    async def _listen(self, lists: Callable[[], Sequence[str]]) -> None:
+    async def _listen(self, lists: Callable[[], Mapping[str, str]]) -> None:
         backoff = Backoff()
         while True:
             await self._armed.wait()
@@ -71,8 +73,8 @@ class Wakes:
                 await asyncio.sleep(backoff.next_s())
 
 
-async def listen_once(executor: AsyncExecutor, names: Sequence[str], woken: Callable[[], bool]) -> None:
-    """One blocking read of at most 2 s."""
-    reply = await executor.do(Command(("BLPOP", *names, f"{BLOCK_S:g}")))
-    if reply and not woken():
+async def listen_once(executor: AsyncExecutor, lists: Mapping[str, str], woken: Callable[[str], bool]) -> None:
+    """One blocking read of at most 2 s; ``lists`` are the task types by the names of their wake-up lists."""
+    reply = await executor.do(Command(("BLPOP", *lists, f"{BLOCK_S:g}")))
+    if reply and not woken(lists[reply[0].decode()]):
         await executor.do(Command(("LPUSH", reply[0], reply[1])))

@@ -333,9 +333,9 @@ class Worker:
             lambda is_idle: self._wakes.arm() if is_idle else self._wakes.disarm(),
         )
 
-    def _wake_lists(self) -> list[str]:
-        lists = (self._store.queues.wake_key(source.type, source.domain) for source in self._sources)
-        return [name for name in lists if name is not None]
+    def _wake_lists(self) -> dict[str, str]:
+        lists = ((self._store.queues.wake_key(source.type, source.domain), source.type) for source in self._sources)
+        return {name: task_type for name, task_type in lists if name is not None}
 
 
 def _default_name() -> str:

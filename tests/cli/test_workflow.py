@@ -1,0 +1,182 @@
+"""workflow and queue: start, run, look at, wait for and act on executions, with a decider and a worker beside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator_cli.progress import LOOK_S
+from tests.cli.conftest import SHOP, Invoke, write
+from tests.support.eventually import eventually
+
+
+@pytest.fixture
+def shop_is_registered(invoke: Invoke, engine: None) -> None:
+    assert invoke("def", "apply", SHOP).exit_code == 0
+
+
+pytestmark = pytest.mark.usefixtures("shop_is_registered")
+
+
+def started(invoke: Invoke, *arguments: str) -> str:
+    result = invoke("workflow", "start", *arguments)
+    assert (result.exit_code, result.stderr) == (0, "")
+    return result.stdout.strip()
+
+
+def is_in(invoke: Invoke, workflow_id: str, status: str) -> bool:
+    found: dict[str, str] = json.loads(invoke("workflow", "get", workflow_id, "-o", "json").stdout)
+    return found["status"] == status
+
+
+def test_run_prints_the_output_alone_and_tells_its_progress_apart(invoke: Invoke) -> None:
+    result = invoke("workflow", "run", "hello", "-i", "name=Ada")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == {"result": "Hello, Ada"}
+    assert "greet: COMPLETED" in result.stderr
+    assert result.stderr.splitlines()[-1] == "hello is COMPLETED"
+
+
+def test_run_takes_a_definition_that_nobody_registered(invoke: Invoke, tmp_path: Path) -> None:
+    task = {"name": "greet", "taskReferenceName": "greet", "inputParameters": {"name": "${workflow.input.who}"}}
+    file = write(tmp_path, "inline.json", json.dumps({"name": "inline", "tasks": [task]}))
+    result = invoke("workflow", "run", file, "--input-file", "-", stdin='{"who": "Bob"}')
+    assert json.loads(result.stdout) == {"result": "Hello, Bob"}
+    assert "inline" not in invoke("def", "list", "-o", "name").stdout
+    assert invoke("workflow", "run", f"{SHOP}:hello", "-i", "name=Cy").exit_code == 0
+    assert invoke("workflow", "run", file, "--version", "2").exit_code == 2
+
+
+def test_the_exit_status_of_run_and_watch_is_that_of_the_end(invoke: Invoke) -> None:
+    result = invoke("workflow", "run", "refused")
+    assert (result.exit_code, result.stdout) == (10, "")
+    assert "the card was refused" in result.stderr
+    assert "Traceback" not in result.stderr
+    workflow_id = invoke("workflow", "list", "--name", "refused", "-o", "name").stdout.strip()
+    assert invoke("workflow", "watch", workflow_id).exit_code == 10
+
+
+def test_run_gives_up_waiting_but_the_workflow_goes_on(invoke: Invoke) -> None:
+    result = invoke("workflow", "run", "patient", "--timeout", str(LOOK_S / 2))
+    assert (result.exit_code, result.stdout) == (8, "")
+    assert "goes on" in result.stderr
+    assert len(invoke("workflow", "list", "--status", "RUNNING", "-o", "name").stdout.split()) == 1
+
+
+def test_a_signal_ends_the_wait_and_its_payload_is_used(invoke: Invoke) -> None:
+    workflow_id = started(invoke, "patient")
+    eventually(lambda: "approval" in invoke("workflow", "get", workflow_id).stdout)
+    answer = invoke("workflow", "signal", workflow_id, "approved", "-i", "by=Ada")
+    assert (answer.exit_code, answer.stdout) == (0, f"{workflow_id}\n")
+    watched = invoke("workflow", "watch", workflow_id)
+    assert json.loads(watched.stdout) == {"result": "Hello, Ada"}
+
+
+def test_a_signal_that_nobody_waits_for_is_not_found(invoke: Invoke) -> None:
+    workflow_id = started(invoke, "patient")
+    result = invoke("workflow", "signal", workflow_id, "other")
+    assert (result.exit_code, "'other'" in result.stderr) == (3, True)
+
+
+def test_pause_resume_and_terminate_do_as_they_say(invoke: Invoke) -> None:
+    workflow_id = started(invoke, "patient")
+    for verb, status in (("pause", "PAUSED"), ("resume", "RUNNING")):
+        result = invoke("workflow", verb, workflow_id)
+        assert (result.exit_code, result.stdout) == (0, f"{workflow_id}\n")
+        assert result.stderr == f"workflow {workflow_id} is {status}\n"
+    assert invoke("workflow", "resume", workflow_id).exit_code == 4
+    assert invoke("workflow", "terminate", workflow_id, "--reason", "ordered twice").exit_code == 0
+    watched = invoke("workflow", "watch", workflow_id)
+    assert (watched.exit_code, "ordered twice" in watched.stderr) == (11, True)
+
+
+def test_unpark_of_a_healthy_one_puts_nothing_back(invoke: Invoke) -> None:
+    workflow_id = started(invoke, "patient")
+    result = invoke("workflow", "unpark", workflow_id)
+    assert (result.exit_code, result.stdout, "0 events put back" in result.stderr) == (0, f"{workflow_id}\n", True)
+
+
+def test_lists_are_filtered_and_say_when_there_is_more(invoke: Invoke) -> None:
+    ids = [started(invoke, "patient", "--correlation-id", f"c{n % 2}") for n in range(3)]
+    eventually(lambda: len(invoke("workflow", "list", "-o", "name").stdout.split()) == 3)
+    assert set(invoke("workflow", "list", "-o", "name").stdout.split()) == set(ids)
+    assert len(invoke("workflow", "list", "--correlation-id", "c0", "-o", "name").stdout.split()) == 2
+    assert invoke("workflow", "list", "--status", "completed", "-o", "json").stdout == "[]\n"
+    page = invoke("workflow", "list", "--limit", "2")
+    assert len(page.stdout.splitlines()) == 3
+    assert page.stderr == "2 of 3; more with --offset 2\n"
+    row = json.loads(invoke("workflow", "list", "--limit", "1", "-o", "jsonl").stdout)
+    assert (row["workflowName"], row["status"]) == ("patient", "RUNNING")
+
+
+def test_get_shows_the_tasks_unless_told_not_to(invoke: Invoke) -> None:
+    invoke("workflow", "run", "hello", "--id", "mine", "-i", "name=Ada")
+    shown = invoke("workflow", "get", "mine").stdout
+    assert "hello version 1" in shown
+    assert '{"result": "Hello, Ada"}' in shown
+    assert shown.splitlines()[-1].split()[:3] == ["greet", "COMPLETED", "1"]
+    assert "ATTEMPT" not in invoke("workflow", "get", "mine", "--no-tasks").stdout
+    assert json.loads(invoke("workflow", "get", "mine", "-o", "json").stdout)["tasks"][0]["status"] == "COMPLETED"
+
+
+def test_a_second_start_under_a_key_is_refused_or_answered_with_the_first(invoke: Invoke) -> None:
+    first = started(invoke, "patient", "--idempotency-key", "k")
+    assert invoke("workflow", "start", "patient", "--idempotency-key", "k").exit_code == 4
+    options = ("--idempotency-key", "k", "--idempotency-strategy", "RETURN_EXISTING")
+    again = invoke("workflow", "start", "patient", *options, "-o", "json")
+    assert json.loads(again.stdout) == {"workflowId": first, "existed": True}
+    assert "exists already" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (("start", "unknown"), 3, "unknown"),
+        (("start", "hello", "--version", "7"), 3, "7"),
+        (("start", "hello", "-i", "name"), 2, "neither key=text nor key:=json"),
+        (("start", "hello", "-i", "n:=18446744073709551616"), 7, "input"),
+        (("start", "hello", "--domain", "eu"), 2, "TASK=DOMAIN"),
+        (("start", "hello", "--priority", "100"), 2, "priority"),
+        (("start", "hello", "--id", "a", "--idempotency-key", "b"), 2, "not both"),
+        (("get", "nothing"), 3, "nothing"),
+        (("watch", "nothing"), 3, "nothing"),
+        (("pause", "nothing"), 3, "nothing"),
+        (("terminate", "nothing"), 3, "nothing"),
+        (("signal", "nothing", "x"), 3, "nothing"),
+        (("unpark", "nothing"), 3, "nothing"),
+        (("list", "--status", "GONE"), 2, "GONE"),
+        (("list", "--limit", "0"), 2, "limit"),
+    ],
+)
+def test_a_mistake_is_told_in_words_with_its_exit_status(
+    invoke: Invoke, arguments: tuple[str, ...], status: int, message: str
+) -> None:
+    result = invoke("workflow", *arguments)
+    assert (result.exit_code, result.stdout) == (status, "")
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_input_of_the_wrong_type_fails_the_task_with_its_name_and_the_parameter(invoke: Invoke) -> None:
+    result = invoke("workflow", "run", "hello", "-i", "name:=7")
+    assert result.exit_code == 10
+    assert "greet" in result.stderr
+    assert "name" in result.stderr
+
+
+def test_queues_are_listed_with_what_is_in_them(invoke: Invoke, tmp_path: Path) -> None:
+    task = {"name": "nobody_does_this", "taskReferenceName": "t"}
+    taskdef = {"name": "nobody_does_this", "concurrentExecLimit": 4}
+    file = write(tmp_path, "w.json", json.dumps({"workflows": [{"name": "w", "tasks": [task]}], "tasks": [taskdef]}))
+    invoke("def", "apply", file)
+    started(invoke, "w")
+
+    def is_ready() -> bool:
+        rows = {row["name"]: row for row in json.loads(invoke("queue", "list", "-o", "json").stdout)}
+        return rows.get("nobody_does_this", {}).get("ready") == 1
+
+    eventually(is_ready)
+    line = next(line for line in invoke("queue", "list").stdout.splitlines() if line.startswith("nobody_does_this"))
+    assert "0 of 4 at once" in line

@@ -1,0 +1,119 @@
+"""How a client finds its store, and that both clients and the package show the same face."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import orchestrator
+from orchestrator.client import (
+    AsyncClient,
+    AsyncTaskHandle,
+    AsyncWorkflowHandle,
+    Client,
+    TaskHandle,
+    WorkflowHandle,
+    client_settings,
+)
+from orchestrator.errors import InvalidRequest, StoreRefused, StoreUnavailable
+from orchestrator.settings import Settings
+from tests.client.conftest import hello
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty folder and no settings in the environment."""
+    for name in list(os.environ):
+        if name.startswith("ORCHESTRATOR_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("blocking", "waiting"), [(Client, AsyncClient), (WorkflowHandle, AsyncWorkflowHandle), (TaskHandle, AsyncTaskHandle)]
+)
+def test_both_clients_have_the_same_methods_and_arguments(blocking: type, waiting: type) -> None:
+    methods = {name for name in vars(blocking) if not name.startswith("_")}
+    assert methods == {name for name in vars(waiting) if not name.startswith("_")}
+    for name in methods - {"over"}:
+        mine, theirs = getattr(blocking, name), getattr(waiting, name)
+        if inspect.isfunction(mine):
+            assert list(inspect.signature(mine).parameters.values()) == list(
+                inspect.signature(theirs).parameters.values()
+            ), name
+
+
+@pytest.mark.parametrize("name", orchestrator.__all__)
+def test_every_public_name_can_be_imported(name: str) -> None:
+    assert getattr(orchestrator, name) is not None
+    assert name in dir(orchestrator)
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = orchestrator.nothing
+
+
+def test_task_is_the_decorator_whatever_was_imported_before() -> None:
+    code = (
+        "import orchestrator.task; from orchestrator import task; from orchestrator.task import Task;"
+        "assert isinstance(task(lambda: 1, ) if False else task(name='t')(lambda: 1), Task)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert run.returncode == 0
+
+
+# --- which Redis ------------------------------------------------------------------------------------------------------
+
+
+def test_the_argument_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert client_settings().redis_url == "redis://localhost:6379/0"
+    monkeypatch.setenv("ORCHESTRATOR_REDIS_URL", "redis://env:1/0")
+    assert client_settings().redis_url == "redis://env:1/0"
+    assert client_settings("redis://argument:1/0", namespace="mine").redis_url == "redis://argument:1/0"
+
+
+def test_given_settings_are_used_and_changed_only_where_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_REDIS_URL", "redis://env:1/0")
+    given = Settings(redis_url="redis://given:1/0", partitions=3)
+    found = client_settings(settings=given, namespace="mine")
+    assert (found.redis_url, found.partitions, found.namespace) == ("redis://given:1/0", 3, "mine")
+
+
+def test_the_running_dev_of_the_folder_is_found(alone: Path) -> None:
+    facts = alone / ".orchestrator" / "dev.json"
+    facts.parent.mkdir()
+    facts.write_text(json.dumps({"redis_url": "redis://127.0.0.1:7777/0", "pid": os.getpid()}))
+    assert client_settings().redis_url == "redis://127.0.0.1:7777/0"
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"redis_url": 1, "pid": "x"}', '{"redis_url": "redis://x/0", "pid": 4194304}'])
+def test_facts_of_a_dev_that_is_gone_or_garbled_are_ignored(alone: Path, text: str) -> None:
+    facts = alone / ".orchestrator" / "dev.json"
+    facts.parent.mkdir()
+    facts.write_text(text)
+    assert client_settings().redis_url == "redis://localhost:6379/0"
+
+
+def test_an_http_address_is_refused_with_what_to_give_instead() -> None:
+    with pytest.raises(InvalidRequest, match=r"comes with the server.*redis://"):
+        Client("http://localhost:8080")
+
+
+def test_a_client_of_another_layout_is_refused_at_its_first_call(fakeredis_url: str) -> None:
+    Client(settings=Settings(redis_url=fakeredis_url, partitions=2)).list_workflows()
+    other = Client(settings=Settings(redis_url=fakeredis_url, partitions=4))
+    with pytest.raises(StoreRefused, match="2 partitions"):
+        other.list_workflows()
+
+
+def test_a_redis_that_is_not_there_is_unavailable() -> None:
+    with pytest.raises(StoreUnavailable):
+        Client("redis://127.0.0.1:1/0").start_workflow(hello)

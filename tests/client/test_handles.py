@@ -1,0 +1,148 @@
+"""Handles: look at an execution, wait for it, act on it."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator import RetryPolicy, Workflow, task
+from orchestrator.errors import (
+    Conflict,
+    OutcomeUnknown,
+    TaskNotFound,
+    TerminalError,
+    WaitTimeout,
+    WorkflowFailed,
+    WorkflowNotFound,
+    WorkflowTerminated,
+    WorkflowTimedOut,
+)
+from orchestrator.plan import Wait
+from orchestrator.service import workflows
+from orchestrator.settings import Settings
+from orchestrator.store.connection import connect
+from orchestrator.store.context import StoreContext
+from orchestrator.testing import Environment
+from tests.client.conftest import hello, waiting
+
+
+@task(retry=RetryPolicy(limit=0))
+def fail() -> None:
+    raise TerminalError("nothing helps")
+
+
+def test_a_completed_execution_gives_its_output(env: Environment) -> None:
+    handle = env.client.start_workflow(hello, name="Ada")
+    assert handle.status() == "RUNNING"
+    assert handle.output() == {}
+    assert handle.result(timeout_s=5) == {"result": "Hello, Ada"} == handle.output()
+    assert handle.describe().task("greet").status == "COMPLETED"
+
+
+def test_a_failed_execution_raises_with_its_id_and_reason(env: Environment) -> None:
+    env.serve(fail)
+    handle = env.client.start_workflow(Workflow("failing").then(fail))
+    with pytest.raises(WorkflowFailed, match="nothing helps") as caught:
+        handle.result()
+    assert caught.value.workflow_id == handle.id
+
+
+def test_a_terminated_execution_raises_with_the_reason_given(env: Environment) -> None:
+    handle = env.client.start_workflow(waiting)
+    handle.terminate("no longer needed")
+    with pytest.raises(WorkflowTerminated, match="no longer needed"):
+        handle.result()
+
+
+def test_an_execution_that_timed_out_raises(env: Environment) -> None:
+    handle = env.client.start_workflow(Workflow("slow", timeout_s=60).wait(for_s=3600))
+    with pytest.raises(WorkflowTimedOut):
+        handle.result()
+
+
+def test_waiting_ends_in_time_and_the_execution_goes_on(env: Environment) -> None:
+    handle = env.client.start_workflow(Workflow("slow").wait(for_s=3600))
+    with pytest.raises(WaitTimeout, match=r"still RUNNING after 5 s"):
+        handle.result(timeout_s=5)
+    assert handle.status() == "RUNNING"
+    assert handle.result(timeout_s=3600) == {}
+
+
+def test_paused_schedules_nothing_until_resumed(env: Environment) -> None:
+    handle = env.client.start_workflow(waiting)
+    handle.pause()
+    handle.signal("go", {"name": "Ada"})
+    env.drain()
+    assert handle.status() == "PAUSED"
+    assert handle.describe().find_task("greet") is None
+    handle.resume()
+    assert handle.result() == {"result": "Hello, Ada"}
+
+
+def test_a_signal_becomes_the_output_of_the_step_that_waits(env: Environment) -> None:
+    handle = env.client.start_workflow(waiting)
+    handle.signal("go", {"name": "Ada"})
+    assert handle.describe().task("go").output_data == {"name": "Ada"}
+
+
+def test_what_the_decider_refuses_is_raised(env: Environment) -> None:
+    handle = env.client.start_workflow(waiting)
+    with pytest.raises(Conflict, match="not PAUSED"):
+        handle.resume()
+    with pytest.raises(TaskNotFound, match="stop"):
+        handle.signal("stop")
+    with pytest.raises(WorkflowNotFound):
+        env.client.workflow("nobody").pause()
+
+
+def test_an_action_repeated_under_its_request_id_happens_once(env: Environment) -> None:
+    handle = env.client.start_workflow(waiting)
+    handle.pause(request_id="r-1")
+    handle.resume()
+    handle.pause(request_id="r-1")
+    assert handle.status() == "RUNNING"
+
+
+def test_without_a_decider_the_outcome_of_an_action_is_unknown(fakeredis_url: str) -> None:
+    settings = Settings(redis_url=fakeredis_url, partitions=1)
+    executor, store = connect(settings=settings).sync(), StoreContext(settings)
+    from orchestrator.client.calls import Calls
+
+    started = executor.run(Calls(store).start_workflow(hello, None, {}, wait_commit=False))
+    with pytest.raises(OutcomeUnknown, match=r"request_id='r-1'"):
+        executor.run(workflows.act(store, started.workflow_id, "pause", request_id="r-1", timeout_s=0))
+
+
+def test_an_endless_wait_is_made_of_waits_with_an_end() -> None:
+    store = StoreContext(Settings(partitions=1))
+    plan = workflows.await_end(store, "w")
+    for _ in range(3):
+        step = next(plan) if plan.gi_frame.f_lasti < 0 else plan.send([b"RUNNING", None, None])
+        assert isinstance(step, Wait)
+        assert step.timeout_s == workflows.WAIT_SLICE_S
+
+
+def test_a_removed_execution_is_gone_from_lists_and_its_key_is_free(env: Environment) -> None:
+    client = env.client.with_options(idempotency_key="k", correlation_id="c")
+    handle = client.start_workflow(waiting)
+    with pytest.raises(Conflict, match="workflow terminate"):
+        env.client.run(workflows.remove(env.store, handle.id))
+    handle.terminate()
+    env.client.run(workflows.remove(env.store, handle.id))
+    assert env.client.list_workflows().total == env.client.list_workflows(correlation_id="c").total == 0
+    with pytest.raises(WorkflowNotFound):
+        handle.status()
+    assert client.start_workflow(waiting).status() == "RUNNING"
+
+
+def test_a_running_execution_is_removed_by_force_with_its_timers(env: Environment) -> None:
+    handle = env.client.start_workflow(Workflow("slow", timeout_s=7200).wait(for_s=3600))
+    env.client.run(workflows.remove(env.store, handle.id, force=True))
+    env.run_until_quiet()
+    assert env.clock.monotonic_s() == 0
+
+
+def test_unparking_what_is_not_parked_moves_nothing(env: Environment) -> None:
+    handle = env.client.start_workflow(waiting)
+    assert env.client.run(workflows.unpark(env.store, handle.id)) == 0
+    with pytest.raises(WorkflowNotFound):
+        env.client.run(workflows.unpark(env.store, "nobody"))

@@ -113,6 +113,8 @@ def _from_text(source: str) -> Found:
     except OSError as error:
         raise InvalidRequest(f"cannot read {source}: {error.strerror}") from None
     definitions: list[WorkflowDef | TaskDef] = wire.parse_definitions(content, source)
+    if not definitions:
+        raise DefinitionInvalid(source, [Problem("", "holds no definition")])
     return Found(
         [one for one in definitions if isinstance(one, WorkflowDef)],
         [one for one in definitions if isinstance(one, TaskDef)],

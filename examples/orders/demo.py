@@ -16,14 +16,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from examples.orders.make_orders import FILE
-from examples.orders.report import Report, outcome_of
+from examples.orders.report import Report
 from examples.orders.workflow import order, order_failed
 from orchestrator import Client
 from orchestrator.errors import Unavailable
@@ -33,6 +32,9 @@ ROOT = Path(__file__).resolve().parents[2]
 READY_S = 30.0
 DONE_S = 55.0
 LOOK_S = 0.1
+REGISTERED_S = 1.2
+"""Deciders take in a changed task definition within a second; before that its retries would follow the default."""
+
 BAR = 30
 
 # A call of the carrier begins a moment after the grant that allows it. Tokens that come back this much later than after
@@ -91,6 +93,7 @@ def _redis_url(process: subprocess.Popen[bytes], data: Path, log: Path) -> str:
 def start_orders(client: Client, orders: list[dict[str, Any]]) -> dict[str, str]:
     """Start one workflow for each order; their ids by order id."""
     client.register(order_failed, order)
+    time.sleep(REGISTERED_S)
     started = {}
     for row in orders:
         once = client.with_options(idempotency_key=row["order_id"], wait_commit=False)
@@ -164,9 +167,11 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="keep the folder with the store, the books and the logs")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="orders-"))
-    report = None
     try:
         report = run(folder)
+    except KeyboardInterrupt:
+        shutil.rmtree(folder, ignore_errors=True)
+        return 130
     except Unavailable as error:
         print(f"The demo could not go on: {error}\nThe log of the processes: {folder / 'dev.log'}", file=sys.stderr)
         return error.exit_code

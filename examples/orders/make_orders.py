@@ -15,8 +15,14 @@ ORDERS = 200
 FILE = Path(__file__).with_name("orders.csv")
 FIELDS = ("order_id", "name", "email", "sku", "quantity", "amount_cents", "card", "country")
 
-GIVEN = "Ada Alan Amina Bao Carla Chidi Dana Elif Farid Grace Hana Ivan Jonas Kofi Lea Mira Noor Olga Pablo Ravi".split()
-FAMILY = "Adeyemi Becker Costa Diaz Evans Fischer Gupta Haddad Ito Jansen Kaya Lopez Moreau Novak Okafor Park".split()
+GIVEN = (
+    "Ada", "Alan", "Amina", "Bao", "Carla", "Chidi", "Dana", "Elif", "Farid", "Grace",
+    "Hana", "Ivan", "Jonas", "Kofi", "Lea", "Mira", "Noor", "Olga", "Pablo", "Ravi",
+)  # fmt: skip
+FAMILY = (
+    "Adeyemi", "Becker", "Costa", "Diaz", "Evans", "Fischer", "Gupta", "Haddad",
+    "Ito", "Jansen", "Kaya", "Lopez", "Moreau", "Novak", "Okafor", "Park",
+)  # fmt: skip
 CATALOG = {
     "BOOK-HOPPER-01": 3_490,
     "MUG-STONEWARE": 1_850,
@@ -26,7 +32,7 @@ CATALOG = {
     "BACKPACK-24L": 11_900,
 }
 DISCONTINUED = ("LAMP-FLOOR-1998", 14_900)
-COUNTRIES = "DE FR NL PL ES IT SE AT".split()
+COUNTRIES = ["DE", "FR", "NL", "PL", "ES", "IT", "SE", "AT"]
 GOOD_CARDS = ("4242424242424242", "5555555555554444", "378282246310005")
 DECLINED_CARD = "4000000000000002"
 UNSERVED_COUNTRY = "AQ"

@@ -88,7 +88,9 @@ class Report:
         most = most_at_once(calls)
         yield Check("the carrier's limit of calls at a time", most <= SHIP_AT_ONCE, f"{most} of {SHIP_AT_ONCE}")
         fastest = most_per_second([start for start, _ in calls])
-        yield Check("the carrier's limit of calls per second", fastest <= SHIP_PER_SECOND, f"{fastest} of {SHIP_PER_SECOND}")
+        yield Check(
+            "the carrier's limit of calls per second", fastest <= SHIP_PER_SECOND, f"{fastest} of {SHIP_PER_SECOND}"
+        )
 
     # --- the table ------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,8 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Raw
+
 from orchestrator.core.decide import Need, decide
 from orchestrator.core.state import WorkflowState
 from orchestrator.engine import loading
@@ -100,6 +102,9 @@ class Batch:
             case.keep_only(ends)
             case.state = state
             case.is_freed = True
+            if state.core is None:
+                # Its start is parked: the workflow begins and ends in this one decision.
+                case.events.insert(0, Started(ends[0].event.at_ms, state.meta, Raw(state.input_raw)))
 
     def _freshen(self, cases: list[Case]) -> Plan[None]:
         """After a refused commit, look again how the tasks of timer events stand: an outcome may have come in."""

@@ -15,6 +15,7 @@ from orchestrator.engine.case import Case
 from orchestrator.engine.estate import Estate
 from orchestrator.engine.relay import Letter
 from orchestrator.engine.writing import write
+from orchestrator.model.effects import Enqueue, Handoff
 from orchestrator.plan import Plan
 from orchestrator.store.commit import CommitBatch, CommitReply
 from orchestrator.store.exchange import is_passing
@@ -49,6 +50,7 @@ class Committing:
         self._keys = decider.store.keys
         self.letters: list[Letter] = []
         self.gone: set[Estate] = set()
+        self._arrived: set[str] = set()  # task types whose offers went ahead
 
     def run(self, cases: list[Case]) -> Plan[None]:
         """Write every decision; a case that cannot be written gets its ``reason``.
@@ -59,9 +61,18 @@ class Committing:
         for case in cases:
             by_estate.setdefault(case.estate, []).append(case)
         parcels = [parcel for chosen in by_estate.values() for parcel in self._parcels(chosen)]
-        replies = (yield [parcel.batch.call() for parcel in parcels]) if parcels else []
+        if not parcels:
+            return
+        ahead = self._decider.relay.enqueue_ahead(
+            [case.draft.handoffs for parcel in parcels for case in parcel.cases if case.draft is not None],
+            self._decider.definitions.limits,
+        )
+        replies = yield [*(parcel.batch.call() for parcel in parcels), *ahead.values()]
+        self._arrived = {
+            name for name, reply in zip(ahead, replies[len(parcels) :], strict=True) if isinstance(reply, int)
+        }
         outage: Exception | None = None
-        for parcel, reply in zip(parcels, replies, strict=True):
+        for parcel, reply in zip(parcels, replies, strict=False):
             if not isinstance(reply, Exception):
                 self._take(parcel, reply)
             elif is_passing(reply):
@@ -138,12 +149,18 @@ class Committing:
             if verdict is Verdict.OK:
                 estate.apply(draft, case.size)
                 estate.absolve(case.workflow_id)
-                if outbox_id:
+                if outbox_id and all(self._is_delivered(handoff) for handoff in draft.handoffs):
+                    estate.delivered.append(outbox_id)
+                elif outbox_id:
                     self.letters.append(Letter(estate.number, outbox_id, draft.handoffs))
             elif verdict is Verdict.GONE:
                 self.gone.add(estate)
             else:
                 self._refused(case, verdict)
+
+    def _is_delivered(self, handoff: Handoff) -> bool:
+        """Whether a hand-off went ahead with its commit; its outbox entry is then only to be deleted."""
+        return isinstance(handoff, Enqueue) and handoff.type in self._arrived
 
     def _refused(self, case: Case, verdict: Verdict) -> None:
         """CONFLICT or CORRUPT: load anew and try again, a bounded number of times."""

@@ -1,12 +1,13 @@
 """The decider: reads what happened to the workflows of its partitions, asks the pure heart, commits, delivers.
 
-One turn, top to bottom: ``beat`` (say that we live, take and give up partitions) when it is due, ``fire_timers``, ``take``
-the new inbox entries, ``advance`` them (load, decide, commit: one script per partition and batch), ``relay`` what the
-commits handed off. Every step is a plan, so the process, the in-process test environment and the simulator run this code.
+One turn, top to bottom: ``beat`` (say that we live, take and give up partitions) when it is due, ``redrive`` what was not
+delivered, ``fire_timers``, ``read`` the inboxes, ``advance`` them (load, decide, commit: one script per partition and
+batch) and ``deliver`` what the commits handed off. Every step is a plan, so the process, the in-process test environment
+and the simulator run this code.
 
-Whatever goes wrong with a partition, ``reset`` forgets all that was derived from reads and starts again from the inbox and
-the outbox, which hold everything that is not done yet. An event leaves the inbox only by a commit, a quarantine or a dead
-letter.
+Whatever goes wrong with a partition, ``reset`` forgets all that was derived from reads and starts again from the inbox
+and the outbox, which hold everything that is not done yet. An event leaves the inbox only by a commit, a quarantine or a
+dead letter.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ InboxEntry = Entry | Wake | Garbled
 EVENTS_PER_READ = 100
 OUTBOX_PER_READ = 100
 TIMERS_PER_TURN = 200
-DELIVER_AGAIN_MS = 250
-"""After so long a hand-off that its receiver refused is offered again."""
+DELIVER_AGAIN_MS, DELIVER_AGAIN_MS_MAX = 250, 5_000
+"""After so long a hand-off that its receiver refused is offered again; the pause doubles while that goes on."""
 
 DEATHS_BEFORE_QUARANTINE = 2
 """Counted deaths on one event after careful mode began (which three uncounted ones did): five in all."""
@@ -58,6 +59,7 @@ class Decider:
         self.environment = environment or {}
         self.clock_ms = 0  # the store's clock as last seen
         self.deliver_again_ms = 0  # when refused hand-offs are due again, on that clock
+        self._deliver_pause_ms = DELIVER_AGAIN_MS
         self.repairs = 0  # tasks the sweep had to offer again; stays 0 unless the store lost writes
 
     # --- who owns what ------------------------------------------------------------------------------------------------
@@ -102,7 +104,7 @@ class Decider:
             yield from self._give_up(estate)
         yield catalog.decider_leave(self.store.keys, self.name)
 
-    # --- one turn -------------------------------------------------------------------------------------------------------
+    # --- one turn -----------------------------------------------------------------------------------------------------
 
     def turn(self) -> Plan[int]:
         """Everything there is to do right now, without waiting for more. Returns the number of entries handled."""
@@ -215,7 +217,7 @@ class Decider:
         elif parked.state == "FREE":  # somebody ended the quarantine a moment ago
             estate.retry += entries
 
-    # --- timers ----------------------------------------------------------------------------------------------------------
+    # --- timers -------------------------------------------------------------------------------------------------------
 
     def fire_timers(self) -> Plan[None]:
         """Turn due timers into events. Partitions whose next timer is known to lie ahead are not asked."""
@@ -248,7 +250,7 @@ class Decider:
             times.append(self.deliver_again_ms)
         return max(0, min(times) - self.clock_ms) if times else None
 
-    # --- hand-offs ---------------------------------------------------------------------------------------------------------
+    # --- hand-offs ----------------------------------------------------------------------------------------------------
 
     def redrive(self) -> Plan[None]:
         """Deliver what a previous owner, or we ourselves before a mishap, left in the outbox, and what was refused."""
@@ -289,7 +291,10 @@ class Decider:
         arrived = yield from self.relay.deliver(letters, self.definitions.limits)
         done = {(letter.partition, letter.outbox_id) for letter in arrived}
         if len(done) < len(letters):
-            self.deliver_again_ms = self.clock_ms + DELIVER_AGAIN_MS
+            self.deliver_again_ms = self.clock_ms + self._deliver_pause_ms
+            self._deliver_pause_ms = min(2 * self._deliver_pause_ms, DELIVER_AGAIN_MS_MAX)
+        else:
+            self._deliver_pause_ms = DELIVER_AGAIN_MS
         for letter in letters:
             owner = self.estates.get(letter.partition)
             if owner is None:
@@ -312,7 +317,7 @@ class Decider:
             for estate, outbox_ids in zip(chosen, ids, strict=True)
         ]
 
-    # --- mishaps ----------------------------------------------------------------------------------------------------------
+    # --- mishaps ------------------------------------------------------------------------------------------------------
 
     def reset(self, estate: Estate) -> None:
         """Forget all that was derived from reads of this partition; the store still has it."""

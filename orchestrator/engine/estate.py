@@ -11,9 +11,9 @@ from collections import OrderedDict
 
 from orchestrator.core.draft import Draft
 from orchestrator.core.state import WorkflowState
-from orchestrator.store.inbox import Entry
 from orchestrator.engine.relay import Letter
 from orchestrator.model.status import is_terminal
+from orchestrator.store.inbox import Entry
 
 RECORDS_MAX = 50_000
 RECORDS_PER_WORKFLOW_MAX = 2_000

@@ -1,33 +1,40 @@
-"""Who should own which partition: rendezvous hashing over the deciders that are alive.
+"""Who should own which partition: rendezvous hashing over the deciders that are alive, with even shares.
 
-Every decider computes the same answer from the same list, so there is nothing to negotiate and one joining or leaving moves
-only its own share. What a decider *does* own is the lease in the partition's slot, and what it *may* write is the epoch that
-every commit quotes: two deciders with different lists are slow for a moment, never wrong.
+Every decider computes the same answer from the same list, so there is nothing to negotiate and one joining or leaving
+moves little more than its own share. What a decider *does* own is the lease in the partition's slot, and what it *may*
+write is the epoch that every commit quotes: two deciders with different lists are slow for a moment, never wrong.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 
 
 def assignment(deciders: Iterable[str], partitions: int) -> dict[int, str]:
-    """Partition -> decider, with shares that differ by at most one.
+    """Partition -> decider, with shares that differ by at most one; empty when nobody is alive.
 
-    Plain rendezvous hashing of 16 partitions over 2 deciders is often 11 to 5; capping each share keeps the load even and
-    still moves few partitions when the list changes.
+    Plain rendezvous hashing of 16 partitions over 2 deciders is often 11 to 5; capping the shares keeps the load even
+    and still moves few partitions when the list changes. Example: ``assignment(["d1", "d2"], 16)[3]``
     """
-    live = sorted(set(deciders))
+    return dict(_assigned(tuple(sorted(set(deciders))), partitions))
+
+
+@lru_cache(maxsize=8)
+def _assigned(live: tuple[str, ...], partitions: int) -> dict[int, str]:
+    """The answer for one list of deciders; kept, because it is asked for at every beat and seldom changes."""
     if not live:
         return {}
-    cap = -(-partitions // len(live))
+    share, extra = divmod(partitions, len(live))
     load = dict.fromkeys(live, 0)
     owners: dict[int, str] = {}
     for partition in range(partitions):
-        for candidate in sorted(live, key=lambda name: _weight(partition, name), reverse=True):
-            if load[candidate] < cap:
-                owners[partition] = candidate
-                load[candidate] += 1
+        for name in sorted(live, key=lambda one: _weight(partition, one), reverse=True):
+            if load[name] < share or (load[name] == share and extra):
+                extra -= load[name] == share
+                owners[partition] = name
+                load[name] += 1
                 break
     return owners
 

@@ -14,13 +14,12 @@ import os
 import random
 import signal
 import socket
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any
 
-from orchestrator.engine.decider import EVENTS_PER_READ, Decider
+from orchestrator.engine.decider import Decider, InboxEntry
+from orchestrator.engine.doorbell import Doorbell
 from orchestrator.engine.estate import Estate
 from orchestrator.engine.sweep import SWEEP_EVERY_S, sweep
 from orchestrator.errors import StoreUnavailable
@@ -29,11 +28,14 @@ from orchestrator.settings import Settings
 from orchestrator.store import catalog
 from orchestrator.store.connection import Connection, connect
 from orchestrator.store.context import StoreContext
+from orchestrator.store.executors import SyncExecutor
+from orchestrator.store.inbox import parse_entry
 
 log = logging.getLogger(__name__)
 
 BLOCK_MS_MAX = 2_000
 RETRY_PAUSE_MS = 20
+Found = list[tuple[Estate, Sequence[InboxEntry]]]
 PAUSE_S_MIN, PAUSE_S_MAX = 0.05, 2.0
 
 
@@ -51,12 +53,14 @@ class DeciderProcess:
         self.settings = settings
         self.connection: Connection = connect(settings.redis_url, settings)
         self.store = StoreContext(settings, is_ordered=not self.connection.is_cluster)
+        self._blocking = self.connection.blocking_sync(BLOCK_MS_MAX / 1000)
         self.name = name or f"decider-{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
         self.decider = Decider(self.store, self.name, environment)
         self._stopping = False
         self._blocked = False
         self._seen = (0, 0.0)  # the store's clock and ours when it was last heard
         self._sweeps: dict[int, int] = {}
+        self._doorbell: Doorbell | None = None
 
     def run(self, on_ready: Callable[[], None] | None = None) -> None:
         """Decide until ``stop``; ``on_ready`` is called once the store has been checked and partitions taken.
@@ -69,6 +73,8 @@ class DeciderProcess:
         executor = self.connection.sync()
         executor.do(catalog.check_installation(self.store.keys))
         executor.run(self.decider.beat())
+        if self.connection.is_cluster:
+            self._doorbell = Doorbell(self._blocking, self.store.keys)
         if on_ready is not None:
             on_ready()
         log.info("decider_ready", extra={"decider": self.name, "partitions": sorted(self.decider.estates)})
@@ -99,46 +105,42 @@ class DeciderProcess:
 
     def _loop(self) -> None:
         """Beat, fire, wait, advance: until a mishap or the end."""
-        executor = self.connection.sync()
-        blocking = self.connection.blocking_sync(BLOCK_MS_MAX / 1000)
+        executor, blocking = self.connection.sync(), self._blocking
         beat_every_s = min(1.0, self.settings.ownership_ms / 3000)
         next_beat = next_look = 0.0
         next_sweep = time.monotonic() + SWEEP_EVERY_S
-        try:
-            while not self._stopping:
-                now = time.monotonic()
-                if now >= next_beat:
-                    executor.run(self.decider.beat())
-                    next_beat = now + beat_every_s
-                if now >= next_look:
-                    # Workers arm time-outs too; those that are not due soon come without a word.
-                    self.decider.look_at_timers()
-                    next_look = now + BLOCK_MS_MAX / 1000
-                if now >= next_sweep:
-                    next_sweep = now + self._sweep()
-                self._tell_time()
-                executor.run(self.decider.redrive())
-                executor.run(self.decider.fire_timers())
-                self._note_time()
-                replies = self._read(blocking, self._block_ms(next_beat, next_look))
-                if executor.run(self.decider.advance(replies)) == 0:
-                    executor.run(self.decider.flush())
-                self._note_time()
-        finally:
-            blocking.close()
+        while not self._stopping:
+            now = time.monotonic()
+            if now >= next_beat:
+                executor.run(self.decider.beat())
+                next_beat = now + beat_every_s
+            if now >= next_look:
+                # Workers arm time-outs too; those that are not due soon come without a word.
+                self.decider.look_at_timers()
+                next_look = now + BLOCK_MS_MAX / 1000
+            if now >= next_sweep:
+                next_sweep = now + self._sweep()
+            self._tell_time()
+            executor.run(self.decider.redrive())
+            executor.run(self.decider.fire_timers())
+            self._note_time()
+            replies = self._read(blocking, self._block_ms(next_beat, next_look))
+            if executor.run(self.decider.advance(replies)) == 0:
+                executor.run(self.decider.flush())
+            self._note_time()
 
-    def _read(self, blocking: Any, block_ms: int) -> list[tuple[Estate, list[Any]]]:
+    def _read(self, blocking: SyncExecutor, block_ms: int) -> Found:
         """What arrived in any inbox; waits up to ``block_ms`` for it."""
         estates = list(self.decider.estates.values())
         if not estates:
             self._sleep(min(block_ms, 200) / 1000)
             return []
         if self.connection.is_cluster:
-            return self._read_slots(blocking, estates, block_ms)
+            return self._read_slots(estates, block_ms)
         keys = self.store.keys
         by_key = {keys.inbox(estate.number).encode(): estate for estate in estates}
         cursors = [estate.cursor for estate in estates]
-        count = 1 if any(estate.careful for estate in estates) else EVENTS_PER_READ
+        count = min(self.decider.entries_per_read(estate) for estate in estates)
         words: list[Argument] = ["XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", *by_key, *cursors]
         self._blocked = True
         try:
@@ -150,31 +152,19 @@ class DeciderProcess:
         found: Found = [(by_key[key], [parse_entry(raw) for raw in entries]) for key, entries in reply or ()]
         return found + self._backlog(found)
 
-    def _read_slots(self, blocking: Any, estates: list[Estate], block_ms: int) -> list[tuple[Estate, list[Any]]]:
-        """On a cluster one command can name streams of one slot only: a thread waits for each partition."""
-        found: list[tuple[Estate, list[Any]]] = []
-        arrived = threading.Event()
-
-        def wait(estate: Estate) -> None:
-            inbox = self.store.keys.inbox(estate.number)
-            words = ("XREAD", "COUNT", EVENTS_PER_READ, "BLOCK", block_ms, "STREAMS", inbox, estate.cursor)
+    def _read_slots(self, estates: list[Estate], block_ms: int) -> Found:
+        """On a cluster: read every slot, and when there is nothing, wait for a ring and read again."""
+        executor = self.connection.sync()
+        found = [pair for pair in executor.run(self.decider.read()) if pair[1]]
+        if not found and self._doorbell is not None:
+            self._blocked = True
             try:
-                reply = blocking.do(Command(words))
-            except StoreUnavailable:
-                reply = None
-            if reply:
-                found.append((estate, reply[0][1]))
-                arrived.set()
-
-        first = self.connection.sync().run(self.decider.read())
-        if any(entries for _, entries in first):
-            return [(estate, entries) for estate, entries in first if entries]
-        block_ms = min(block_ms, CLUSTER_BLOCK_MS)
-        threads = [threading.Thread(target=wait, args=(estate,), daemon=True) for estate in estates]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+                if self._stopping:
+                    raise _Stop
+                self._doorbell.wait({estate.number: estate.cursor for estate in estates}, block_ms / 1000)
+            finally:
+                self._blocked = False
+            found = [pair for pair in executor.run(self.decider.read()) if pair[1]]
         return found + self._backlog(found)
 
     def _backlog(self, found: Found) -> Found:
@@ -219,6 +209,8 @@ class DeciderProcess:
             log.info("decider_left", extra={"decider": self.name})
         except Exception as error:
             log.warning("decider_left_without_handover", extra={"decider": self.name, "reason": str(error)})
+        if self._doorbell is not None:
+            self._doorbell.close()
         self.connection.close()
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -228,10 +220,6 @@ class DeciderProcess:
         self._stopping = True
         if self._blocked:
             raise _Stop
-
-
-CLUSTER_BLOCK_MS = 100
-"""On a cluster every partition is waited for by itself; a short block bounds how long one waits for the others."""
 
 
 def run_decider(

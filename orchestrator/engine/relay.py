@@ -85,6 +85,28 @@ class Relay:
             if index not in failed and not any(getattr(handoff, "type", None) in failed for handoff in letter.handoffs)
         ]
 
+    def enqueue_ahead(self, handoffs: Iterable[Sequence[Handoff]], limits: Mapping[str, Limits]) -> dict[str, Call]:
+        """The offers of decisions whose commit is about to be sent, to go right behind it in the same pipeline.
+
+        That saves a round trip per step of a workflow. If the commit is refused, the queue holds tasks that their
+        partition does not know, and ``start_task`` turns them away; so this is only for a store that keeps the order of a
+        pipeline, and for queues that are known. What does not arrive this way is delivered from the outbox.
+        """
+        if not self._store.is_ordered:
+            return {}
+        offers: dict[str, list[Offer]] = {}
+        for group in handoffs:
+            for handoff in group:
+                if isinstance(handoff, Enqueue) and handoff.type in self._known_queues:
+                    offer = Offer(handoff.task_id, handoff.domain, handoff.priority, handoff.delay_ms)
+                    offers.setdefault(handoff.type, []).append(offer)
+        queues = self._store.queues
+        return {
+            task_type: queues.enqueue_call(task_type, batch, limits.get(task_type))
+            for task_type, batch in offers.items()
+            if len(batch) <= BATCH_MAX
+        }
+
     def _note_queues(self, task_types: Mapping[str, Any]) -> Plan[None]:
         new = [task_type for task_type in task_types if task_type not in self._known_queues]
         if new:

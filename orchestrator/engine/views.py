@@ -83,15 +83,25 @@ def _tasks(stored: StoredWorkflow, meta: Meta, definition: WorkflowDef | None) -
     ]
     made.sort(key=lambda task: task.seq)
     outputs = {task.reference_task_name: task for task in made}
+    joined: set[str] = set()
     for task in made:
-        if task.task_type == "JOIN" and is_terminal(task.status):
-            members = [outputs[ref] for ref in task.input_data.get("joinOn", []) if ref in outputs]
-            task.output_data = {
-                member.reference_task_name: member.output_data
-                for member in members
-                if member.output_data and is_terminal(member.status)
-            }
+        _put_together(task, outputs, joined)
     return made
+
+
+def _put_together(task: Task, outputs: dict[str, Task], joined: set[str]) -> None:
+    """The output of a JOIN that has ended, after those of the JOINs among its members."""
+    if task.task_type != "JOIN" or not is_terminal(task.status) or task.task_id in joined:
+        return
+    joined.add(task.task_id)
+    members = [outputs[ref] for ref in task.input_data.get("joinOn", []) if ref in outputs]
+    for member in members:
+        _put_together(member, outputs, joined)
+    task.output_data = {
+        member.reference_task_name: member.output_data
+        for member in members
+        if member.output_data and is_terminal(member.status)
+    }
 
 
 def _task(

@@ -112,5 +112,5 @@ def _write_status(section: Section, keys: Keys, number: int, draft: Draft) -> No
         if meta.correlation_id:
             section.index(keys.by_correlation(number, meta.correlation_id), core.created_ms)
     section.index(keys.by_status(number, status), core.created_ms)
-    if is_terminal(status):
+    if old is None or is_terminal(status):  # a start may be waited for, and an end
         section.publish_done(status)

@@ -179,7 +179,7 @@ def _options(address: Address, timeout_s: float | None) -> dict[str, Any]:
         **address.options,
         "socket_timeout": timeout_s,
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
-        "socket_keepalive": True,
+        **({} if address.url.startswith("unix:") else {"socket_keepalive": True}),  # a unix socket has none
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
         "decode_responses": False,

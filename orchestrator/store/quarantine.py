@@ -14,6 +14,9 @@ from orchestrator.store.keys import Keys
 from orchestrator.store.verdicts import word
 
 
+UNPARK_MAX = 10_000
+
+
 class Parked(NamedTuple):
     """``state``: OK, FENCED, FREE (not in quarantine any more: decide on it), UNKNOWN (no such workflow) or CORRUPT."""
 
@@ -55,9 +58,10 @@ def _quarantine(
     return Call("quarantine", names, (epoch, owner, reason, *event_ids), _parked)
 
 
-def unpark(keys: Keys, partition: int, workflow_id: str, limit: int = 100) -> Call:
+def unpark(keys: Keys, partition: int, workflow_id: str, limit: int = UNPARK_MAX) -> Call:
     """Replay parked events in order; repeat until ``left`` is 0, which ends the quarantine.
 
+    All in one go if possible: while some are left, the owner parks what comes back behind them.
     Decodes to ``Unparked``, or ``None`` when there is no such workflow. Anybody may call it.
     """
     names = (keys.workflow(partition, workflow_id), keys.parked(partition, workflow_id), keys.inbox(partition))

@@ -130,35 +130,6 @@ def test_a_second_start_under_a_key_is_refused_or_answered_with_the_first(invoke
     assert "exists already" in again.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "status", "message"),
-    [
-        (("start", "unknown"), 3, "unknown"),
-        (("start", "hello", "--version", "7"), 3, "7"),
-        (("start", "hello", "-i", "name"), 2, "neither key=text nor key:=json"),
-        (("start", "hello", "-i", "n:=18446744073709551616"), 7, "input"),
-        (("start", "hello", "--domain", "eu"), 2, "TASK=DOMAIN"),
-        (("start", "hello", "--priority", "100"), 2, "priority"),
-        (("start", "hello", "--id", "a", "--idempotency-key", "b"), 2, "not both"),
-        (("get", "nothing"), 3, "nothing"),
-        (("watch", "nothing"), 3, "nothing"),
-        (("pause", "nothing"), 3, "nothing"),
-        (("terminate", "nothing"), 3, "nothing"),
-        (("signal", "nothing", "x"), 3, "nothing"),
-        (("unpark", "nothing"), 3, "nothing"),
-        (("list", "--status", "GONE"), 2, "GONE"),
-        (("list", "--limit", "0"), 2, "limit"),
-    ],
-)
-def test_a_mistake_is_told_in_words_with_its_exit_status(
-    invoke: Invoke, arguments: tuple[str, ...], status: int, message: str
-) -> None:
-    result = invoke("workflow", *arguments)
-    assert (result.exit_code, result.stdout) == (status, "")
-    assert message in result.stderr
-    assert "Traceback" not in result.stderr
-
-
 def test_an_input_of_the_wrong_type_fails_the_task_with_its_name_and_the_parameter(invoke: Invoke) -> None:
     result = invoke("workflow", "run", "hello", "-i", "name:=7")
     assert result.exit_code == 10

@@ -69,7 +69,12 @@ def test_delays_do_not_make_definitions(env: Environment) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"delay_s": -1}, {"delay_s": 1, "at": datetime.now(UTC)}, {"at": datetime(2030, 1, 1)}, {"delay_s": float("nan")}],
+    [
+        {"delay_s": -1},
+        {"delay_s": 1, "at": datetime.now(UTC)},
+        {"at": datetime.now(UTC).replace(tzinfo=None)},
+        {"delay_s": float("nan")},
+    ],
 )
 def test_a_delay_without_a_meaning_is_refused(env: Environment, options: Any) -> None:
     with pytest.raises(InvalidRequest, match="greet"):

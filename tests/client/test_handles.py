@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator import RetryPolicy, Workflow, task
+from orchestrator.client.calls import Calls
 from orchestrator.errors import (
     Conflict,
     OutcomeUnknown,
@@ -105,8 +106,6 @@ def test_an_action_repeated_under_its_request_id_happens_once(env: Environment) 
 def test_without_a_decider_the_outcome_of_an_action_is_unknown(fakeredis_url: str) -> None:
     settings = Settings(redis_url=fakeredis_url, partitions=1)
     executor, store = connect(settings=settings).sync(), StoreContext(settings)
-    from orchestrator.client.calls import Calls
-
     started = executor.run(Calls(store).start_workflow(hello, None, {}, wait_commit=False))
     with pytest.raises(OutcomeUnknown, match=r"request_id='r-1'"):
         executor.run(workflows.act(store, started.workflow_id, "pause", request_id="r-1", timeout_s=0))
@@ -115,10 +114,9 @@ def test_without_a_decider_the_outcome_of_an_action_is_unknown(fakeredis_url: st
 def test_an_endless_wait_is_made_of_waits_with_an_end() -> None:
     store = StoreContext(Settings(partitions=1))
     plan = workflows.await_end(store, "w")
-    for _ in range(3):
-        step = next(plan) if plan.gi_frame.f_lasti < 0 else plan.send([b"RUNNING", None, None])
-        assert isinstance(step, Wait)
-        assert step.timeout_s == workflows.WAIT_SLICE_S
+    running = [b"RUNNING", None, None]
+    steps = [next(plan), plan.send(running), plan.send(running)]
+    assert [step.timeout_s for step in steps if isinstance(step, Wait)] == [workflows.WAIT_SLICE_S] * 3
 
 
 def test_a_removed_execution_is_gone_from_lists_and_its_key_is_free(env: Environment) -> None:

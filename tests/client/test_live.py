@@ -44,7 +44,7 @@ def test_threads_share_a_client(live: Settings) -> None:
 async def test_an_asyncio_program_starts_waits_and_acts(live: Settings) -> None:
     async with AsyncClient(settings=live) as client:
         await client.register(hello, greet)
-        assert await client.execute_workflow("hello", name="Ada") == {"result": "Hello, Ada"}
+        assert await client.with_options(timeout_s=10).execute_workflow("hello", name="Ada") == {"result": "Hello, Ada"}
         handle = await client.start_workflow(waiting)
         await handle.signal("go", {"name": "Bob"})
         assert await handle.result(timeout_s=10) == {"result": "Hello, Bob"}
@@ -67,9 +67,13 @@ def test_a_waiter_hears_of_the_end_at_once(live: Settings) -> None:
 
 def test_a_diagnosis_of_a_healthy_installation(live: Settings) -> None:
     with Client(settings=live) as client:
-        client.execute_workflow(hello, name="Ada")
+        client.with_options(timeout_s=10).execute_workflow(hello, name="Ada")
         found = client.run(operations.diagnose(client.store))
-        assert (found.server.name, found.server.eviction_policy, found.partitions_recorded) == ("Redis", "noeviction", 2)
+        assert (found.server.name, found.server.eviction_policy, found.partitions_recorded) == (
+            "Redis",
+            "noeviction",
+            2,
+        )
         assert (found.unowned, found.dead_letters, found.quarantined, len(found.deciders)) == ([], 0, [], 1)
         assert found.latency_ms > 0
         queues = client.run(operations.queues(client.store))

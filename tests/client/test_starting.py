@@ -15,7 +15,7 @@ from orchestrator.errors import (
     InvalidRequest,
     WorkflowNotFound,
 )
-from orchestrator.plan import Command
+from orchestrator.plan import Command, Plan
 from orchestrator.testing import Environment
 from tests.client.conftest import greet, hello, waiting
 
@@ -162,7 +162,6 @@ def test_a_handle_of_an_unknown_id_says_so(env: Environment) -> None:
         env.client.workflow("nobody").status()
 
 
-def one(command: Command) -> Any:
+def one(command: Command) -> Plan[Any]:
     """A plan of one command."""
-    reply = yield command
-    return reply
+    return (yield command)

@@ -40,11 +40,18 @@ def test_expressions_read_the_outputs_of_the_members_through_the_join() -> None:
 
 def test_the_output_of_a_join_of_joins_is_nested() -> None:
     inner = forked("g", [simple("a")], [simple("b")])
-    read = {"x": "${f_join.output.g_join.a.x}", "dynamic": "${${workflow.input.join}.output.g_join.b}"}
-    definition = workflow_def(*forked("f", inner, [simple("c")]), simple("d", read))
+    steps = [*forked("f", inner, [simple("c")]), simple("d", {"x": "${f_join.output.g_join.a.x}"})]
+    story = Story(workflow_def(*steps)).when(started(), completed("a", {"x": 1}), completed("b", {"y": 2}))
+    story.when(completed("c", {"z": 3}))
+    assert story.task("d").input == {"x": 1}
+
+
+def test_the_output_of_a_join_that_is_named_at_run_time_is_complete() -> None:
+    read = {"all": "${${workflow.input.join}.output}"}
+    definition = workflow_def(*forked("f", forked("g", [simple("a")], [simple("b")]), [simple("c")]), simple("d", read))
     story = Story(definition, input={"join": "f_join"})
-    story.when(started(), completed("a", {"x": 1}), completed("b", {"y": 2}), completed("c"))
-    assert story.task("d").input == {"x": 1, "dynamic": {"y": 2}}
+    story.when(started(), completed("a", {"x": 1}), completed("b", {"y": 2}), completed("c", {"z": 3}))
+    assert story.task("d").input == {"all": {"g_join": {"a": {"x": 1}, "b": {"y": 2}}, "c": {"z": 3}}}
 
 
 def test_the_output_of_a_workflow_that_ends_with_a_join_is_the_joins() -> None:
@@ -171,11 +178,14 @@ def test_a_join_waits_for_a_branch_of_a_neighbour_that_may_still_be_taken() -> N
 
 
 def test_a_join_waits_for_the_retry_of_a_member_that_failed_while_the_workflow_was_paused() -> None:
-    wide = [[noop(f"n{n}")] for n in range(TASKS_PER_DECISION)]
-    branch = [noop("x"), join("early", "m"), simple("b")]
-    definition = workflow_def(fork("f", [simple("m")], *wide, branch), join("j", "b"))
-    story = Story(definition, task_defs=[task_def("m")], in_one_go=False).when(started(), operation("pause"))
-    story.when(failed("m"))
+    # Given: the first decision had room for the fork, its join and all branches but the one that waits for m
+    wide = [[noop(f"n{n}")] for n in range(TASKS_PER_DECISION - 3)]
+    definition = workflow_def(fork("f", [simple("m")], *wide, [join("early", "m"), simple("b")]), join("j", "b"))
+    story = Story(definition, task_defs=[task_def("m")], in_one_go=False).when(started())
+    assert "early" not in story.scheduled
+    # When: that branch is held back first, and the retry of m behind it
+    story.when(operation("pause"), failed("m"))
+    # Then: the join does not take the failed attempt for the last
     story.when(operation("resume"))
     while story.owed:
         story.continue_once()

@@ -147,7 +147,7 @@ FLAGS = [
 @pytest.mark.parametrize(("flags", "task_status", "status"), FLAGS)
 @pytest.mark.parametrize("terminal", [False, True])
 def test_a_workflow_goes_on_without_an_optional_or_permissive_task(
-    flags: dict[str, bool], task_status: str | None, status: str, terminal: bool
+    flags: dict[str, Any], task_status: str | None, status: str, terminal: bool
 ) -> None:
     definition = workflow_def(simple("a", retry_count=1, **flags), simple("b"))
     story = Story(definition, task_defs=[task_def("a")]).when(started(), failed("a", "one", terminal=terminal))

@@ -1,9 +1,10 @@
 """What happened, written down outside of Redis by everybody who took part, and the checker that reads it at the end.
 
-Workers note every grant, start and end of a task and every verdict on an outcome; the client notes every start that was
-acknowledged; the killer notes every kill. Each process has a file of its own, opened for appending, and writes each
-entry at once as one line, so that a SIGKILL costs at most the entry that was about to be written. All times but those of grants are of the machine's
-monotonic clock, which all its processes share. Nothing here talks to Redis or knows how the product works.
+Workers note every grant, start and end of a task and every verdict on an outcome; the client notes every start that
+was acknowledged; the killer notes every kill. Each process has a file of its own, opened for appending, and writes
+each entry at once as one line, so that a SIGKILL costs at most the entry that was about to be written. All times but
+those of grants are of the machine's monotonic clock, which all its processes share. Nothing here talks to Redis or
+knows how the product works.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
-
 
 SUFFIX = ".journal"
 
@@ -64,6 +64,7 @@ class Ended(NamedTuple):
 
     status: str
     outcomes: Sequence[tuple[str, str, str]] = ()
+    reason: str | None = None
 
 
 class Violation(NamedTuple):
@@ -95,6 +96,7 @@ class Run(NamedTuple):
 
 
 TERMINAL = {"COMPLETED", "FAILED", "TERMINATED", "TIMED_OUT"}
+OPEN = {"SCHEDULED", "IN_PROGRESS"}
 
 
 def check(
@@ -128,7 +130,8 @@ def _check_lost(finding: Finding, entries: Sequence[Entry], workflows: Mapping[s
         if ended is None:
             finding.add("lost", f"{workflow_id} was acknowledged and does not exist")
         elif ended.status not in TERMINAL:
-            finding.add("lost", f"{workflow_id} is {ended.status}")
+            open_ = ", ".join(f"{ref} {status}" for _, ref, status in ended.outcomes if status in OPEN)
+            finding.add("lost", f"{workflow_id} is {ended.status}: {ended.reason or open_ or 'nothing is open'}")
 
 
 def _check_accepted(finding: Finding, entries: Sequence[Entry], workflows: Mapping[str, Ended]) -> None:

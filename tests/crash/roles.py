@@ -16,6 +16,7 @@ from typing import Any
 
 from orchestrator.engine.process import run_decider
 from orchestrator.settings import load_settings
+from orchestrator_cli.logs import configure
 from orchestrator_workers import Worker
 from tests.crash.ledger import Journal
 
@@ -37,30 +38,13 @@ async def work(name: str) -> None:
 
 
 def main(role: str, name: str) -> None:
-    """Be a decider or a worker."""
-    logging.basicConfig(
-        level=logging.INFO, format=f"%(asctime)s {name} %(levelname)s %(message)s %(extra)s", force=True
-    )
-    for handler in logging.getLogger().handlers:
-        handler.setFormatter(WithFields(name))
+    """Be a decider or a worker; each life's first line says which."""
+    configure("INFO")
+    logging.getLogger(__name__).info("life_began", extra={"process": name})
     if role == "decider":
         run_decider(load_settings(), name)
     else:
         asyncio.run(work(name))
-
-
-class WithFields(logging.Formatter):
-    """The message and the fields that came with it, on one line."""
-
-    _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"%(asctime)s {name} %(levelname)s %(message)s")
-
-    def format(self, record: logging.LogRecord) -> str:
-        """As the standard one, with ``key=value`` of every extra field behind the message."""
-        extra = {key: value for key, value in vars(record).items() if key not in self._STANDARD}
-        return " ".join([super().format(record), *(f"{key}={value}" for key, value in extra.items())])
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from examples.orders import services, tasks
+from examples.orders import services
 from examples.orders.make_orders import FILE
 from examples.orders.workflow import order, order_failed
 from orchestrator.errors import StoreUnavailable, WorkflowNotFound
@@ -37,10 +37,8 @@ from tests.crash.roles import JOURNALS
 from tests.crash.schedule import RESTART_AFTER_S, Kill, kills
 from tests.support.redis_server import RedisServer
 
-STARTS_AT_ONCE = 20
+STARTS_AT_ONCE = 10
 TICK_S = 0.02
-QUIET_S = 3.0
-"""After the last end nothing is killed any more; this long later nothing may be under way."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +61,11 @@ class Chaos:
             "ship_parcel": Limit(self.ships_at_once, self.ships, 2_000),
             "charge_card": Limit(at_once=3),
         }
+
+    @property
+    def starts_span_s(self) -> float:
+        """Over how many seconds the starts are spread: the first half of what the limits make the load last."""
+        return self.workflows / self.ships
 
     @property
     def command(self) -> str:
@@ -96,6 +99,8 @@ def run(chaos: Chaos, say: Callable[[str], None] = lambda line: None) -> Finding
             estate.stop()
         finding = check(entries_of(folder), load.ended(), _charges(), chaos.limits)
     finding.figures["starts that were repeated"] = load.repeated
+    if len(load.acknowledged) < chaos.workflows:
+        finding.add("not started", f"{len(load.acknowledged)} of {chaos.workflows} starts were acknowledged")
     for role in attack.crashed:
         finding.add("crashed by itself", role)
     if finding.violations:
@@ -152,6 +157,7 @@ class Load:
 
     def start(self, stop: threading.Event) -> None:
         """Start every workflow; what got no answer is sent again."""
+        pause_s = self._chaos.starts_span_s * STARTS_AT_ONCE / self._chaos.workflows
         launches = [
             starting.Launch(StartWorkflowRequest(name=order.name, input=row), request_id=f"start-{row['order_id']}")
             for row in orders(self._chaos.workflows)
@@ -160,7 +166,7 @@ class Load:
             part = launches[at : at + STARTS_AT_ONCE]
             while part and not stop.is_set():
                 part = self._start_part(part)
-                stop.wait(0.2)
+                stop.wait(TICK_S if part else pause_s)
 
     def _start_part(self, part: list[starting.Launch]) -> list[starting.Launch]:
         """Start these; gives those that must be sent again."""
@@ -210,7 +216,7 @@ class Load:
                 found[workflow_id] = Ended("MISSING")
                 continue
             outcomes = [(task.task_id, task.reference_task_name, str(task.status)) for task in view.tasks]
-            found[workflow_id] = Ended(str(view.status), outcomes)
+            found[workflow_id] = Ended(str(view.status), outcomes, view.reason_for_incompletion)
             failure_id = view.output.get("conductor.failure_workflow")
             if failure_id is not None:
                 waiting.append(str(failure_id))

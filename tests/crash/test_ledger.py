@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,7 @@ def test_a_seed_decides_the_kills_and_the_store_dies_once_a_minute() -> None:
     victims = ["worker-1", "worker-2", "decider-1"]
     first, again = ([kill for kill, _ in zip(kills(7, victims, "redis"), range(100), strict=False)] for _ in range(2))
     assert first == again
-    pauses = [later.at_s - earlier.at_s for earlier, later in zip(first, first[1:], strict=False)]
+    pauses = [later.at_s - earlier.at_s for earlier, later in pairwise(first)]
     assert min(pauses) >= PAUSE_S[0]
     assert max(pauses) <= PAUSE_S[1]
     minutes = int(first[-1].at_s // 60)

@@ -36,19 +36,15 @@ POISON = b"\xc1"  # a byte that MessagePack never uses
 def install(world: Surroundings) -> Life:
     """Register what the seed works with."""
     store = world.store()
-    yield from _insist(catalog_plan(store, world))
-
-
-def catalog_plan(store: StoreContext, world: Surroundings) -> Callable[[], Plan[None]]:
-    """A plan that writes the definitions of the seed."""
 
     def plan() -> Plan[None]:
+        yield catalog.check_installation(store.keys)
         body = msgspec.json.encode(workflow_def_to_dict(world.workload.cleanup))
         yield catalog.register_workflow(store.keys, world.workload.cleanup.name, 1, body, overwrite=True)
         for name, task_def in world.workload.task_defs.items():
             yield catalog.put_task_definition(store.keys, name, msgspec.json.encode(task_def_to_dict(task_def)))
 
-    return plan
+    yield from _insist(plan)
 
 
 def client_life(world: Surroundings, order: Order, name: str) -> Life:
@@ -191,7 +187,7 @@ _ACTIONS: dict[str, Callable[[Surroundings, StoreContext, str, str], Life]] = {
 
 
 def tuner_life(world: Surroundings, name: str) -> Life:
-    """An operator who changes a limit while everything runs."""
+    """An operator who changes a limit and a definition while everything runs."""
     rng = world.random_of(name)
     store = world.store()
     yield Sleep(rng.randrange(200, 3000))
@@ -203,25 +199,37 @@ def tuner_life(world: Surroundings, name: str) -> Life:
             store.keys, "limited", msgspec.json.encode(task_def_to_dict(task_def))
         )
         yield from queue.set_limits(store.queues, "limited", Limits(stored.revision, concurrency=limit))
+        body = msgspec.json.encode(workflow_def_to_dict(world.workload.cleanup))
+        yield catalog.register_workflow(store.keys, world.workload.cleanup.name, 2, body)
 
     yield from _insist(plan)
 
 
-def healer_life(world: Surroundings, name: str) -> Life:
-    """After the faults: resume what was left paused, signal what waits, mend and unpark what was set aside."""
+def keeper_life(world: Surroundings, name: str) -> Life:
+    """An operator who mends what was set aside and lets it go on, while everything runs and afterwards."""
     store = world.store()
     ledger, keys = world.ledger, store.keys
+    while True:
+        yield Sleep(300)
+        for workflow_id in sorted(ledger.quarantined - ledger.removals):
+            yield Act(lambda disk, w=workflow_id: _mend(world, disk, keys.workflow(keys.partition_of(w), w), w))
+            try:
+                yield unpark(keys, keys.partition_of(workflow_id), workflow_id)
+            except StoreUnavailable:
+                break
+
+
+def healer_life(world: Surroundings, name: str) -> Life:
+    """After the faults: resume what was left paused, signal what waits."""
+    store = world.store()
+    ledger = world.ledger
     round_ = 0
     while True:
         round_ += 1
         for workflow_id, run in list(ledger.runs.items()):
-            number = keys.partition_of(workflow_id)
             if workflow_id in ledger.removals:
                 continue
-            if workflow_id in ledger.quarantined:
-                yield Act(lambda disk, w=workflow_id: _mend(world, disk, keys.workflow(keys.partition_of(w), w), w))
-                yield unpark(keys, number, workflow_id)
-            elif run.status == "PAUSED":
+            if run.status == "PAUSED":
                 yield from _operate(world, store, workflow_id, f"heal-{round_}-{workflow_id}", "resume", {})
             elif workflow_id in world.workload.signals and run.status == "RUNNING":
                 arguments = {"name": "go", "payload": {"said": "late"}}

@@ -26,9 +26,10 @@ _WEIGHTS = (3, 3, 3, 1, 2, 2)
 
 OFTEN = {
     "accept": 3.0, "commit": 2.0, "dead_letter": 20.0, "due_timers": 2.0, "enqueue": 2.0, "ensure_domain": 8.0,
-    "fire_timers": 8.0, "get_workflow": 30.0, "heartbeat": 2.0, "limited_ms": 60.0, "put_taskdef": 20.0,
-    "quarantine": 30.0, "release": 6.0, "remove": 10.0, "remove_task": 20.0, "request": 2.0, "set_limits": 20.0,
-    "settle": 3.0, "start": 3.0, "start_task": 3.0, "suspect": 8.0, "touch": 3.0, "view": 8.0,
+    "fire_timers": 8.0, "get_workflow": 30.0, "heartbeat": 2.0, "installation": 4.0, "limited_ms": 60.0, "put_taskdef": 2.0,
+    "quarantine": 30.0, "register_workflow": 4.0, "release": 6.0, "remove": 10.0, "remove_task": 20.0, "request": 2.0, "set_limits": 20.0,
+    "settle": 3.0, "start": 3.0, "start_task": 3.0, "suspect": 8.0, "touch": 3.0, "unpark": 20.0,
+    "view": 8.0,
 }  # fmt: skip
 """How much more likely than elsewhere a fault is at a script that runs seldom."""
 
@@ -40,8 +41,8 @@ class Faults:
         rng = self._rng = random.Random(f"{seed} faults")
         self.is_on = True
         self.rate = rng.choice((0.01, 0.02, 0.04, 0.08))
-        self.steps_left = rng.randrange(150, 900)
-        self.is_assassin = rng.random() < 0.15  # kills deciders on the brink of a commit, again and again
+        self.steps_left = rng.randrange(200, 1000)
+        self.is_assassin = rng.random() < 0.2  # kills deciders on the brink of a commit, again and again
         self.has_coups = rng.random() < 0.4  # partitions are taken from living owners
         self._victims_left = rng.randrange(4, 10) if self.is_assassin else 0
         self._must_crash_in = rng.randrange(5, 50)

@@ -36,6 +36,18 @@ class FinalRules:
             if task_id not in self._ledger.partition(run.partition).offered:
                 raise Violation(f"S15: {task_id} ({attempt.ref}) is open, not queued and not in the outbox")
 
+    def no_event_waits(self, events: set[str]) -> None:
+        """L2: none of these is in an inbox any more."""
+        for name, image in self._ledger.partitions.items():
+            if left := events & image.events.keys():
+                raise Violation(f"L2: partition {name} has not moved on, it still holds {left}; owner {image.owner}")
+
+    def no_lease_is_forgotten(self, task_type: str, ended_ms: int) -> None:
+        """L2: no lease ended before that time without anybody noticing."""
+        for task_id, end in self._ledger.queue(task_type).leases.items():
+            if end < ended_ms:
+                raise Violation(f"L2: the lease of {task_id} ended {ended_ms - end:.0f} ms too long ago")
+
     def indexes_match(self) -> None:
         """S17: every decided workflow is in the index of its status and in no other."""
         for number in range(self._keys.partitions):

@@ -73,7 +73,14 @@ MUTANTS: dict[str, Damage] = {
     "event-deleted-before-commit": Damage(
         "the decider deletes events when it reads them",
         {"commit": (("if verdict == 'OK' and #call('XRANGE', ev, ARGV[i], ARGV[i]) == 0", "if false"),)},
-        (("        if wakes:\n", "        wakes += [entry.id for entry in entries]\n        if wakes:\n"),),
+        (
+            (
+                "        if len(entries) < len(new):\n",
+                "        if entries:\n"
+                "            yield forget_wakes(keys, number, [entry.id for entry in entries])\n"
+                "        if len(entries) < len(new):\n",
+            ),
+        ),
     ),
     "no-outbox-write": Damage(
         "the commit keeps hand-offs in the decider's memory only",
@@ -113,8 +120,25 @@ MUTANTS: dict[str, Damage] = {
     "started-twice": Damage(
         "start_task lets an older delivery begin", {"start_task": (("delivery < d.delivery or (", "(false and "),)}
     ),
+    "accepted-task-started": Damage(
+        "start_task hands out a task whose outcome is in the inbox already",
+        {"start_task": (("elseif not d or d.state == 'A' or d.state == 'W' then", "elseif not d then"),)},
+    ),
+    "epoch-not-raised": Damage(
+        "a new owner gets the epoch of the old one",
+        {
+            "acquire": (
+                ("'e', string.format('%.0f', epoch + 1)", "'e', string.format('%.0f', epoch)"),
+                ("return {'OK', epoch + 1, tonumber(crashes)}", "return {'OK', epoch, tonumber(crashes)}"),
+            )
+        },
+    ),
     "timers-fire-early": Damage(
-        "fire_timers does not look at the clock", {"fire_timers": (("and score <= now and", "and"),)}
+        "due timers are looked for and fired half a second ahead",
+        {
+            "due_timers": (("KEYS[1], '-inf', now, 'WITHSCORES'", "KEYS[1], '-inf', now + 500, 'WITHSCORES'"),),
+            "fire_timers": (("and score <= now and", "and"),),
+        },
     ),
     "outcome-overwritten": Damage(
         "a time-out is committed although the outcome was accepted meanwhile",

@@ -106,17 +106,20 @@ class QueueRules:
                 )
 
     def _releases(self, call: Call, before: QueueImage, after: QueueImage) -> None:
-        for at in range(1, len(call.args), 5):
-            kind, task_id, delivery, offer = map(str, call.args[at : at + 4])
+        named = [tuple(map(str, call.args[at : at + 4])) for at in range(1, len(call.args), 5)]
+        by_number = {(task_id, delivery): (kind, offer) for kind, task_id, delivery, offer in named}
+        for _, task_id, _, _ in named:
             record = before.records.get(task_id)
             if record is None:
                 continue
-            known_delivery, known_offer = record.split()[:2]
+            delivery, offer = record.split()[:2]
+            said = by_number.get((task_id, delivery))
+            if said is None and task_id in before.leases and task_id not in after.leases:
+                raise Violation(f"S13: {task_id} is out as {delivery} and was released by {named}")
             is_marked = record.endswith("x")
-            if known_delivery != delivery and task_id in before.leases and task_id not in after.leases:
-                raise Violation(f"S13: delivery {delivery} released {task_id}, which is out as {known_delivery}")
-            if kind == "done" and known_offer != offer and not is_marked and task_id not in after.records:
-                raise Violation(f"S15: {task_id} was offered anew ({known_offer}), a release of {offer} removed it")
+            if said is not None and said[0] == "done" and said[1] != offer and not is_marked:
+                if task_id not in after.records:
+                    raise Violation(f"S15: {task_id} was offered anew ({offer}), a release of {said[1]} removed it")
 
 
 def _image(call: Call, looks: Sequence[Any]) -> QueueImage:

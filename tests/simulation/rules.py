@@ -82,6 +82,12 @@ class Rules:
         """What is still to be done."""
         return self._finals.what_is_left()
 
+    def has_recovered(self, events: set[str], grace_ms: int) -> None:
+        """What has had to happen a while after the last fault."""
+        self._finals.no_event_waits(events)
+        for task_type in self._ledger.queues:
+            self._finals.no_lease_is_forgotten(task_type, self._clocks.of(Slot("q", task_type)) - grace_ms)
+
     def at_rest(self) -> None:
         """The thorough check at the end."""
         self._finals.everything_is_in_order()

@@ -14,7 +14,7 @@ from tests.simulation.trace import Trace
 from tests.simulation.world import World, failed_command
 from tests.support.redis_server import Kind, RedisServer
 
-_FATAL = {"decision_failed", "definition_unusable", "event_garbled", "handoff_refused"}
+_FATAL = {"definition_unusable", "event_garbled", "handoff_refused"}
 
 
 class _Alarm(logging.Handler):

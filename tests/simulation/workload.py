@@ -104,6 +104,7 @@ class Workload:
                 concurrent_exec_limit=self.concurrency,
                 timeout_seconds=rng.choice((0, 2)),
                 timeout_policy=TimeoutPolicy.RETRY,
+                poll_timeout_seconds=rng.choice((None, 1, 2)),
                 response_timeout_seconds=2,
             ),
             "rated": TaskDef(
@@ -112,7 +113,7 @@ class Workload:
                 retry_delay_seconds=0,
                 rate_limit_per_frequency=self.rate,
                 rate_limit_frequency_in_seconds=1,
-                poll_timeout_seconds=rng.choice((None, 2)),
+                poll_timeout_seconds=rng.choice((None, 1, 1, 2)),
                 timeout_policy=rng.choice((TimeoutPolicy.RETRY, TimeoutPolicy.TIME_OUT_WF)),
                 response_timeout_seconds=0,
             ),
@@ -166,11 +167,11 @@ def _actions(rng: random.Random, name: str) -> tuple[tuple[int, str], ...]:
         return ((rng.randrange(10, 600), "pause"), (rng.randrange(50, 900), "resume"))
     if chance < 0.4:
         return ((rng.randrange(10, 900), "terminate"),)
-    if chance < 0.5:
+    if chance < 0.57:
         return ((rng.randrange(10, 900), "remove"),)
-    if chance < 0.65:
+    if chance < 0.75:
         return ((rng.randrange(10, 900), "poison"),)
-    return ((rng.randrange(10, 900), "look"),) if chance < 0.8 else ()
+    return ((rng.randrange(10, 900), "look"),) if chance < 0.9 else ()
 
 
 def _simple(name: str, ref: str, **options: Any) -> WorkflowTask:

@@ -92,7 +92,7 @@ class Story:
         self.alerts: list[str] = []
         self.output: Any = None
         self.owed = 0  # Continued events that are on their way
-        self.decisions = self.records_loaded = self.bytes_written = 0
+        self.decisions = self.rounds = self.records_loaded = self.bytes_written = 0
         self.drafts: list[Draft] = []
 
     # --- when ---------------------------------------------------------------------------------------------------------
@@ -230,6 +230,7 @@ class Story:
             assert (encode(state.core) if state.core is not None else None) == before, "decide changed its input"
             if isinstance(answer, Draft):
                 return answer
+            self.rounds += count
             self._supply(state, answer, count=count)
             if answer.open_tasks:
                 listed = sorted(OpenTask(e.ref, suffix, e.state) for suffix, e in self.dispatch.items())
@@ -253,8 +254,10 @@ class Story:
         if draft.output is not None:
             self.output = unpack(draft.output)
         self._apply_records(draft)
+        for suffix in draft.guarded:
+            assert self.dispatch[suffix].state != "A", "the commit would be refused: that outcome has been accepted"
         for suffix in draft.closed:
-            self.dispatch.pop(suffix, None)
+            del self.dispatch[suffix]
         for suffix, entry in draft.opened.items():
             self.dispatch[suffix] = Entry(entry.ref, entry.state)
         for key, due in draft.timers.items():

@@ -1,0 +1,113 @@
+"""Large workflows, through the real scripts: wide forks come in slices, and memory keeps to its bounds."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.engine import estate
+from orchestrator.engine.decider import Decider
+from orchestrator.model.definitions import WorkflowTask
+from orchestrator.plan import Command
+from tests.engine.stage import Stage, chained, flow, forked, step
+
+
+def _run_out(stage: Stage, decider: Decider, task_type: str) -> int:
+    """Work until nothing is left; gives how many tasks that were."""
+    done = 0
+    stage.settle(decider)
+    while count := stage.work(task_type, {"v": done}):
+        done += count
+        stage.settle(decider)
+    return done
+
+
+def test_a_fork_of_a_thousand_runs_every_branch_once_and_joins_once(real_stage: Stage) -> None:
+    stage = real_stage
+    workflow_id = stage.start(forked(1_000, output_parameters={"last": "${b00999.output.v}"}))
+    decider = stage.decider()
+    assert _run_out(stage, decider, "b") == 1_000
+    view = stage.view(workflow_id)
+    assert (view.status, view.output) == ("COMPLETED", {"last": 900})
+    assert len(view.tasks) == 1_002
+    assert len({task.task_id for task in view.tasks}) == 1_002
+    assert len(view.task("j").output_data) == 1_000
+    assert (stage.inbox(), stage.outbox()) == (0, 0)
+    assert stage.do(Command(("HLEN", stage.keys.dispatch(0, workflow_id)))) == 0
+
+
+def test_a_workflow_larger_than_its_share_of_memory_goes_on(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estate, "RECORDS_PER_WORKFLOW_MAX", 50)
+    workflow_id = stage.start(chained(180, output_parameters={"first": "${a00000.output.v}"}))
+    decider = stage.decider()
+    assert _run_out(stage, decider, "a") == 180
+    view = stage.view(workflow_id)
+    assert (view.status, view.output) == ("COMPLETED", {"first": 0})
+    assert [task.input_data for task in view.tasks[:3]] == [{}, {"before": 0}, {"before": 1}]
+
+
+def test_what_is_kept_of_a_large_workflow_are_its_open_tasks(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estate, "RECORDS_PER_WORKFLOW_MAX", 50)
+    workflow_id = stage.start(forked(150))
+    decider = stage.decider()
+    stage.settle(decider)
+    for _ in range(8):
+        stage.report(stage.claim("b", 10))
+        stage.settle(decider)
+    state = decider.estates[0].workflows[workflow_id]
+    kept = [record for record in state.records.values() if record is not None]
+    assert not state.complete
+    assert sum(record.status == "SCHEDULED" for record in kept) == 70
+    assert len(kept) <= 50 + 71
+
+
+def test_two_thousand_five_hundred_tasks_run_with_a_trimmed_memory(real_stage: Stage) -> None:
+    stage = real_stage
+    fork = forked(1_250)
+    again = [task for task in forked(1_250).tasks]
+    for task in again:
+        task.task_reference_name = "2" + task.task_reference_name
+    again[0].fork_tasks = [[step("c" + branch[0].name + str(n))] for n, branch in enumerate(again[0].fork_tasks)]
+    again[1].join_on = [branch[0].task_reference_name for branch in again[0].fork_tasks]
+    workflow_id = stage.start(flow(*fork.tasks, *again, output_parameters={"done": "yes"}))
+    decider = stage.decider()
+    assert _run_out(stage, decider, "b") == 1_250
+    assert _run_out(stage, decider, "cb") == 1_250
+    view = stage.view(workflow_id)
+    assert (view.status, len(view.tasks)) == ("COMPLETED", 2_504)
+
+
+def test_terminating_a_wide_fork_cancels_every_branch_in_slices(stage: Stage) -> None:
+    workflow_id = stage.start(forked(700))
+    decider = stage.decider()
+    stage.settle(decider)
+    stage.ask(workflow_id, "terminate")
+    stage.settle(decider)
+    view = stage.view(workflow_id)
+    assert view.status == "TERMINATED"
+    assert {task.status for task in view.tasks if task.task_type == "b"} == {"CANCELED"}
+    assert stage.do(Command(("HLEN", stage.keys.dispatch(0, workflow_id)))) == 0
+    assert stage.do(Command(("HLEN", stage.keys.records("b")))) == 0
+
+
+def test_the_longest_unused_workflows_leave_memory_first(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estate, "RECORDS_MAX", 20)
+    started = [stage.start(flow(step("a"), step("b"))) for _ in range(30)]
+    decider = stage.decider()
+    stage.settle(decider)
+    kept = decider.estates[0].workflows
+    assert list(kept) == started[-len(kept) :]
+    assert 5 <= len(kept) <= 10
+    assert _run_out(stage, decider, "a") == 30
+    assert _run_out(stage, decider, "b") == 30
+    assert {stage.status(one) for one in started} == {"COMPLETED"}
+    assert not decider.estates[0].workflows
+
+
+def test_a_large_payload_counts_as_several_records(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estate, "RECORDS_MAX", 20)
+    wait = WorkflowTask(name="w", task_reference_name="w", type="WAIT", input_parameters={"x": "${workflow.input.x}"})
+    for _ in range(4):
+        stage.start(flow(wait), {"x": "x" * 18_000})
+    decider = stage.decider()
+    stage.settle(decider)
+    assert len(decider.estates[0].workflows) == 1

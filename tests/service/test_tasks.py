@@ -1,0 +1,108 @@
+"""Tasks from outside: looked at, told how they ended, by id and by reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from orchestrator import RetryPolicy, TaskContext, Workflow, task
+from orchestrator.client.blocking import WorkflowHandle
+from orchestrator.errors import DefinitionInvalid, InvalidPayload, InvalidRequest, TaskNotFound, WorkflowNotFound
+from orchestrator.model.execution import TaskExecLog, TaskResult
+from orchestrator.model.status import TaskStatus
+from orchestrator.plan import Plan
+from orchestrator.service import tasks
+from orchestrator.testing import Environment, environment
+
+
+@task(retry=RetryPolicy(limit=1, delay_s=5))
+def pay(context: TaskContext) -> str:
+    context.log("paying")
+    return "paid"
+
+
+order = Workflow("order").then(pay)
+
+
+@pytest.fixture
+def env() -> Iterator[Environment]:
+    """An installation whose worker runs only when told."""
+    with environment([pay]) as env:
+        yield env
+
+
+@pytest.fixture
+def handle(env: Environment) -> WorkflowHandle:
+    """An order that waits for its payment."""
+    return env.client.start_workflow(order)
+
+
+def result_of(handle: WorkflowHandle, status: TaskStatus, **fields: Any) -> TaskResult:
+    task_id = handle.describe().task("pay").task_id
+    return TaskResult(workflow_instance_id=handle.id, task_id=task_id, status=status, **fields)
+
+
+def test_the_word_from_outside_ends_a_task(env: Environment, handle: WorkflowHandle) -> None:
+    result = result_of(
+        handle, TaskStatus.COMPLETED, output_data={"by": "hand"}, worker_id="Ada", logs=[TaskExecLog(log="by hand")]
+    )
+    assert env.client.run(tasks.update_task(env.store, result)).is_accepted
+    assert handle.result() == {"by": "hand"}
+    found = env.client.run(tasks.get_task(env.store, result.task_id))
+    assert (found.status, found.worker_id) == ("COMPLETED", "Ada")
+    assert [line.log for line in env.client.run(tasks.logs(env.store, result.task_id))] == ["by hand"]
+    assert env.drain() == 0
+
+
+def test_a_word_that_comes_too_late_changes_nothing(env: Environment, handle: WorkflowHandle) -> None:
+    env.drain()
+    result = result_of(handle, TaskStatus.FAILED)
+    assert not env.client.run(tasks.update_task(env.store, result)).is_accepted
+    assert handle.result() == {"result": "paid"}
+
+
+def test_a_failure_from_outside_is_retried_like_any_other(env: Environment, handle: WorkflowHandle) -> None:
+    failed = result_of(handle, TaskStatus.FAILED, reason_for_incompletion="lost the card")
+    env.client.run(tasks.update_task(env.store, failed))
+    assert handle.result() == {"result": "paid"}
+    assert [attempt.status for attempt in handle.describe().tasks] == ["FAILED", "COMPLETED"]
+    assert [line.log for line in env.client.run(tasks.logs(env.store, handle.describe().tasks[1].task_id))] == [
+        "paying"
+    ]
+
+
+def test_an_update_by_reference_is_laid_over_what_is_there(env: Environment, handle: WorkflowHandle) -> None:
+    env.client.run(tasks.update_task_by_ref(env.store, handle.id, "pay", "IN_PROGRESS", {"a": 1, "b": 1}))
+    assert handle.describe().task("pay").output_data == {"a": 1, "b": 1}
+    env.client.run(tasks.update_task_by_ref(env.store, handle.id, "pay", "COMPLETED", {"b": 2}, worker_id="Ada"))
+    assert handle.result() == {"a": 1, "b": 2}
+
+
+def test_a_reference_without_an_open_task_is_not_found(env: Environment, handle: WorkflowHandle) -> None:
+    with pytest.raises(TaskNotFound, match=r"Found no running task ship .* open tasks: pay"):
+        env.client.run(tasks.update_task_by_ref(env.store, handle.id, "ship", "COMPLETED"))
+
+
+@pytest.mark.parametrize("task_id", ["x", "no-such-workflow-abcdefghijkl"])
+def test_an_unknown_task_is_not_found(env: Environment, handle: WorkflowHandle, task_id: str) -> None:
+    plans: tuple[Plan[Any], ...] = (tasks.get_task(env.store, task_id), tasks.logs(env.store, task_id))
+    for plan in plans:
+        with pytest.raises((TaskNotFound, WorkflowNotFound)):
+            env.client.run(plan)
+    other = handle.describe().task("pay").task_id[:-12] + "abcdefghijkl"
+    with pytest.raises(TaskNotFound, match=other):
+        env.client.run(tasks.get_task(env.store, other))
+    unknown = TaskResult(workflow_instance_id=handle.id, task_id=other, status=TaskStatus.COMPLETED)
+    with pytest.raises(TaskNotFound, match=other):
+        env.client.run(tasks.update_task(env.store, unknown))
+
+
+def test_what_nobody_may_report_is_refused(env: Environment, handle: WorkflowHandle) -> None:
+    with pytest.raises(DefinitionInvalid, match="TIMED_OUT"):
+        env.client.run(tasks.update_task(env.store, result_of(handle, TaskStatus.TIMED_OUT)))
+    with pytest.raises(InvalidRequest, match="SKIPPED"):
+        env.client.run(tasks.update_task_by_ref(env.store, handle.id, "pay", "SKIPPED"))
+    with pytest.raises(InvalidPayload):
+        env.client.run(tasks.update_task_by_ref(env.store, handle.id, "pay", "COMPLETED", {"x": float("nan")}))

@@ -237,7 +237,7 @@ class Batch:
         for (case, need), reply in zip(asked, replies, strict=True):
             assert case.state is not None
             try:
-                case.state.records.update(loading.read_records(need.refs, reply))
+                loading.add_records(case.state, need.refs, reply)
             except loading.Unreadable as error:
                 case.reason = str(error)
 

@@ -120,6 +120,7 @@ class Estate:
             return
         if draft.is_new:
             state.complete = True
+            state.payload_bytes = len(memoryview(state.input_raw))
         state.core = draft.core
         state.version += 1
         if draft.variables_packed is not None:

@@ -66,9 +66,16 @@ def read_state(workflow_id: str, refs: Sequence[str], replies: Sequence[Any]) ->
         )
     except (msgspec.MsgspecError, ValueError, TypeError) as error:
         raise Unreadable(f"the record of workflow {workflow_id} is damaged: {error}") from error
+    state.payload_bytes = len(found.input) + len(state.variables_raw)
     if refs:
-        state.records.update(read_records(refs, replies[1]))
+        add_records(state, refs, replies[1])
     return Loaded(state, found.quarantine)
+
+
+def add_records(state: WorkflowState, refs: Sequence[str], reply: Any) -> None:
+    """Put the task records of a reply into the workflow. Raises ``Unreadable``."""
+    state.records.update(read_records(refs, reply))
+    state.payload_bytes += sum(len(record) for record in reply if record is not None)
 
 
 def read_records(refs: Sequence[str], reply: Any) -> dict[str, TaskRecord | None]:

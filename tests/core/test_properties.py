@@ -185,7 +185,7 @@ class Run:
             assert found.status != "CANCELED", f"the accepted outcome of {ref} was lost"
 
 
-@settings(max_examples=400)
+@settings(max_examples=250)
 @given(workflows(may_end=False), st.integers(0, 2**32))
 def test_a_workflow_that_can_end_well_comes_to_the_same_in_any_order(
     drawn: tuple[list[WorkflowTask], dict[str, Plan]], seed: int
@@ -202,7 +202,7 @@ def test_a_workflow_that_can_end_well_comes_to_the_same_in_any_order(
     assert story.variables == reference.variables
 
 
-@settings(max_examples=400)
+@settings(max_examples=250)
 @given(workflows(may_end=True), st.integers(0, 2**32))
 def test_a_workflow_that_may_end_early_ends_once_and_everything_it_completed_is_right(
     drawn: tuple[list[WorkflowTask], dict[str, Plan]], seed: int

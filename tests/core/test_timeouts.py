@@ -114,7 +114,6 @@ def test_a_task_that_nobody_has_taken_has_no_response_timeout_and_no_running_tim
     story = limited(response_timeout_seconds=10, timeout_seconds=10)
     assert story.timers == {}
     story.when(later(100), timer("a")).expect("RUNNING", open=["a"])
-    assert story.earlier is not None
 
 
 def test_waiting_for_nothing_but_a_limit_does_not_count_as_waiting_for_a_worker() -> None:

@@ -60,11 +60,16 @@ class Limit(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How one workflow stands at the end, as the product tells it: ``outcomes`` are (task id, reference, status)."""
+    """How one workflow stands at the end, as the product tells it: ``outcomes`` are (task id, reference, status).
+
+    ``became`` is what the work led to and ``expected`` what it had to lead to, judged by its input alone.
+    """
 
     status: str
     outcomes: Sequence[tuple[str, str, str]] = ()
     reason: str | None = None
+    became: str = ""
+    expected: str = ""
 
 
 class Violation(NamedTuple):
@@ -112,6 +117,7 @@ def check(
     """
     finding = Finding()
     _check_lost(finding, entries, workflows)
+    _check_became(finding, workflows)
     _check_accepted(finding, entries, workflows)
     _check_charges(finding, charges)
     runs = runs_of(entries)
@@ -132,6 +138,14 @@ def _check_lost(finding: Finding, entries: Sequence[Entry], workflows: Mapping[s
         elif ended.status not in TERMINAL:
             open_ = ", ".join(f"{ref} {status}" for _, ref, status in ended.outcomes if status in OPEN)
             finding.add("lost", f"{workflow_id} is {ended.status}: {ended.reason or open_ or 'nothing is open'}")
+
+
+def _check_became(finding: Finding, workflows: Mapping[str, Ended]) -> None:
+    """A crash may delay what happens to an order; it must not decide it."""
+    for workflow_id, ended in workflows.items():
+        if ended.status in TERMINAL and ended.became != ended.expected:
+            told = f"{workflow_id} became {ended.became!r}, not {ended.expected!r}: {ended.reason}"
+            finding.add("other outcome", told)
 
 
 def _check_accepted(finding: Finding, entries: Sequence[Entry], workflows: Mapping[str, Ended]) -> None:

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from examples.orders import services
 from examples.orders.make_orders import FILE
+from examples.orders.report import expected_outcome, outcome_of
 from examples.orders.workflow import order, order_failed
 from orchestrator.errors import StoreUnavailable, WorkflowNotFound
 from orchestrator.model.definitions import TaskDef, WorkflowDef
@@ -216,7 +217,10 @@ class Load:
                 found[workflow_id] = Ended("MISSING")
                 continue
             outcomes = [(task.task_id, task.reference_task_name, str(task.status)) for task in view.tasks]
-            found[workflow_id] = Ended(str(view.status), outcomes, view.reason_for_incompletion)
+            is_order = view.workflow_definition is not None and view.workflow_definition.name == order.name
+            became = outcome_of(view) if is_order else str(view.status)
+            expected = expected_outcome(view.input) if is_order else "COMPLETED"
+            found[workflow_id] = Ended(str(view.status), outcomes, view.reason_for_incompletion, became, expected)
             failure_id = view.output.get("conductor.failure_workflow")
             if failure_id is not None:
                 waiting.append(str(failure_id))

@@ -77,6 +77,12 @@ def test_a_workflow_that_has_not_ended_is_lost() -> None:
     assert kinds_of(entries, workflows, charges) == {"lost"}
 
 
+def test_an_order_that_a_crash_decided_is_found() -> None:
+    entries, workflows, charges = honest()
+    workflows["w1"] = workflows["w1"]._replace(status="TIMED_OUT", became="TIMED_OUT", expected="shipped")
+    assert kinds_of(entries, workflows, charges) == {"other outcome"}
+
+
 def test_two_taken_outcomes_of_one_task_are_found() -> None:
     entries, workflows, charges = honest()
     entries += execution("w2-a", 6.0, 6.1, delivery=2)

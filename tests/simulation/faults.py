@@ -44,6 +44,7 @@ class Faults:
         self.steps_left = rng.randrange(200, 1000)
         self.is_assassin = rng.random() < 0.2  # kills deciders on the brink of a commit, again and again
         self.has_coups = rng.random() < 0.4  # partitions are taken from living owners
+        self.has_zombies = rng.random() < 0.4  # workers sleep past their lease with a task in hand
         self._victims_left = rng.randrange(4, 10) if self.is_assassin else 0
         self._must_crash_in = rng.randrange(5, 50)
 
@@ -58,6 +59,8 @@ class Faults:
         if script == "commit" and self._victims_left and self._rng.random() < 0.8:
             self._victims_left -= 1
             return Fault.CRASH_BEFORE
+        if self.has_zombies and script in ("start_task", "accept") and self._rng.random() < 0.12:
+            return Fault.STALL
         if self._rng.random() >= min(0.5, self.rate * OFTEN.get(script, 1.0)):
             return Fault.NONE
         return self._rng.choices(_KINDS, _WEIGHTS)[0]

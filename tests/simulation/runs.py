@@ -49,12 +49,18 @@ class Server:
 
 
 def run_seed(
-    server: Server, seed: int, *, verbose: bool = False, mutant: str | None = None, totals: Totals | None = None
+    server: Server,
+    seed: int,
+    *,
+    verbose: bool = False,
+    mutant: str | None = None,
+    totals: Totals | None = None,
+    trace: Trace | None = None,
 ) -> str | None:
     """Run one seed; gives the broken rule with the command that shows it again, or None. Counts go into ``totals``."""
     damage = MUTANTS[mutant] if mutant else None
     disk = Disk(server.url, damage.scripts() if damage else None)
-    trace = Trace(verbose=verbose)
+    trace = trace or Trace(prints=verbose)
     alarm = _Alarm()
     logger = logging.getLogger("orchestrator")
     propagates, logger.propagate = logger.propagate, False

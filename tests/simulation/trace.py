@@ -16,24 +16,25 @@ WIDTH = 230
 
 
 class Trace:
-    """Collects or prints lines; ``digest`` tells whether two runs were the same."""
+    """Prints lines, or only reads them; ``digest`` tells whether two runs were the same."""
 
-    def __init__(self, *, verbose: bool) -> None:
-        self._verbose = verbose
+    def __init__(self, *, prints: bool = False, reads: bool = False) -> None:
+        self._prints = prints
+        self._reads = reads or prints
         self._began: int | None = None
         self._ids: dict[str, str] = {}
         self._digest = hashlib.sha256()
 
     def step(self, now_ms: int, actor: str, step: Call | Command, reply: Any) -> None:
         """A step ran."""
-        if self._verbose:
+        if self._reads:
             words = step.args if isinstance(step, Call) else step.words[2:]
             place = (step.keys[0] if isinstance(step, Call) else str(step.words[1])).split("}:")[0].split(".")[-1]
             self._line(now_ms, f"{actor:14} {name_of(step):12} {place:9} {_short(words)} -> {_short(reply)}")
 
     def fault(self, now_ms: int, actor: str, fault: Fault, step: Call | Command) -> None:
         """Something went wrong."""
-        if self._verbose:
+        if self._reads:
             self._line(now_ms, f"{actor:14} *** {fault} at {name_of(step)}")
 
     def digest(self) -> str:
@@ -48,7 +49,8 @@ class Trace:
         text = _NAMESPACE.sub("w", text)
         line = f"{now_ms - self._began:>7} {text}"
         self._digest.update(line.encode())
-        print(line)
+        if self._prints:
+            print(line)
 
 
 def _short(value: Any) -> str:

@@ -30,6 +30,7 @@ class Running(NamedTuple):
     done_ms: int
     lease_end_ms: int
     outcome: Outcome
+    is_silent: bool
 
 
 class Worker:
@@ -67,7 +68,7 @@ class Worker:
     def _finish(self) -> Life:
         now = self.world.now
         for task_id, task in list(self.running.items()):
-            if self.is_polite and task.lease_end_ms <= now:
+            if self.is_polite and not task.is_silent and task.lease_end_ms <= now:
                 del self.running[task_id]
             elif task.done_ms <= now:
                 del self.running[task_id]
@@ -119,15 +120,17 @@ class Worker:
             callback_after_ms=turn.callback_ms,
             output=Raw(pack({"by": self.name, "delivery": claimed.delivery, "ref": task.scheduled.ref})),
         )
-        lease_ms = self.world.settings.lease_ms
-        self.running[claimed.task_id] = Running(claimed, self.world.now + turn.lasts_ms, asked_at + lease_ms, outcome)
+        done_ms, lease_end_ms = self.world.now + turn.lasts_ms, asked_at + self.world.settings.lease_ms
+        self.running[claimed.task_id] = Running(claimed, done_ms, lease_end_ms, outcome, turn.is_silent)
 
     def _beat(self) -> Life:
         if not self.running or self.world.now < self.beats_due:
             return
         asked_at, lease_ms = self.world.now, self.world.settings.lease_ms
         self.beats_due = asked_at + lease_ms // 3
-        held = [task.claimed for task in self.running.values()]
+        held = self._held()
+        if not held:
+            return
         words = yield from dispatch.extend_leases(self.store, held)
         for claimed in held:
             word = words.get(claimed.task_id)
@@ -138,9 +141,11 @@ class Worker:
                 del self.running[claimed.task_id]
                 if word is Beat.CANCELLED:
                     self.releases.append(dispatch.release(claimed, How.BACK))
-        held = [task.claimed for task in self.running.values()]
-        if held:
+        if held := self._held():
             yield from dispatch.touch_tasks(self.store, held, self.name)
+
+    def _held(self) -> list[Claimed]:
+        return [task.claimed for task in self.running.values() if not task.is_silent]
 
     def _idle_ms(self) -> int:
         if self.releases:

@@ -26,11 +26,16 @@ CLEANUP = "cleanup"
 
 
 class Turn(NamedTuple):
-    """How one delivery of a task goes: ``status`` HANG means that nobody ever hears of it again."""
+    """How one delivery of a task goes.
+
+    ``status`` HANG means that nobody ever hears of it again; ``is_silent`` that its worker lets the lease end meanwhile and
+    reports nevertheless.
+    """
 
     status: str
     lasts_ms: int
     callback_ms: int = 0
+    is_silent: bool = False
 
 
 class Order(NamedTuple):
@@ -81,8 +86,10 @@ class Workload:
             return Turn("FAILED_WITH_TERMINAL_ERROR", lasts_ms)
         if chance > 0.93:
             return Turn("IN_PROGRESS", lasts_ms, rng.choice((1, 300, 1200)))
-        if chance > 0.88:
+        if chance > 0.9:
             return Turn("HANG", 0)
+        if chance > 0.84:
+            return Turn("COMPLETED", rng.randrange(1200, 4000), is_silent=True)
         return Turn("COMPLETED", lasts_ms)
 
     def _make_task_defs(self) -> dict[str, TaskDef]:

@@ -65,7 +65,7 @@ class World:
         self.seed = seed
         self.disk = disk
         self.totals = Totals(seeds=1)
-        self.trace = trace or Trace(verbose=False)
+        self.trace = trace or Trace()
         self.faults = Faults(seed)
         self._rng = rng = random.Random(f"{seed} schedule")
         self.settings = Settings(

@@ -1,0 +1,72 @@
+"""Five hundred seeds, the seeds that once failed, and that one seed always tells the same story."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from orchestrator.store.scripts import library
+from tests.simulation.disk import Disk
+from tests.simulation.regressions import REGRESSIONS, Regression
+from tests.simulation.runs import Server, run_seed
+from tests.simulation.totals import Totals
+from tests.simulation.trace import Trace
+from tests.support.redis_server import ServerMissing
+
+pytestmark = [pytest.mark.simulation, pytest.mark.timeout(240)]
+
+SEEDS = 500
+CHUNK = 50
+HITS_PER_CHUNK = 2
+"""At least so many actors are killed, or their replies lost, at every script in every chunk: twenty in the whole run."""
+
+NOT_PART_OF_IT = {"delete_workflow", "partition_stats", "queue_stats"}
+"""Scripts that no actor of the simulation calls: an operator's reads, and the removal of a definition."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    try:
+        own = Server()
+    except ServerMissing as missing:
+        if os.environ.get("CI"):
+            pytest.fail(str(missing), pytrace=False)
+        pytest.skip(str(missing))
+    with own:
+        yield own
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+def test_no_rule_is_broken_whatever_fails(server: Server, first: int, capsys: pytest.CaptureFixture[str]) -> None:
+    totals = Totals()
+    for seed in range(first, first + CHUNK):
+        broken = run_seed(server, seed, totals=totals)
+        if broken is not None:
+            pytest.fail(broken, pytrace=False)
+    with capsys.disabled():
+        print(f"\n{totals.text()}")
+    spared = {name for name in library() if name not in NOT_PART_OF_IT and totals.hits(name) < HITS_PER_CHUNK}
+    assert spared == set()
+
+
+@pytest.mark.parametrize("regression", REGRESSIONS, ids=lambda regression: str(regression.seed))
+def test_a_seed_that_once_failed_does_not_fail_again(server: Server, regression: Regression) -> None:
+    assert run_seed(server, regression.seed) is None, regression.found
+
+
+def test_a_seed_tells_the_same_story_every_time(server: Server) -> None:
+    stories = set()
+    for _ in range(2):
+        trace = Trace(reads=True)
+        assert run_seed(server, 17, trace=trace) is None
+        stories.add(trace.digest())
+    assert len(stories) == 1
+
+
+def test_the_disk_runs_scripts_that_the_server_has_forgotten(server: Server) -> None:
+    disk = Disk(server.url)
+    disk.ask([("SCRIPT", "FLUSH")])
+    disk.close()
+    assert run_seed(server, 3) is None

@@ -23,7 +23,10 @@ PAUSE_S_MIN, PAUSE_S_MAX = 0.2, 5.0
 STEADY_S = 10.0
 FAILURES_MAX = 5
 REFUSED = frozenset({2, 3, 4, 5, 6, 7})
-"""Exit statuses of errors that starting again does not mend: usage, not found, conflict, no store, rights, invalid."""
+"""Exit statuses that end a first start: usage, not found, conflict, no store, rights, invalid definition."""
+
+MISTAKES = frozenset({2, 3, 7})
+"""Those of them that only a change of the code can mend, once it has run."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,8 @@ class Child:
             self._process = process = await spawn(command, self._environment, pass_fds=(tell,))
         finally:
             os.close(tell)
+        if not self._is_wanted:  # the end was called for while it was being started
+            self._send(process, signal.SIGTERM)
         self._nursery.began(self.role.name, process.pid)
         watch = asyncio.create_task(self._become_ready(told))
         try:
@@ -124,11 +129,11 @@ class Child:
 
     async def _recover(self, status: int) -> bool:
         """After an end that nobody asked for: wait until another attempt makes sense; False when none does."""
-        if status in REFUSED or (not self.ready.is_set() and self._failures >= FAILURES_MAX):
-            if not self.ready.is_set() or not self.role.reloads:
-                say(f"{self.role.name:<8} {_how(status)}{self._last_words(status)}")
-                self._nursery.give_up(status if status in REFUSED else 1)
-                return False
+        if not self.ready.is_set() and (status in REFUSED or self._failures >= FAILURES_MAX):
+            say(f"{self.role.name:<8} {_how(status)}{self._last_words(status)}")
+            self._nursery.give_up(status if status in REFUSED else 1)
+            return False
+        if self.role.reloads and status in MISTAKES:
             say(f"{self.role.name:<8} {_how(status)}; waiting for a change of the code")
             await self._nudged.wait()
             return True
@@ -162,17 +167,18 @@ class Child:
             await self._end(process.wait())
 
     async def _end(self, gone: Awaitable[Any]) -> None:
-        process = self._process
-        self._send(process, signal.SIGTERM)
+        self._send(self._process, signal.SIGTERM)
         ending = asyncio.ensure_future(gone)
         done, _ = await asyncio.wait([ending], timeout=self.role.grace_s)
         if not done:
             say(f"{self.role.name:<8} did not end within {self.role.grace_s:g} s: killed")
-            self._send(process, signal.SIGKILL)
+            self._send(self._process, signal.SIGKILL)
             await ending
 
     def kill(self) -> None:
-        """End its process now."""
+        """End its process now, for good."""
+        self._is_wanted = False
+        self._nudged.set()
         self._send(self._process, signal.SIGKILL)
 
     @staticmethod

@@ -55,10 +55,11 @@ class Supervisor:
         for number in SIGNALS:
             loop.add_signal_handler(number, self._signalled, number)
         chores = [asyncio.create_task(self._guard())]
-        keepers = []
+        keepers: list[asyncio.Task[None]] = []
         try:
             for child in self._children:
                 keepers.append(asyncio.create_task(child.keep()))
+                keepers[-1].add_done_callback(self._kept)
                 await self._first(child.ready)
             if not self._stopping.is_set():
                 self._announce({child.role.name: child.told for child in self._children})
@@ -71,7 +72,14 @@ class Supervisor:
                 chore.cancel()
             await asyncio.gather(*keepers, *chores, return_exceptions=True)
             await self._dismiss_guardian()
+        for keeper in keepers:
+            keeper.result()
         return self._status
+
+    def _kept(self, keeper: asyncio.Task[None]) -> None:
+        """A child is not kept any more: if that is because it could not even be started, nothing can go on."""
+        if not keeper.cancelled() and keeper.exception() is not None:
+            self._stopping.set()
 
     async def _first(self, event: asyncio.Event) -> None:
         """Until ``event``, or the end of all."""

@@ -13,7 +13,6 @@ from orchestrator.plan import Call
 from orchestrator.store.keys import Keys
 from orchestrator.store.verdicts import word
 
-
 UNPARK_MAX = 10_000
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from orchestrator.errors import TerminalError
-from orchestrator.task import RetryPolicy, task
+from orchestrator.task import RetryPolicy, Task, task
 from orchestrator.workflow import Workflow
 
 
@@ -19,7 +21,7 @@ def refuse() -> None:
     raise TerminalError("the card was refused")
 
 
-TASKS = [greet, refuse]
+TASKS: list[Task[..., Any]] = [greet, refuse]
 
 hello = Workflow("hello").then(greet, name="${workflow.input.name}")
 refused = Workflow("refused").then(refuse)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,12 @@ from click.testing import CliRunner
 
 from orchestrator.errors import MissingExtra
 from orchestrator_cli import embedded
+from orchestrator_cli.child import Role
 from orchestrator_cli.dev import watched
 from orchestrator_cli.folder import read_facts
 from orchestrator_cli.main import root
 from orchestrator_cli.processes import process
+from orchestrator_cli.supervisor import Supervisor
 from tests.cli.conftest import Command, finished, write
 from tests.support.eventually import eventually
 
@@ -35,6 +38,18 @@ def greet(name: str) -> str:
 
 hello = Workflow("hello").wait(ref="gate", signal="go").then(greet, name="${workflow.input.name}")
 plain = Workflow("plain").then(greet, name="${workflow.input.name}")
+"""
+
+SLOW = """
+import threading
+from orchestrator.task import task
+from orchestrator.workflow import Workflow
+
+@task
+def nap() -> bool:
+    return threading.Event().wait(600)
+
+slow = Workflow("slow").then(nap)
 """
 
 
@@ -84,6 +99,10 @@ def children(tmp_path: Path) -> dict[str, int]:
     return {child["role"]: child["pid"] for child in facts.get("children", [])}
 
 
+def kill(role: str, tmp_path: Path) -> None:
+    os.kill(children(tmp_path)[role], signal.SIGKILL)
+
+
 def test_unfinished_workflows_go_on_after_the_whole_group_was_killed(
     command: Command, hello: str, tmp_path: Path
 ) -> None:
@@ -119,6 +138,20 @@ def test_one_ctrl_c_ends_everything_in_order_and_leaves_the_data(command: Comman
     assert "ready to exit" in (tmp_path / ".orchestrator" / "valkey.log").read_text()
 
 
+def test_a_second_ctrl_c_does_not_wait_for_a_task_that_still_runs(command: Command, tmp_path: Path) -> None:
+    write(tmp_path, "slow.py", SLOW)
+    dev = Dev(command, "slow.py")
+    dev.says("Try next")
+    running = [process(pid) for pid in children(tmp_path).values()]
+    workflow_id = run("workflow", "start", "slow")[1].strip()
+    eventually(lambda: "IN_PROGRESS" in run("workflow", "get", workflow_id)[1])
+    os.killpg(dev.process.pid, signal.SIGINT)
+    dev.says("Stopping")
+    os.killpg(dev.process.pid, signal.SIGINT)
+    assert dev.process.wait(20) == 130
+    assert not any(child.is_alive for child in running)
+
+
 def test_children_do_not_outlive_a_supervisor_that_was_killed(command: Command, hello: str, tmp_path: Path) -> None:
     dev = Dev(command, "hello.py")
     dev.says("Try next")
@@ -136,7 +169,8 @@ def test_what_crashes_is_started_again_with_its_data_and_its_address(
     url = read_facts(tmp_path / ".orchestrator")["redis_url"]
     before = children(tmp_path)
     for role in ("store", "decider", "worker"):
-        os.kill(before[role], signal.SIGKILL)
+        # Its neighbours may have been restarted meanwhile: what cannot reach its store at its own start ends.
+        eventually(partial(kill, role, tmp_path), retry_on=(KeyError, ProcessLookupError))
         dev.says(role, "was ended by SIGKILL; starting it again")
         dev.says(role, "ready")
     assert set(before.values()).isdisjoint(children(tmp_path).values())
@@ -310,3 +344,14 @@ def test_ctrl_c_while_watching_ends_the_command_and_not_the_workflow(
         assert "Traceback" not in watching.stderr.read()
     listed = run("--redis", redis_url, "workflow", "list", "--status", "RUNNING", "-o", "name")[1]
     assert len(listed.split()) == 2
+
+
+async def test_a_child_that_cannot_even_be_started_ends_the_dev_with_the_reason() -> None:
+    supervisor = Supervisor(
+        [Role("store", lambda: ["/no/such/program"])],
+        dict(os.environ),
+        publish=lambda children: None,
+        announce=lambda told: None,
+    )
+    with pytest.raises(FileNotFoundError, match="/no/such/program"):
+        await supervisor.run()

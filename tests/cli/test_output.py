@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 import pytest
 import yaml
@@ -11,7 +12,7 @@ import yaml
 from orchestrator.errors import MissingExtra
 from orchestrator_cli.output import Column, moment, show, show_all, span, text
 
-ROWS = [{"name": "größe", "count": 1}, {"name": "b", "count": None}]
+ROWS: list[dict[str, Any]] = [{"name": "größe", "count": 1}, {"name": "b", "count": None}]
 COLUMNS = [Column("name", lambda row: row["name"]), Column("count", lambda row: row["count"])]
 
 

@@ -146,7 +146,7 @@ def test_queues_are_listed_with_what_is_in_them(invoke: Invoke, tmp_path: Path) 
 
     def is_ready() -> bool:
         rows = {row["name"]: row for row in json.loads(invoke("queue", "list", "-o", "json").stdout)}
-        return rows.get("nobody_does_this", {}).get("ready") == 1
+        return bool(rows.get("nobody_does_this", {}).get("ready") == 1)
 
     eventually(is_ready)
     line = next(line for line in invoke("queue", "list").stdout.splitlines() if line.startswith("nobody_does_this"))

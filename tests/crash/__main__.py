@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 
 from tests.crash.run import Chaos, run
@@ -20,6 +21,8 @@ def main() -> int:
     parser.add_argument("--ships", type=int, default=Chaos.ships, help="parcels in any 2 s")
     parser.add_argument("--ships-at-once", type=int, default=Chaos.ships_at_once)
     chaos = Chaos(**vars(parser.parse_args()))
+    # An end by SIGTERM must end the processes of the run as well.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     print(chaos.command, flush=True)
     finding = run(chaos, say=lambda line: print(line, flush=True))
     for name, value in finding.figures.items():

@@ -40,7 +40,7 @@ async def work(name: str) -> None:
 def main(role: str, name: str) -> None:
     """Be a decider or a worker; each life's first line says which."""
     configure("INFO")
-    logging.getLogger(__name__).info("life_began", extra={"process": name})
+    logging.getLogger(__name__).info("life_began", extra={"life": name})
     if role == "decider":
         run_decider(load_settings(), name)
     else:

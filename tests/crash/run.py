@@ -259,7 +259,7 @@ class Attack:
                 if passed >= next_look:
                     next_look = passed + 1.0
                     say(self._progress(passed))
-                    if self._load.is_over():
+                    if self.crashed or self._load.is_over():
                         break
                 over.wait(TICK_S)
         finally:

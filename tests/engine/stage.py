@@ -23,8 +23,8 @@ from orchestrator.model.records import FORMAT, Meta, Outcome, encode
 from orchestrator.plan import Call, Command, Plan, Step
 from orchestrator.service import dispatch, metadata
 from orchestrator.settings import Settings
-from orchestrator.store import partition
 from orchestrator.store import dispatch as truth
+from orchestrator.store import partition
 from orchestrator.store.connection import Connection, connect
 from orchestrator.store.context import StoreContext
 from orchestrator.store.keys import clock_of
@@ -42,11 +42,11 @@ class Died(BaseException):
 
 
 class Stage:
-    """One installation of a few partitions."""
+    """One installation of a few partitions; ``declared_clock=False`` for real processes, which go by the server's."""
 
-    def __init__(self, url: str, partitions: int = 2, **settings: Any) -> None:
+    def __init__(self, url: str, partitions: int = 2, *, declared_clock: bool = True, **settings: Any) -> None:
         self.settings = Settings(redis_url=url, partitions=partitions, **settings)
-        self.connection: Connection = connect(url, self.settings, declared_clock=True)
+        self.connection: Connection = connect(url, self.settings, declared_clock=declared_clock)
         self.store = StoreContext(self.settings)
         self.keys = self.store.keys
         self.now = NOON
@@ -61,18 +61,21 @@ class Stage:
 
     def do(self, step: Step) -> Any:
         """One step, on clocks that show ``now``."""
-        steps: Sequence[Any] = [step] if isinstance(step, Call | Command) else list(step)  # type: ignore[arg-type]  # nothing here waits
+        steps: Sequence[Any] = [step] if isinstance(step, Call | Command) else list(step)
         instead = self.before(steps) if self.before is not None else None
         if instead is not None:
             return instead
         self.commands += len(steps)
         self.trips += 1
-        late = {clock_of(one.keys[0]) for one in steps if isinstance(one, Call)}
-        late = {name for name in late if self._clocks.get(name) != self.now}
-        for name in late:
-            self._executor.do(Command(("SET", name, self.now)))
-            self._clocks[name] = self.now
+        if self.connection.profile.declared_clock:
+            self._set_clocks({clock_of(one.keys[0]) for one in steps if isinstance(one, Call)})
         return self._executor.do(step)
+
+    def _set_clocks(self, names: set[str]) -> None:
+        for name in names:
+            if self._clocks.get(name) != self.now:
+                self._executor.do(Command(("SET", name, self.now)))
+                self._clocks[name] = self.now
 
     def run(self, plan: Plan[Any]) -> Any:
         """A whole plan; raises what it raises. A ``Died`` hook ends it where it stands."""

@@ -63,7 +63,7 @@ def test_what_is_kept_of_a_large_workflow_are_its_open_tasks(stage: Stage, monke
 def test_two_thousand_five_hundred_tasks_run_with_a_trimmed_memory(real_stage: Stage) -> None:
     stage = real_stage
     fork = forked(1_250)
-    again = [task for task in forked(1_250).tasks]
+    again = forked(1_250).tasks
     for task in again:
         task.task_reference_name = "2" + task.task_reference_name
     again[0].fork_tasks = [[step("c" + branch[0].name + str(n))] for n, branch in enumerate(again[0].fork_tasks)]

@@ -46,7 +46,6 @@ class Deaths:
         return decider
 
 
-
 def test_the_fifth_death_of_an_event_sets_its_workflow_aside_and_the_others_go_on(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

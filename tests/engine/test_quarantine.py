@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core import decide as heart
-from orchestrator.engine import batch, committing
+from orchestrator.engine import batch, committing, writing
 from orchestrator.errors import StoreRefused
 from orchestrator.model.events import Operation
 from orchestrator.plan import Call, Command
@@ -171,10 +171,9 @@ def test_a_decision_that_cannot_be_written_sets_its_workflow_aside(
     stage: Stage, pair: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ill, well = pair
-    write = committing.write
 
     def failing(section: Any, keys: Any, number: int, draft: Any) -> int:
-        size = write(section, keys, number, draft)
+        size = writing.write(section, keys, number, draft)
         if draft.workflow_id == ill:
             raise ValueError("planted")
         return size
@@ -191,12 +190,11 @@ def test_a_decision_that_breaks_the_commit_of_all_is_found_and_set_aside(
     stage: Stage, pair: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ill, well = pair
-    write = committing.write
 
     def failing(section: Any, keys: Any, number: int, draft: Any) -> int:
         if draft.workflow_id == ill:
             section.arm(["noon", "timer"])
-        return write(section, keys, number, draft)
+        return writing.write(section, keys, number, draft)
 
     monkeypatch.setattr(committing, "write", failing)
     stage.ask(ill, "pause")

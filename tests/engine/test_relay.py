@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import pytest
 
@@ -11,14 +11,10 @@ from orchestrator.engine.decider import DELIVER_AGAIN_MS, Decider
 from orchestrator.model.definitions import TaskDef, WorkflowDef
 from orchestrator.plan import Call, Command
 from orchestrator.store.inbox import read_outbox
-from tests.engine.stage import Died, Stage, flow, once, step
+from tests.engine.stage import Died, Stage, flow, has_script, once, step
 
 LEASE_MS = 10_000
 NO_RETRY = TaskDef(name="a", retry_count=0)
-
-
-def _die() -> None:
-    raise Died
 
 
 def _known(stage: Stage) -> Decider:
@@ -39,15 +35,14 @@ def _successor(stage: Stage) -> Decider:
     return decider
 
 
-@pytest.mark.parametrize("script", ["enqueue", "SADD", "XDEL"])
-def test_what_a_dead_decider_did_not_hand_off_its_successor_does(stage: Stage, script: str) -> None:
+@pytest.mark.parametrize("word", ["enqueue", "SADD", "XDEL"])
+def test_what_a_dead_decider_did_not_hand_off_its_successor_does(stage: Stage, word: str) -> None:
     workflow_id = stage.start(flow(step("a"), step("b")))
     decider = stage.decider()
 
-    def die(steps: object) -> None:
-        for one in steps:  # type: ignore[attr-defined]  # a pipeline
-            if script in (getattr(one, "script", ""), getattr(one, "words", ("",))[0]):
-                raise Died
+    def die(steps: Sequence[Call | Command]) -> None:
+        if word in {one.script if isinstance(one, Call) else one.words[0] for one in steps}:
+            raise Died
 
     stage.before = die
     with pytest.raises(Died):
@@ -65,11 +60,11 @@ def test_what_a_dead_decider_did_not_hand_off_its_successor_does(stage: Stage, s
 def test_a_death_between_commit_and_its_offers_loses_no_task(stage: Stage) -> None:
     decider = _known(stage)
     stage.start(flow(step("a")))
-    send = stage._executor.do
 
-    def only_the_commit(steps: object) -> None:
-        if isinstance(steps, list) and any(isinstance(one, Call) and one.script == "commit" for one in steps):
-            send(steps[0])
+    def only_the_commit(steps: Sequence[Call | Command]) -> None:
+        if has_script(steps, "commit"):
+            stage.before = None
+            stage.do(steps[0])
             raise Died
 
     stage.before = only_the_commit
@@ -193,25 +188,20 @@ def test_a_failure_workflow_starts_once_however_often_it_is_handed_off(stage: St
     decider = stage.decider()
     stage.settle(decider)
     stage.work("a", status="FAILED")
-    stage.before = _after_scripts(stage, "start", _die)
+
+    def die_after_the_start(steps: Sequence[Call | Command]) -> None:
+        if has_script(steps, "start"):
+            stage.before = None
+            stage.do(steps)
+            raise Died
+
+    stage.before = die_after_the_start
     with pytest.raises(Died):
         stage.settle(decider)
     _successor(stage)
     assert stage.status(ids.failure_workflow_id(workflow_id, 0)) == "RUNNING"
     assert len(stage.claim("b")) == 1
     assert stage.do(Command(("ZCARD", stage.keys.by_name(stage.keys.partition_of(workflow_id), "flow")))) == 1
-
-
-def _after_scripts(stage: Stage, script: str, action: Callable[[], None]) -> Callable[[object], None]:
-    """A hook that lets a pipeline with ``script`` run and then acts."""
-    send = stage._executor.do
-
-    def hook(steps: object) -> None:
-        if isinstance(steps, list) and any(isinstance(one, Call) and one.script == script for one in steps):
-            send(steps)
-            action()
-
-    return hook
 
 
 def test_the_end_of_a_child_is_an_outcome_of_its_parents_task(stage: Stage) -> None:
@@ -248,5 +238,3 @@ def test_a_parent_that_cannot_be_told_is_told_later(stage: Stage) -> None:
     stage.tick(DELIVER_AGAIN_MS, decider)
     stage.settle(decider)
     assert stage.count(stage.keys.outbox(1)) == 0
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.engine.decider import TIMERS_PER_TURN
-from orchestrator.model.definitions import TaskDef, WorkflowTask
+from orchestrator.model.definitions import TaskDef, TimeoutPolicy, WorkflowTask
 from orchestrator.plan import Call, Command
 from tests.engine.stage import Stage, flow, step
 
@@ -63,7 +63,7 @@ def test_timers_that_came_due_while_nobody_owned_the_partition_fire_with_the_nex
 
 
 def test_a_task_nobody_polls_times_out_and_is_retried(stage: Stage) -> None:
-    stage.register(TaskDef(name="a", poll_timeout_seconds=10, retry_count=1, timeout_policy="RETRY"))
+    stage.register(TaskDef(name="a", poll_timeout_seconds=10, retry_count=1, timeout_policy=TimeoutPolicy.RETRY))
     workflow_id = stage.start(flow(step("a")))
     decider = stage.decider()
     stage.settle(decider)
@@ -94,7 +94,7 @@ def test_time_spent_behind_a_limit_is_no_poll_time_out(stage: Stage) -> None:
 
 
 def test_the_limits_of_many_timers_are_asked_for_in_one_go(stage: Stage) -> None:
-    stage.register(TaskDef(name="a", poll_timeout_seconds=10, retry_count=0, timeout_policy="ALERT_ONLY"))
+    stage.register(TaskDef(name="a", poll_timeout_seconds=10, retry_count=0, timeout_policy=TimeoutPolicy.ALERT_ONLY))
     for _ in range(50):
         stage.start(flow(step("a")))
     decider = stage.decider()

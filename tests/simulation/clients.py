@@ -6,6 +6,7 @@ A caller that gets no answer repeats the same request with the same ids, as real
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -54,6 +55,9 @@ def client_life(world: Surroundings, order: Order, name: str) -> Life:
     ledger = world.ledger
     yield Sleep(order.begins_ms)
     if order.workflow_id in ledger.removals:
+        # A start would bring it back to life; whoever was to remove it may have died over it.
+        if any(action == "remove" for _, action in order.actions):
+            yield from _remove(world, store, order.workflow_id, "")
         return
     start = _start_of(order)
     while True:
@@ -212,7 +216,7 @@ def keeper_life(world: Surroundings, name: str) -> Life:
     while True:
         yield Sleep(300)
         for workflow_id in sorted(ledger.quarantined - ledger.removals):
-            yield Act(lambda disk, w=workflow_id: _mend(world, disk, keys.workflow(keys.partition_of(w), w), w))
+            yield Act(partial(_mend, world, keys.workflow(keys.partition_of(workflow_id), workflow_id), workflow_id))
             try:
                 yield unpark(keys, keys.partition_of(workflow_id), workflow_id)
             except StoreUnavailable:
@@ -237,7 +241,7 @@ def healer_life(world: Surroundings, name: str) -> Life:
         yield Sleep(900)
 
 
-def _mend(world: Surroundings, disk: Disk, key: str, workflow_id: str) -> None:
+def _mend(world: Surroundings, key: str, workflow_id: str, disk: Disk) -> None:
     (core,) = disk.ask([("HGET", key, "c")])
     if core == POISON:
         disk.ask([("HSET", key, "c", world.ledger.poisoned[workflow_id])])

@@ -25,11 +25,11 @@ _KINDS = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.LOST, Fault.LATE, Fault.D
 _WEIGHTS = (3, 3, 3, 1, 2, 2)
 
 OFTEN = {
-    "accept": 3.0, "commit": 2.0, "dead_letter": 20.0, "due_timers": 2.0, "enqueue": 2.0, "ensure_domain": 8.0,
-    "fire_timers": 8.0, "get_workflow": 30.0, "heartbeat": 2.0, "installation": 4.0, "limited_ms": 60.0, "put_taskdef": 2.0,
-    "quarantine": 30.0, "register_workflow": 4.0, "release": 6.0, "remove": 10.0, "remove_task": 20.0, "request": 2.0, "set_limits": 20.0,
-    "settle": 3.0, "start": 3.0, "start_task": 3.0, "suspect": 8.0, "touch": 3.0, "unpark": 20.0,
-    "view": 8.0,
+    "accept": 3.0, "commit": 2.0, "dead_letter": 60.0, "due_timers": 2.0, "enqueue": 2.0, "ensure_domain": 8.0,
+    "fire_timers": 8.0, "get_workflow": 60.0, "heartbeat": 2.0, "installation": 8.0, "limited_ms": 60.0,
+    "put_taskdef": 2.0, "quarantine": 60.0, "register_workflow": 4.0, "release": 6.0, "remove": 60.0,
+    "remove_task": 20.0, "request": 2.0, "set_limits": 40.0, "settle": 3.0, "start": 3.0, "start_task": 3.0,
+    "suspect": 8.0, "touch": 3.0, "unpark": 60.0, "view": 12.0,
 }  # fmt: skip
 """How much more likely than elsewhere a fault is at a script that runs seldom."""
 
@@ -61,7 +61,7 @@ class Faults:
             return Fault.CRASH_BEFORE
         if self.has_zombies and script in ("start_task", "accept") and self._rng.random() < 0.12:
             return Fault.STALL
-        if self._rng.random() >= min(0.5, self.rate * OFTEN.get(script, 1.0)):
+        if self._rng.random() >= min(0.6, self.rate * OFTEN.get(script, 1.0)):
             return Fault.NONE
         return self._rng.choices(_KINDS, _WEIGHTS)[0]
 

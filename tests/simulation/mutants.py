@@ -18,7 +18,7 @@ from orchestrator.engine import decider as decider_module
 from orchestrator.engine.decider import Decider
 from orchestrator.store.scripts import Script, library, parse
 
-SEEDS_MAX = 60
+SEEDS_MAX = 150
 
 
 class Damage(NamedTuple):

@@ -111,7 +111,7 @@ class PartitionRules:
             if reply[index] != b"OK":
                 continue
             taken += 1
-            attempt = self._open_attempt("S4", f"{workflow_id}-{suffix}")
+            attempt = self._open_attempt("S4", f"{workflow_id!s}-{suffix!s}")
             _expect("S4", attempt.accepted is None, f"a second outcome of {attempt.task_id} was accepted")
             if int(delivery) >= 0:
                 said = (int(delivery), claimant)
@@ -144,7 +144,7 @@ class PartitionRules:
             if reply[index][0] != b"OK":
                 continue
             delivery = int(number)
-            attempt = self._open_attempt("S12", f"{workflow_id}-{suffix}")
+            attempt = self._open_attempt("S12", f"{workflow_id!s}-{suffix!s}")
             _expect("S12", attempt.accepted is None, f"{attempt.task_id} was handed out after its outcome was accepted")
             known = attempt.started
             newer = known is None or delivery > known[0] or (delivery, claimant) == known

@@ -116,10 +116,9 @@ class QueueRules:
             said = by_number.get((task_id, delivery))
             if said is None and task_id in before.leases and task_id not in after.leases:
                 raise Violation(f"S13: {task_id} is out as {delivery} and was released by {named}")
-            is_marked = record.endswith("x")
-            if said is not None and said[0] == "done" and said[1] != offer and not is_marked:
-                if task_id not in after.records:
-                    raise Violation(f"S15: {task_id} was offered anew ({offer}), a release of {said[1]} removed it")
+            is_wanted = not record.endswith("x") and task_id not in after.records
+            if said is not None and said[0] == "done" and said[1] != offer and is_wanted:
+                raise Violation(f"S15: {task_id} was offered anew ({offer}), a release of {said[1]} removed it")
 
 
 def _image(call: Call, looks: Sequence[Any]) -> QueueImage:

@@ -18,8 +18,8 @@ from tests.support.redis_server import ServerMissing
 pytestmark = [pytest.mark.simulation, pytest.mark.timeout(240)]
 
 SEEDS = 500
-CHUNK = 50
-HITS_PER_CHUNK = 2
+CHUNK = 100
+HITS_PER_CHUNK = 4
 """At least so many actors are killed, or their replies lost, at every script in every chunk: twenty in the whole run."""
 
 NOT_PART_OF_IT = {"delete_workflow", "partition_stats", "queue_stats"}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -18,6 +17,7 @@ from orchestrator.errors import OrchestratorError, StoreUnavailable
 from orchestrator.plan import Call, Command, Wait
 from orchestrator.settings import Settings
 from orchestrator.store.context import StoreContext
+from tests.simulation.actors import Actor
 from tests.simulation.clients import client_life, healer_life, install, keeper_life, tuner_life
 from tests.simulation.deciders import decider_life
 from tests.simulation.disk import Clocks, Disk, keys_of, name_of, slot_of
@@ -37,25 +37,6 @@ STEPS_MAX = 20_000
 _LOST = "the connection was lost (simulated)"
 
 _worlds = iter(range(1, 1_000_000_000))
-
-
-@dataclass
-class Actor:
-    """Somebody with a life, in the middle of it."""
-
-    name: str
-    life: Life
-    again: Callable[[str], Life]  # how a successor lives
-    wake_ms: int = 0
-    inboxes: tuple[int, ...] = ()
-    queues: tuple[str, ...] = ()
-    asleep_since: int = 0
-    todo: list[tuple[int, Call | Command]] = field(default_factory=list)
-    is_list: bool = False
-    replies: dict[int, Any] = field(default_factory=dict)
-    answer: Any = None
-    error: Exception | None = None
-    has_stalled: bool = False
 
 
 class World:

@@ -11,6 +11,9 @@ PIP = $(RUN) -m pip --disable-pip-version-check
 # More arguments for a target's program: make test ARGS="tests/core -x"
 ARGS =
 SEEDS = 100
+# Which tests: a pytest -m expression; empty = all of them, which CI asks for
+SELECT = not slow
+PEER = .venv-peer
 
 .PHONY: help demo test check style lint types floors bench simulate chaos mutants format clean
 
@@ -21,7 +24,7 @@ demo: $(READY) ## run the example shop: server, worker and workflows in one term
 	@$(RUN) -m examples.orders.demo $(ARGS)
 
 test: $(READY) ## run the tests, without those that take minutes
-	@$(RUN) -m pytest -m "not slow" $(ARGS)
+	@$(RUN) -m pytest -m "$(SELECT)" $(ARGS)
 
 check: style lint types floors test ## everything that must be green before a change is merged
 
@@ -37,8 +40,14 @@ types: $(READY) ## mypy, strict
 floors: $(READY) ## no room imports from a floor above it
 	@$(RUN) -c 'from importlinter.cli import lint_imports_command as run; run()' --no-cache
 
-bench: $(READY) ## measure throughput and latency on this machine
-	@$(RUN) -m bench $(ARGS)
+bench: $(READY) $(PEER)/.ready ## measure throughput and latency on this machine, beside a peer
+	@$(RUN) -m bench --peer $(PEER)/bin/python $(ARGS)
+
+$(PEER)/.ready: $(READY)
+	@echo "Installing the peer into $(PEER)"
+	@$(RUN) -m venv --clear $(PEER)
+	@$(PEER)/bin/python -m pip --disable-pip-version-check install --quiet 'saq==0.26.4' 'redis<8' hiredis uvloop
+	@touch $@
 
 simulate: $(READY) ## run the whole system from seeds with faults (SEEDS=100)
 	@$(RUN) -m tests.simulation --seeds $(SEEDS) $(ARGS)
@@ -54,7 +63,7 @@ format: $(READY) ## rewrite the layout and the fixable lint findings
 	@$(RUN) -m ruff format .
 
 clean: ## remove the environment, caches and built packages
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEER) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The mark is written last, so an interrupted installation is repeated; an environment whose Python has gone away

@@ -41,7 +41,8 @@ def pack(value: Any, path: str = "", bytes_max: int | None = None) -> bytes:
 def unpack(data: bytes | memoryview) -> Any:
     """The value of bytes made by ``pack``.
 
-    Damaged bytes raise instead of exhausting memory, because no length inside them may exceed theirs. Raises ``InvalidPayload`` when the bytes are not one complete payload.
+    Damaged bytes raise instead of exhausting memory, because no length inside them may exceed theirs. Raises
+    ``InvalidPayload`` when the bytes are not one complete payload.
     """
     try:
         return msgpack.unpackb(data, raw=False, strict_map_key=True)

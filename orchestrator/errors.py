@@ -150,6 +150,13 @@ class StoreRefused(Unavailable):
     code = "STORE_REFUSED"
 
 
+class StoreForbidden(StoreRefused):
+    """Redis is reachable but does not let this user in, or not do what is needed."""
+
+    code = "STORE_FORBIDDEN"
+    exit_code = 6
+
+
 class OutcomeUnknown(Unavailable):
     """The request was sent but its outcome was not seen in time; repeat it with the same request id."""
 

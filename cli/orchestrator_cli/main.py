@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import click
 
 import orchestrator
-from orchestrator.errors import OrchestratorError, StoreRefused, StoreUnavailable
+from orchestrator.errors import OrchestratorError, StoreUnavailable
 from orchestrator_cli.command import Entry, LazyGroup, shared_options
 
 COMMANDS = {
@@ -32,8 +32,7 @@ COMMANDS = {
     "version": Entry("orchestrator_cli.version", "version", "Print the version."),
 }
 
-EXIT_ERROR, EXIT_AUTH, EXIT_SIGINT, EXIT_SIGTERM = 1, 6, 130, 143
-_RIGHTS = ("asks for a password", "user name or password", "lacks rights")  # how the store words who may do what
+EXIT_ERROR, EXIT_SIGINT, EXIT_SIGTERM = 1, 130, 143
 
 
 class Root(LazyGroup):
@@ -83,8 +82,6 @@ def exit_status(error: BaseException) -> int:
         return EXIT_SIGINT
     if isinstance(error, click.ClickException):
         return error.exit_code
-    if isinstance(error, StoreRefused) and any(word in str(error) for word in _RIGHTS):
-        return EXIT_AUTH
     return error.exit_code if isinstance(error, OrchestratorError) else EXIT_ERROR
 
 

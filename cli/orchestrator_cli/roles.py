@@ -68,13 +68,23 @@ def worker(
 
     session = current_session(is_role=True)
     served: Sequence[str] = modules
+    told: dict[str, Any] = {}
     if is_dev:
-        served = _registered(session, modules, ready_fd)
+        served, told = _registered(session, modules)
         if not served:
+            _tell(ready_fd, told)
             return _idle()
     if pool is not None:
         _move_to(pool, served)
-    return run_worker(session.settings, served, concurrency, domain=domain, drain_timeout_s=drain_timeout, name=name)
+    return run_worker(
+        session.settings,
+        served,
+        concurrency,
+        domain=domain,
+        drain_timeout_s=drain_timeout,
+        name=name,
+        on_ready=lambda: _tell(ready_fd, told),
+    )
 
 
 def _move_to(pool: Any, modules: Sequence[str]) -> None:
@@ -85,8 +95,8 @@ def _move_to(pool: Any, modules: Sequence[str]) -> None:
             registered.task.pool = pool
 
 
-def _registered(session: Session, modules: Sequence[str], ready_fd: int | None) -> list[str]:
-    """Register what the modules define, as it is now; the modules that hold tasks."""
+def _registered(session: Session, modules: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """Register what the modules define, as it is now; the modules that hold tasks, and what to say of them all."""
     from orchestrator.service import metadata
     from orchestrator_cli.sources import find, input_keys, python_objects
 
@@ -100,8 +110,7 @@ def _registered(session: Session, modules: Sequence[str], ready_fd: int | None) 
         if names
     )
     told = {"detail": detail, "workflows": {one.name: input_keys(one) for one in workflows}}
-    _tell(ready_fd, told)
-    return [module for module in modules if python_objects(module)[1]]
+    return [module for module in modules if python_objects(module)[1]], told
 
 
 def _tell(descriptor: int | None, facts: dict[str, Any]) -> None:

@@ -134,7 +134,7 @@ def _items(document: object, prefix: str) -> list[tuple[str, type[Any], object]]
 
 
 def _kind(item: object) -> type[Any]:
-    return WorkflowDef if isinstance(item, dict) and isinstance(item.get("tasks"), list) else TaskDef
+    return WorkflowDef if isinstance(item, dict) and "tasks" in item else TaskDef
 
 
 def _is_bundle(document: dict[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 import redis
 
-from orchestrator.errors import OrchestratorError, OutcomeUnknown, StoreRefused, StoreUnavailable
+from orchestrator.errors import OrchestratorError, OutcomeUnknown, StoreForbidden, StoreRefused, StoreUnavailable
 from orchestrator.plan import Argument, Call, Command
 from orchestrator.store.keys import clock_of
 from orchestrator.store.scripts import Script, library
@@ -136,15 +136,17 @@ def translate(error: Exception, step: Call | Command | None = None) -> Orchestra
     text = str(error) or type(error).__name__
     word = text.split(" ", 1)[0].rstrip(":")
     if isinstance(error, redis.AuthenticationError):
-        return StoreRefused(f"{what}{_ADVICE['NOAUTH'] if 'NOAUTH' in text else _ADVICE['WRONGPASS']} ({text})")
+        return StoreForbidden(f"{what}{_ADVICE['NOAUTH'] if 'NOAUTH' in text else _ADVICE['WRONGPASS']} ({text})")
     if isinstance(error, LOST + _TRY_LATER) or word in _TRY_LATER_WORDS:
         return StoreUnavailable(f"{what}Redis is not available: {text}; repeat later")
     for code, advice in _ADVICE.items():
         if word == code or _TYPE_TO_CODE.get(type(error)) == code:
-            return StoreRefused(f"{what}{advice} ({text})")
+            refusal = StoreForbidden if code in _FORBIDDEN else StoreRefused
+            return refusal(f"{what}{advice} ({text})")
     return StoreRefused(f"{what}Redis refused: {text}")
 
 
+_FORBIDDEN = frozenset({"NOPERM", "NOAUTH", "WRONGPASS"})
 _TYPE_TO_CODE: dict[type[Exception], str] = {
     redis.exceptions.OutOfMemoryError: "OOM",
     redis.exceptions.NoPermissionError: "NOPERM",

@@ -140,6 +140,10 @@ MUTANTS: dict[str, Damage] = {
             "fire_timers": (("and score <= now and", "and"),),
         },
     ),
+    "unparked-behind-younger": Damage(
+        "unpark puts parked events behind younger ones that came in since",
+        {"unpark": (("if fields[3] == 'w' and fields[4] == wid then", "if false then"),)},
+    ),
     "outcome-overwritten": Damage(
         "a time-out is committed although the outcome was accepted meanwhile",
         {"commit": (("if entry and string.sub(entry, 1, 1) == 'A' then verdict = 'CONFLICT' end", ""),)},

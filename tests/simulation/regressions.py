@@ -33,5 +33,13 @@ REGRESSIONS = (
         "a decider that had lost its partition decided on a state older than the dispatch records it read with it; it must "
         "be refused, and nothing of it may be written",
     ),
+    Regression(
+        816,
+        "S2: a decider held an event that unpark had just moved; it decided without the start, and set the sound workflow "
+        "aside again although none of the events it blamed was in the inbox any more",
+    ),
+    Regression(
+        420, "an operator died between saying that he removes a workflow and removing it; it had been set aside"
+    ),
     Regression(690, "a worker releases an old and the present delivery of one task in the same settle"),
 )

@@ -28,6 +28,7 @@ def run_worker(
     lease_ms: int | None = None,
     drain_timeout_s: float | None = None,
     name: str | None = None,
+    on_ready: Callable[[], None] | None = None,
 ) -> int:
     """Work until a signal ends it; gives the process's exit status, 0 after an orderly end.
 
@@ -47,7 +48,10 @@ def run_worker(
             name=name,
         )
         with _signals(worker.request_drain):
-            await worker.run()
+            await worker.start()
+            if on_ready is not None:
+                on_ready()
+            await worker.run_to_end()
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(work())

@@ -125,6 +125,10 @@ class Worker:
     async def run(self) -> None:
         """Start and work until ``drain`` or ``stop`` is called."""
         await self.start()
+        await self.run_to_end()
+
+    async def run_to_end(self) -> None:
+        """Work, once started, until ``drain`` or ``stop`` is called."""
         try:
             await self.wait()
         except asyncio.CancelledError:

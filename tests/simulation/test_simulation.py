@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -11,7 +11,7 @@ from orchestrator.store.scripts import library
 from tests.simulation.disk import Disk
 from tests.simulation.regressions import REGRESSIONS, Regression
 from tests.simulation.runs import Server, run_seed
-from tests.simulation.totals import Totals
+from tests.simulation.totals import TOTALS, Totals
 from tests.simulation.trace import Trace
 from tests.support.redis_server import ServerMissing
 
@@ -39,14 +39,15 @@ def server() -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
-def test_no_rule_is_broken_whatever_fails(server: Server, first: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_rule_is_broken_whatever_fails(
+    server: Server, first: int, record_property: Callable[[str, object], None]
+) -> None:
     totals = Totals()
     for seed in range(first, first + CHUNK):
         broken = run_seed(server, seed, totals=totals)
         if broken is not None:
             pytest.fail(broken, pytrace=False)
-    with capsys.disabled():
-        print(f"\n{totals.text()}")
+    record_property(TOTALS, totals.to_json())
     spared = {name for name in library() if name not in NOT_PART_OF_IT and totals.hits(name) < HITS_PER_CHUNK}
     assert spared == set()
 
@@ -54,6 +55,13 @@ def test_no_rule_is_broken_whatever_fails(server: Server, first: int, capsys: py
 @pytest.mark.parametrize("regression", REGRESSIONS, ids=lambda regression: str(regression.seed))
 def test_a_seed_that_once_failed_does_not_fail_again(server: Server, regression: Regression) -> None:
     assert run_seed(server, regression.seed) is None, regression.found
+
+
+def test_totals_of_several_processes_add_up(server: Server) -> None:
+    one, both = Totals(), Totals()
+    assert run_seed(server, 5, totals=one) is None
+    both.add(Totals.from_json(one.to_json()))
+    assert (both, both.text()) == (one, one.text())
 
 
 def test_a_seed_tells_the_same_story_every_time(server: Server) -> None:

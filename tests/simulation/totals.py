@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field, fields
 
 from tests.simulation.faults import Fault
+
+TOTALS = "simulation totals"
+"""The name under which tests hand their counts to whoever sums up."""
 
 
 @dataclass
@@ -34,6 +38,25 @@ class Totals:
                 mine.update(theirs)
             else:
                 setattr(self, item.name, mine + theirs)
+
+    def to_json(self) -> str:
+        """The counts as text that another process can add up."""
+        flat = {**vars(self), "faults": {"\n".join(place): count for place, count in self.faults.items()}}
+        return json.dumps(flat)
+
+    @classmethod
+    def from_json(cls, text: str) -> Totals:
+        """The counts of ``to_json``."""
+        flat = json.loads(text)
+        faults = {(script, kind): n for (script, kind), n in ((k.split("\n"), n) for k, n in flat["faults"].items())}
+        return cls(
+            **{
+                **flat,
+                "calls": Counter(flat["calls"]),
+                "verdicts": Counter(flat["verdicts"]),
+                "faults": Counter(faults),
+            }
+        )
 
     def hits(self, script: str) -> int:
         """How often an actor was killed, or its reply lost, at this script."""

@@ -135,6 +135,9 @@ class Batch:
                 missing.append((case, definition_hash))
         if not missing:
             return
+        # Whoever registers task definitions and a workflow of them starts it next: they must govern its first attempts.
+        yield from self.decider.definitions.refresh()
+        self.facts = self.decider.facts()
         replies = yield [
             partition.load_definition(self.keys, case.estate.number, definition_hash)
             for case, definition_hash in missing

@@ -215,7 +215,9 @@ def keeper_life(world: Surroundings, name: str) -> Life:
     ledger, keys = world.ledger, store.keys
     while True:
         yield Sleep(300)
-        for workflow_id in sorted(ledger.quarantined - ledger.removals):
+        chosen = [run.workflow_id for run in ledger.runs.values() if not run.is_removed]
+        # Now and then one is unparked that was not set aside: that must do nothing.
+        for workflow_id in [wid for wid in chosen if wid in ledger.quarantined or world.faults.chance(0.03)]:
             yield Act(partial(_mend, world, keys.workflow(keys.partition_of(workflow_id), workflow_id), workflow_id))
             try:
                 yield unpark(keys, keys.partition_of(workflow_id), workflow_id)

@@ -59,13 +59,13 @@ def test_every_delivery_has_a_higher_number_and_too_many_make_the_task_lost(queu
     assert queue.stats().expired == 2
 
 
-def test_a_redelivered_task_queues_behind_those_that_are_ready(queue: QueueStory) -> None:
+def test_a_redelivered_task_takes_its_old_place_because_its_timeouts_have_been_running(queue: QueueStory) -> None:
     queue.offer("a")
     queue.take()
     queue.advance(LEASE_MS - 1)
     queue.offer("b")
     queue.advance(1)
-    assert queue.take_ids(5) == ["b", "a"]
+    assert queue.take_ids(5) == ["a", "b"]
 
 
 def test_a_cancelled_task_whose_lease_ends_is_forgotten(queue: QueueStory) -> None:

@@ -43,7 +43,7 @@ def test_the_slot_of_a_silent_worker_is_granted_again(queue: QueueStory) -> None
     queue.limit(concurrency=1)
     queue.take()
     queue.advance(LEASE_MS)
-    assert queue.take_ids(5) == ["t01"]
+    assert queue.take_ids(5) == ["t00"]
     queue.check(concurrency=1)
 
 

@@ -195,7 +195,7 @@ def test_random_claims_releases_and_postponements_never_exceed_the_concurrency_l
         fullest = max(fullest, len(places["leased"]) + len(places["held"]))
         if leases and dice.random() < 0.7:
             how = dice.choice((Release.DONE, Release.DONE, Release.HOLD, Release.BACK))
-            done += queue.release(how, leases.pop(0), delay_ms=dice.choice((0, 10, 500))) * (how == Release.DONE)
+            done += queue.release(how, leases.pop(), delay_ms=dice.choice((0, 10, 500))) * (how == Release.DONE)
         queue.advance(dice.choice((0, 1, 20, LEASE_MS)))
     assert fullest == concurrency
     assert done > 10

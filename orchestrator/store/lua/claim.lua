@@ -7,7 +7,7 @@
 local meta, rec, dly, lea, hld, tok = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 --@include domains
 local m = redis.call('HMGET', meta, 'dv', 'conc', 'rate', 'window_ms', 'guard_ms', 'used', 'paused', 'lim_total', 'lim_since',
-  'seq', 'granted', 'expired')
+  'granted', 'expired')
 if (m[1] or '0') ~= ARGV[1] then return domains(m[1] or '0') end
 --@include now
 --@include wake
@@ -16,7 +16,7 @@ local mine, count, claimant = tonumber(ARGV[2]), math.min(tonumber(ARGV[3]), 100
 local rdy = KEYS[7 + 3 * mine]
 local conc, rate = tonumber(m[2] or '0'), tonumber(m[3] or '0')
 local away = tonumber(m[4] or '0') + tonumber(m[5] or '0')
-local used, order = tonumber(m[6] or '0'), tonumber(m[10] or '0')
+local used = tonumber(m[6] or '0')
 
 -- What became ready by itself: delayed tasks that are due, and leases whose holder fell silent.
 local due = redis.call('ZRANGEBYSCORE', dly, '-inf', format('%.0f', now * 4096 + 4095), 'LIMIT', 0, 100)
@@ -59,17 +59,14 @@ if since then
 end
 
 local arrivals, records, dropped, changed = {}, {}, {}, {}
-local function arrive(tid, record, redelivered)
+-- A task whose worker fell silent takes its old place again: its time-outs have been running all the while.
+local function arrive(tid, record)
   local delivery, offer, domain, advance, at, base, flag = match(record, '^(%d+) (%d+) (%d+) (%S+) (%d+) (%d+) ([-x])$')
   if flag == 'x' then
     dropped[#dropped + 1] = tid
     return
   end
-  if redelivered then
-    order = math.max(now * 4096, order + 1)
-    at = order
-  end
-  if redelivered or limited > 0 then
+  if limited > 0 then
     changed[#changed + 1] = tid
     changed[#changed + 1] = delivery .. ' ' .. offer .. ' ' .. domain .. ' ' .. advance .. format(' %.0f %.0f ', at, limited) .. flag
   end
@@ -85,11 +82,11 @@ local function arrive(tid, record, redelivered)
 end
 if #due > 0 then
   records = redis.call('HMGET', rec, unpack(due))
-  for i = 1, #due do if records[i] then arrive(due[i], records[i], false) end end
+  for i = 1, #due do if records[i] then arrive(due[i], records[i]) end end
 end
 if #silent > 0 then
   records = redis.call('HMGET', rec, unpack(silent))
-  for i = 1, #silent do if records[i] then arrive(silent[i], records[i], true) end end
+  for i = 1, #silent do if records[i] then arrive(silent[i], records[i]) end end
 end
 waiting(mine)
 local ready = redis.call('ZCARD', rdy) + (arrivals[mine] and #arrivals[mine] / 2 or 0)
@@ -175,12 +172,11 @@ local news = {}
 if rate > 0 and (returned > 0 or granted > 0) then news = {'used', format('%.0f', used)} end
 if granted > 0 then
   news[#news + 1] = 'granted'
-  news[#news + 1] = format('%.0f', granted + (m[11] or 0))
+  news[#news + 1] = format('%.0f', granted + (m[10] or 0))
 end
 if #silent > 0 then
   local at = #news
-  news[at + 1], news[at + 2] = 'expired', format('%.0f', #silent + (m[12] or 0))
-  news[at + 3], news[at + 4] = 'seq', format('%.0f', order)
+  news[at + 1], news[at + 2] = 'expired', format('%.0f', #silent + (m[11] or 0))
 end
 if since_before then
   news[#news + 1] = 'lim_total'

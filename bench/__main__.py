@@ -108,6 +108,7 @@ def _flatness(options: argparse.Namespace, server: RedisServer, stamps: StampFil
         with Processes({VARIABLE: str(stamps.path)}) as processes:
             ours = Orchestrator(processes, server.url, stamps, WORKERS)
             for size in flatness.SIZES:
+                assert server.pid is not None
                 costs[size].append(flatness.measure(ours, server.pid, size))
     found = {}
     print(f"{'tasks in the workflow':<24}{'decider us/task':>18}{'store us/task':>16}")

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from msgspec import Raw
 
@@ -94,6 +95,9 @@ class Orchestrator:
             ids += [start.workflow_id for start in batch]
         return ids
 
+    def _has_output(self, key: str) -> int:
+        return int(self.executor.do(Command(("HEXISTS", key, "o"))))
+
     def register(self, workflow: Workflow) -> Resolved:
         """The startable form of any workflow."""
         return resolve_definition(workflow.definition())
@@ -115,7 +119,7 @@ class Orchestrator:
         keys = self.store.keys
         for workflow_id in workflow_ids[:: max(1, len(workflow_ids) // SAMPLE)]:
             key = keys.workflow(keys.partition_of(workflow_id), workflow_id)
-            wait_for(lambda key=key: int(self.executor.do(Command(("HEXISTS", key, "o")))), 1, workflow_id)
+            wait_for(partial(self._has_output, key), 1, workflow_id)
             found = unpack(self.executor.do(Command(("HGET", key, "o"))))
             if found != output:
                 raise WrongResult(f"workflow {workflow_id} ended with {found} instead of {output}")

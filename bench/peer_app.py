@@ -41,7 +41,7 @@ async def step(context: object, v: int = 0, i: int = 0) -> int:
 
 async def fan(context: object) -> int:
     """A hundred no-ops and their sum, gathered in this job's memory: SAQ has no durable join."""
-    total = sum(await queue.map("noop", [{} for _ in range(100)], timeout=120))
+    total: int = sum(await queue.map("noop", [{} for _ in range(100)], timeout=120))
     stamp(total)
     return total
 

@@ -223,9 +223,9 @@ class PartitionRules:
         reason = str(call.args[2])
         for event_id in _gone(before.events, after.events):
             _expect("S2", event_id in map(str, call.args[3:]), f"quarantine removed {event_id}")
-        if workflow_id not in self._ledger.quarantined:
-            _expect("S2", reason.startswith(_EXPECTED_REASONS), f"{workflow_id} was quarantined: {reason}")
-            self._totals.quarantines += 1
+        # Without a reason these are further events of a workflow that is in quarantine.
+        _expect("S2", not reason or reason.startswith(_EXPECTED_REASONS), f"{workflow_id} was quarantined: {reason}")
+        self._totals.quarantines += workflow_id not in self._ledger.quarantined
         self._ledger.quarantined.add(workflow_id)
 
     def _unpark(self, call: Call, reply: Any, before: PartitionImage, after: PartitionImage) -> None:

@@ -9,9 +9,10 @@ repeated by whoever knows that repeating it is safe. Called by the executors onl
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import redis
@@ -150,10 +151,33 @@ class AsyncServerWire:
         self._guides = guides
         self._pool = client.connection_pool
         self._timeout_s = timeout_s
+        self._warm: list[_Warm] = []
 
     async def exchange(self, requests: Sequence[Request]) -> list[Any]:
         """Send all, read all, on one connection."""
-        return await talk_async(self._pool, [request.words for request in requests], self._timeout_s)
+        commands = [request.words for request in requests]
+        connection: Any = None
+        try:
+            async with _limit(self._timeout_s):
+                connection = await self._take()
+                replies = await _talk_async(connection, commands)
+        except BaseException:
+            if connection is not None:
+                await self._pool.release(connection)
+            raise
+        self._warm.append(_Warm(os.getpid(), time.monotonic(), connection))
+        return replies
+
+    async def _take(self) -> Any:
+        """As ``ServerWire._take``."""
+        while self._warm:
+            pid, used_s, connection = self._warm.pop()
+            if pid != os.getpid():
+                continue
+            if time.monotonic() - used_s < WARM_S and connection.is_connected:
+                return connection
+            await self._pool.release(connection)
+        return await self._pool.get_connection()
 
     async def pubsub(self) -> Any:
         """A fresh ``PubSub`` on its own connection."""
@@ -161,6 +185,10 @@ class AsyncServerWire:
 
     async def close(self) -> None:
         """Close every connection."""
+        while self._warm:
+            warm = self._warm.pop()
+            if warm.pid == os.getpid():
+                await self._pool.release(warm.connection)
         for client in (self._client, *self._guides):
             await client.aclose()
             await client.connection_pool.disconnect()
@@ -198,17 +226,26 @@ def _talk(connection: Any, commands: Sequence[Sequence[Argument]]) -> list[Any]:
 
 async def talk_async(pool: Any, commands: Sequence[Sequence[Argument]], timeout_s: float) -> list[Any]:
     """Run ``commands`` on one connection of an async pool; error replies are returned in their places."""
+    async with _limit(timeout_s):
+        connection = await pool.get_connection()
+        try:
+            return await _talk_async(connection, commands)
+        finally:
+            await pool.release(connection)
+
+
+@contextlib.asynccontextmanager
+async def _limit(timeout_s: float) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(timeout_s):
-            return await _talk_async(pool, commands)
+            yield
     except TimeoutError as error:
         raise StoreUnavailable(
             f"Redis did not answer within {timeout_s:g} s; the outcome is unknown, repeat"
         ) from error
 
 
-async def _talk_async(pool: Any, commands: Sequence[Sequence[Argument]]) -> list[Any]:
-    connection = await pool.get_connection()
+async def _talk_async(connection: Any, commands: Sequence[Sequence[Argument]]) -> list[Any]:
     try:
         await connection.send_packed_command(pack(commands))
         read, replies = connection.read_response, []
@@ -221,5 +258,3 @@ async def _talk_async(pool: Any, commands: Sequence[Sequence[Argument]]) -> list
     except BaseException:
         await connection.disconnect(nowait=True)
         raise
-    finally:
-        await pool.release(connection)

@@ -1,4 +1,8 @@
-"""The story of a seed as text: one line per step, with the same words in every run of the seed."""
+"""The story of a seed as text: one line per step to be read, and a fingerprint that tells whether two runs were the same.
+
+Stream ids carry the machine's clock: printed they get names in the order of their appearance, the fingerprint leaves
+them out, because ids of two streams may or may not be alike in another run.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ WIDTH = 230
 
 
 class Trace:
-    """Prints lines, or only reads them; ``digest`` tells whether two runs were the same."""
+    """Prints lines, or only reads them for the ``digest``."""
 
     def __init__(self, *, prints: bool = False, reads: bool = False) -> None:
         self._prints = prints
@@ -27,35 +31,42 @@ class Trace:
 
     def step(self, now_ms: int, actor: str, step: Call | Command, reply: Any) -> None:
         """A step ran."""
-        if self._reads:
-            words = step.args if isinstance(step, Call) else step.words[2:]
-            place = (step.keys[0] if isinstance(step, Call) else str(step.words[1])).split("}:")[0].split(".")[-1]
-            self._line(now_ms, f"{actor:14} {name_of(step):12} {place:9} {_short(words)} -> {_short(reply)}")
+        if not self._reads:
+            return
+        words = step.args if isinstance(step, Call) else step.words[2:]
+        slot = (step.keys[0] if isinstance(step, Call) else str(step.words[1])).split("}:")[0]
+        head = f"{actor:14} {name_of(step):12} {slot.split('.')[-1]:9}"
+        said, answered = (_NAMESPACE.sub("w", _text(value)) for value in (words, reply))
+        self._add(now_ms, _EVENT_ID.sub("e", f"{head} {said} -> {answered}"))
+        if self._prints:
+            self._print(now_ms, f"{head} {self._named(slot, said)} -> {self._named(slot, answered)}")
 
     def fault(self, now_ms: int, actor: str, fault: Fault, step: Call | Command) -> None:
         """Something went wrong."""
-        if self._reads:
-            self._line(now_ms, f"{actor:14} *** {fault} at {name_of(step)}")
+        line = f"{actor:14} *** {fault} at {name_of(step)}"
+        self._add(now_ms, line)
+        if self._prints:
+            self._print(now_ms, line)
 
     def digest(self) -> str:
-        """A fingerprint of all lines so far."""
+        """A fingerprint of the story so far."""
         return self._digest.hexdigest()[:16]
 
-    def _line(self, now_ms: int, text: str) -> None:
+    def _add(self, now_ms: int, line: str) -> None:
+        self._digest.update(f"{now_ms} {line}\n".encode())
+
+    def _print(self, now_ms: int, line: str) -> None:
         if self._began is None:
             self._began = now_ms
-        # Stream ids carry the machine's clock: the order of their appearance is what two runs have in common.
-        text = _EVENT_ID.sub(lambda match: self._ids.setdefault(match[0], f"e{len(self._ids)}"), text)
-        text = _NAMESPACE.sub("w", text)
-        line = f"{now_ms - self._began:>7} {text}"
-        self._digest.update(line.encode())
-        if self._prints:
-            print(line)
+        print(f"{now_ms - self._began:>7} {line}")
+
+    def _named(self, slot: str, text: str) -> str:
+        text = _EVENT_ID.sub(lambda match: self._ids.setdefault(f"{slot} {match[0]}", f"e{len(self._ids)}"), text)
+        return text if len(text) <= WIDTH else text[:WIDTH] + "..."
 
 
-def _short(value: Any) -> str:
-    text = repr(value) if not isinstance(value, list | tuple) else " ".join(map(_word, value))
-    return text if len(text) <= WIDTH else text[:WIDTH] + "..."
+def _text(value: Any) -> str:
+    return " ".join(map(_word, value)) if isinstance(value, list | tuple) else repr(value)
 
 
 def _word(value: Any) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib.util
 import signal
 from collections.abc import Callable, Iterable, Iterator
@@ -53,6 +54,7 @@ def run_worker(
                 on_ready()
             await worker.run_to_end()
 
+    gc.freeze()  # what is loaded stays: the collector need not look at it again and again
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(work())
     return 0

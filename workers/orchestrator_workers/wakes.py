@@ -68,6 +68,9 @@ class Wakes:
             try:
                 await listen_once(self._executor, names, self._woken)
                 backoff.reset()
+                # The claim that a token led to leaves before the next read is sent: it is what somebody waits for.
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
             except Unavailable as error:
                 log.debug("wake_failed", extra={"reason": str(error)})
                 await asyncio.sleep(backoff.next_s())

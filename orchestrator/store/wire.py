@@ -149,7 +149,7 @@ class AsyncServerWire:
     ) -> None:
         self._client = client
         self._guides = guides
-        self._pool = client.connection_pool
+        self._pool: Any = client.connection_pool
         self._timeout_s = timeout_s
         self._warm: list[_Warm] = []
 

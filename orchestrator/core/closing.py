@@ -84,7 +84,7 @@ def _close(d: Draft, status: str, reason: str | None, output: bytes) -> None:
 
 def cancel_open_tasks(d: Draft) -> None:
     """Cancel what the ended workflow left open; what does not fit in one decision follows in the next."""
-    for record in [r for r in d.records.values() if r.suffix in d.opened and d.is_open(r)]:
+    for record in [r for r in d.records.values() if r.suffix in d.opened and r.is_open]:
         _cancel(d, record)
     if d.core.open > 0 and d.open_tasks is None:
         has_just_ended = d.state.core is None or not is_terminal(d.state.core.status)
@@ -99,7 +99,7 @@ def cancel_open_tasks(d: Draft) -> None:
     accepted = cancelled = 0
     for task in listed:
         listed_record = d.record(task.ref)
-        if listed_record is None or listed_record.suffix != task.suffix or not d.is_open(listed_record):
+        if listed_record is None or listed_record.suffix != task.suffix or not listed_record.is_open:
             continue
         # An accepted outcome is on its way as an event of its own and stands: it is not overwritten.
         if task.state == ACCEPTED:

@@ -295,7 +295,3 @@ class Draft:
     def pack_payload(self, value: Any, path: str) -> bytes:
         """Packed bytes of a payload this decision made. Raises ``InvalidPayload`` when it is too large or not JSON."""
         return pack(value, path, self.facts.payload_bytes_max)
-
-    def is_open(self, record: TaskRecord) -> bool:
-        """Whether the attempt has not ended yet."""
-        return not is_terminal(record.status)

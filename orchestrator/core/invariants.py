@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.core.kinds import INTERNAL, QUEUED
+from orchestrator.ids import suffix_of
 from orchestrator.model.effects import Enqueue
 from orchestrator.model.events import Event, Started
 from orchestrator.model.status import is_terminal
@@ -72,11 +73,12 @@ def _progress(d: Draft) -> Iterator[str]:
 def _attempts(d: Draft) -> Iterator[str]:
     """Tasks are numbered without gaps; an attempt replaces the one before it, which has ended."""
     core, before = d.core, d.state.core
-    made = [*d.scheduled.values(), *(old for old, _ in d.superseded)]
     numbered_before = before.sequence if before is not None else 0
-    new = sorted(one.sequence for one in made if one.sequence > numbered_before)
-    if new != list(range(numbered_before + 1, core.sequence + 1)):
-        yield f"tasks {new} were made, but numbers {numbered_before + 1} to {core.sequence} given out"
+    new = {one.sequence for one in d.scheduled.values() if one.sequence > numbered_before}
+    if d.superseded:
+        new |= {old.sequence for old, _ in d.superseded if old.sequence > numbered_before}
+    if len(new) != core.sequence - numbered_before or (new and max(new) > core.sequence):
+        yield f"tasks {sorted(new)} were made, but numbers {numbered_before + 1} to {core.sequence} given out"
     aside = {(old.ref, old.generation, old.attempt): result for old, result in d.superseded}
     for one in d.scheduled.values():
         if one.attempt:
@@ -94,9 +96,9 @@ def _open_count(d: Draft) -> Iterator[str]:
     expected = d.state.core.open if d.state.core is not None else 0
     for ref in d.records.keys() | d.results.keys():
         now, before = d.records.get(ref), d.state.records.get(ref)
-        expected += now is not None and d.is_open(now)
+        expected += now is not None and now.is_open
         if before is not None:
-            expected -= d.is_open(before)
+            expected -= before.is_open
         elif ref not in d.scheduled:
             expected -= 1  # a JOIN that was cancelled without being loaded
     if d.core.open != expected or expected < 0:
@@ -116,17 +118,18 @@ def _joins(d: Draft) -> Iterator[str]:
 
 def _dispatch(d: Draft) -> Iterator[str]:
     """Exactly the open tasks that wait outside have a dispatch entry, and a queued one is offered to its queue."""
-    offered = {handoff.task_id for handoff in d.handoffs if isinstance(handoff, Enqueue)}
+    offered = {suffix_of(handoff.task_id) for handoff in d.handoffs if isinstance(handoff, Enqueue)}
+    made = set()
     for ref in d.scheduled:
         record = d.records[ref]
         state = d.dispatch_state(record)
         entry = d.opened.get(record.suffix)
-        if entry is not None and (entry.state != state or entry.ref != ref or not d.is_open(record)):
+        made.add(record.suffix)
+        if entry is not None and (entry.state != state or entry.ref != ref or not record.is_open):
             yield f"{ref} has a dispatch entry {entry.state!r} that does not fit it"
-        if entry is None and state != INTERNAL and d.is_open(record):
+        if entry is None and state != INTERNAL and record.is_open:
             yield f"{ref} is open without a dispatch entry"
-        if state == QUEUED and d.is_open(record) and d.task_id(record) not in offered:
+        if state == QUEUED and record.is_open and record.suffix not in offered:
             yield f"{ref} is open and not offered to any queue"
-    stray = d.opened.keys() - {d.records[ref].suffix for ref in d.scheduled}
-    if stray or d.opened.keys() & d.closed.keys() or d.guarded.keys() - d.closed.keys():
+    if d.opened.keys() - made or d.opened.keys() & d.closed.keys() or d.guarded.keys() - d.closed.keys():
         yield "dispatch entries are opened or closed that are not of this decision's tasks"

@@ -136,7 +136,7 @@ def _waiting(d: Draft, name: str | None) -> TaskRecord | None:
 
 
 def _is_open_wait(d: Draft, record: TaskRecord) -> bool:
-    return d.is_open(record) and d.node_of(record.scheduled).task.type == "WAIT"
+    return record.is_open and d.node_of(record.scheduled).task.type == "WAIT"
 
 
 def _accept(d: Draft) -> Answer:

@@ -21,7 +21,7 @@ from orchestrator.model.status import is_terminal
 def task_reported(d: Draft, event: TaskReported) -> None:
     """Take over what a worker or a caller says of a task."""
     record = d.record(event.ref)
-    if record is None or record.suffix != suffix_of(event.task_id) or not d.is_open(record):
+    if record is None or record.suffix != suffix_of(event.task_id) or not record.is_open:
         return  # an attempt that is no longer current
     outcome = event.outcome
     if not is_terminal(outcome.status):

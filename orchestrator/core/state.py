@@ -14,6 +14,7 @@ from msgspec import Raw
 from orchestrator.codec import EMPTY_MAP, unpack
 from orchestrator.ids import task_suffix
 from orchestrator.model.records import Core, Meta, Result, Scheduled
+from orchestrator.model.status import is_terminal
 
 _UNREAD: Any = object()
 
@@ -32,23 +33,17 @@ class OpenTasksNeeded(Exception):
 class TaskRecord:
     """The latest attempt of one task: what it was scheduled with and, once it ended, its result."""
 
-    __slots__ = ("_input", "_output", "result", "scheduled")
+    __slots__ = ("_input", "_output", "is_open", "result", "scheduled", "status", "suffix")
 
     def __init__(self, scheduled: Scheduled, result: Result | None = None) -> None:
         self.scheduled = scheduled
         self.result = result
+        self.status = result.status if result is not None else scheduled.status
+        self.is_open = not is_terminal(self.status)  # the attempt has not ended yet
+        # The task id without the workflow id.
+        self.suffix = task_suffix(scheduled.ref, scheduled.iteration, scheduled.attempt, scheduled.generation)
         self._input: Any = _UNREAD
         self._output: Any = _UNREAD
-
-    @property
-    def suffix(self) -> str:
-        """The task id without the workflow id."""
-        made = self.scheduled
-        return task_suffix(made.ref, made.iteration, made.attempt, made.generation)
-
-    @property
-    def status(self) -> str:
-        return self.result.status if self.result is not None else self.scheduled.status
 
     @property
     def input(self) -> Any:

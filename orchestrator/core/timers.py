@@ -25,7 +25,7 @@ def timer_fired(d: Draft, event: TimerFired) -> None:
         _workflow_timer(d)
         return
     record = d.record(event.ref)
-    if record is None or record.suffix != suffix_of(event.task_id) or not d.is_open(record):
+    if record is None or record.suffix != suffix_of(event.task_id) or not record.is_open:
         return
     if event.state in ("", ACCEPTED):
         return  # the outcome is in the inbox already, and decides

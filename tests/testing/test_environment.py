@@ -12,8 +12,6 @@ from orchestrator.errors import InvalidRequest, WaitTimeout
 from orchestrator.plan import Command, Plan
 from orchestrator.testing import Environment
 
-pytest_plugins = ("orchestrator.testing_pytest",)
-
 
 @task
 def greet(name: str) -> str:

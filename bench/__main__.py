@@ -64,7 +64,8 @@ def _jobs(options: argparse.Namespace, server: RedisServer, stamps: StampFile) -
         "orchestrator": lambda processes: Orchestrator(processes, server.url, stamps, WORKERS)
     }
     if options.peer:
-        makers["SAQ"] = lambda processes: Saq(processes, options.peer, stamps, WORKERS)
+        python = str(Path(options.peer).absolute())  # not resolved: an environment's interpreter is a link
+        makers["SAQ"] = lambda processes: Saq(processes, python, stamps, WORKERS)
     else:
         print("no peer: give --peer PYTHON with saq installed (make bench does)")
     rows = {(job.name, name): Row(job, name, [], []) for job in JOBS for name in makers}

@@ -1,4 +1,4 @@
-"""Five hundred seeds, the seeds that once failed, and that one seed always tells the same story."""
+"""Eight hundred seeds, the seeds that once failed, and that one seed always tells the same story."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.store.scripts import library
 from tests.simulation.disk import Disk
+from tests.simulation.faults import Fault
 from tests.simulation.regressions import REGRESSIONS, Regression
 from tests.simulation.runs import Server, run_seed
 from tests.simulation.totals import TOTALS, Totals
@@ -17,10 +18,14 @@ from tests.support.redis_server import ServerMissing
 
 pytestmark = [pytest.mark.simulation, pytest.mark.timeout(240)]
 
-SEEDS = 500
+SEEDS = 800
 CHUNK = 100
 HITS_PER_CHUNK = 4
-"""At least so many actors are killed, or their replies lost, at every script in every chunk: twenty in the whole run."""
+"""At least so many actors are killed, or their replies lost, at every script in every chunk."""
+HITS_PER_KIND = 20
+"""At least so often each of these happens at every script in the whole run: crash before, crash after, reply lost."""
+
+whole = Totals()
 
 NOT_PART_OF_IT = {"delete_workflow", "partition_stats", "queue_stats"}
 """Scripts that no actor of the simulation calls: an operator's reads, and the removal of a definition."""
@@ -50,6 +55,19 @@ def test_no_rule_is_broken_whatever_fails(
     record_property(TOTALS, totals.to_json())
     spared = {name for name in library() if name not in NOT_PART_OF_IT and totals.hits(name) < HITS_PER_CHUNK}
     assert spared == set()
+    whole.add(totals)
+
+
+def test_every_script_met_every_kind_of_death_often_enough() -> None:
+    if whole.seeds < SEEDS:
+        pytest.skip("the seeds were not all run by this process")
+    rare = {
+        (name, str(kind)): whole.faults[name, str(kind)]
+        for name in library()
+        for kind in (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.LOST)
+        if name not in NOT_PART_OF_IT and whole.faults[name, str(kind)] < HITS_PER_KIND
+    }
+    assert rare == {}
 
 
 @pytest.mark.parametrize("regression", REGRESSIONS, ids=lambda regression: str(regression.seed))

@@ -46,7 +46,7 @@ bench: $(READY) $(PEER)/.ready ## measure throughput and latency on this machine
 $(PEER)/.ready: $(READY)
 	@echo "Installing the peer into $(PEER)"
 	@$(RUN) -m venv --clear $(PEER)
-	@$(PEER)/bin/python -m pip --disable-pip-version-check install --quiet 'saq==0.26.4' 'redis<8' hiredis uvloop
+	@$(PEER)/bin/python -m pip --disable-pip-version-check install --quiet 'saq==0.26.4' 'redis<8' typing_extensions hiredis uvloop
 	@touch $@
 
 simulate: $(READY) ## run the whole system from seeds with faults (SEEDS=100)

@@ -22,7 +22,9 @@ class Call(NamedTuple):
     """One run of the Lua script ``script``: all its ``keys`` carry the same hash tag.
 
     ``decode`` turns the raw reply (bytes, ints, lists) into what the plan receives. ``durable`` asks for the configured
-    durability barrier before the answer counts.
+    durability barrier before the answer counts. ``ordered`` says that it relies on running after the calls before it in
+    its list: when one of those had to be sent anew, because the server did not know its script, this one is repeated
+    behind it. So it must be safe to repeat.
     """
 
     script: str
@@ -30,6 +32,7 @@ class Call(NamedTuple):
     args: Sequence[Argument]
     decode: Callable[[Any], Any] | None = None
     durable: bool = False
+    ordered: bool = False
 
 
 class Command(NamedTuple):

@@ -102,7 +102,7 @@ class Relay:
                     offers.setdefault(handoff.type, []).append(offer)
         queues = self._store.queues
         return {
-            task_type: queues.enqueue_call(task_type, batch, limits.get(task_type))
+            task_type: queues.enqueue_call(task_type, batch, limits.get(task_type))._replace(ordered=True)
             for task_type, batch in offers.items()
             if len(batch) <= BATCH_MAX
         }

@@ -62,6 +62,9 @@ def exchange(profile: Profile, steps: Sequence[Call | Command]) -> Round:
     replies, barriers = _split((yield _requests(profile, steps, _evalsha)), profile, steps)
     unknown = [index for index, reply in enumerate(replies) if isinstance(reply, redis.exceptions.NoScriptError)]
     if unknown:
+        late = range(unknown[0], len(steps))
+        ordered = [index for index in late if isinstance(call := steps[index], Call) and call.ordered]
+        unknown = sorted({*unknown, *ordered})
         again = [steps[index] for index in unknown]
         second, more = _split((yield _requests(profile, again, _eval)), profile, again)
         for index, reply in zip(unknown, second, strict=True):

@@ -74,9 +74,10 @@ def _close(d: Draft, status: str, reason: str | None, output: bytes) -> None:
     d.output = output
     if d.program.definition.timeout_seconds > 0:
         d.timers["-", ""] = 0
-    for ref in core.joins:
-        _cancel_join(d, ref)
+    for ref in dict.fromkeys([*core.joins, *core.evaluating]):
+        _cancel_operator(d, ref)
     core.joins = {}
+    core.evaluating = []
     if core.open > 0:
         cancel_open_tasks(d)
     _notify_parent(d, output)
@@ -125,7 +126,7 @@ def _cancel(d: Draft, record: TaskRecord) -> None:
     d.core.open -= 1
 
 
-def _cancel_join(d: Draft, ref: str) -> None:
+def _cancel_operator(d: Draft, ref: str) -> None:
     """A JOIN's record is not needed for that, so an end does not have to load those of all open ones."""
     result = d.results[ref] = Result(format=FORMAT, status="CANCELED", ended_ms=d.now, reason=d.core.reason)
     own = d.records.get(ref) or d.state.records.get(ref)

@@ -16,14 +16,14 @@ from typing import NamedTuple
 from orchestrator.codec import pack
 from orchestrator.core import advance, invariants, operations, operators
 from orchestrator.core.closing import cancel_open_tasks, complete, end
-from orchestrator.core.draft import RETRY, Draft, OpenTask
+from orchestrator.core.draft import EVALUATED, RETRY, Draft, OpenTask
 from orchestrator.core.facts import Facts
 from orchestrator.core.operators import fork
 from orchestrator.core.program import Program, execution_ref
 from orchestrator.core.reports import task_reported
 from orchestrator.core.state import OpenTasksNeeded, RecordsNeeded, WorkflowState
 from orchestrator.core.timers import timer_fired
-from orchestrator.model.events import Continued, Evaluated, Event, Operation, Started, TaskReported, TimerFired
+from orchestrator.model.events import Continued, Event, Operation, Started, TaskReported, TimerFired
 from orchestrator.model.status import is_terminal
 
 
@@ -99,8 +99,6 @@ def _apply(d: Draft, event: Event) -> None:
             _continued(d)
         case Operation():
             operations.apply(d, event)
-        case Evaluated():
-            raise NotImplementedError(f"no operator of this engine evaluates scripts (task {event.ref})")
 
 
 def _started(d: Draft) -> None:
@@ -130,9 +128,11 @@ def _run_agenda(d: Draft) -> None:
     """Enter the steps that became due, and those that became due by that, up to a commit's worth."""
     while d.agenda and not d.full:
         step = d.agenda.popleft()
-        node = d.program.nodes[step.ref]
+        node = d.node(step.ref)
         if step.index == RETRY:
             operators.enter(d, node, step.iteration, advance.retry(d, execution_ref(step.ref, step.iteration)))
+        elif step.index == EVALUATED:
+            operators.evaluated(d, node, step.iteration)
         elif step.index:
             fork.fan_out(d, node, step.iteration, step.index)
         else:

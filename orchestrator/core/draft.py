@@ -12,16 +12,17 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from orchestrator.codec import EMPTY_MAP, pack
 from orchestrator.core.expressions import Template
 from orchestrator.core.facts import Facts
 from orchestrator.core.kinds import dispatch_state
-from orchestrator.core.program import JOIN_TYPES, Node, Program, execution_ref
+from orchestrator.core.program import JOIN_TYPES, SCRIPT, Node, Program, execution_ref, script_node
 from orchestrator.core.scope import DraftScope
 from orchestrator.core.state import RecordsNeeded, TaskRecord, WorkflowState
 from orchestrator.ids import task_id
-from orchestrator.model.effects import Enqueue, Evaluate, Handoff
+from orchestrator.model.effects import Enqueue, Handoff
 from orchestrator.model.records import FORMAT, Core, Join, Pending, Result, Scheduled
 from orchestrator.model.status import is_terminal
 
@@ -35,6 +36,9 @@ EMPTY = Raw(EMPTY_MAP)
 
 RETRY = -1
 """The index of a ``Pending`` step that is entered again after a failed attempt."""
+
+EVALUATED = -2
+"""The index of a ``Pending`` script task that has ended: its answer is handed to the operator that asked."""
 
 
 class Dispatch(NamedTuple):
@@ -78,12 +82,12 @@ class Draft:
         self.scheduled: dict[str, Scheduled] = {}
         self.results: dict[str, Result] = {}
         self.superseded: list[tuple[Scheduled, Result]] = []
+        self.amended: set[str] = set()
         self.opened: dict[str, Dispatch] = {}
         self.closed: dict[str, None] = {}
         self.guarded: dict[str, None] = {}
         self.timers: dict[tuple[str, str], int] = {}
         self.handoffs: list[Handoff] = []
-        self.evaluations: list[Evaluate] = []
         self.answers: list[tuple[str, bytes]] = []
         self.alerts: list[str] = []
         self.agenda: deque[Pending] = deque()
@@ -123,10 +127,14 @@ class Draft:
         found: int = self.core.loops.get(loop_ref, 0)
         return found
 
+    def node(self, ref: str) -> Node:
+        """The step of this name: one of the definition's, or a script task's."""
+        found = self.program.nodes.get(ref)
+        return found if found is not None else script_node(ref)
+
     def node_of(self, made: Scheduled) -> Node:
         """The step that a task instance belongs to."""
-        ref = made.ref if not made.iteration else made.ref[: made.ref.rindex("__")]
-        return self.program.nodes[ref]
+        return self.node(made.ref if not made.iteration else made.ref[: made.ref.rindex("__")])
 
     def current_variables(self) -> dict[str, Any]:
         """The workflow's variables as of this moment of the decision; not to be mutated."""
@@ -218,8 +226,17 @@ class Draft:
         self.records[ref] = record
         self.scheduled[ref] = made
         self.results.pop(ref, None)
-        core.last_ref = ref
+        if type_ != SCRIPT:  # its answer is no output of the workflow
+            core.last_ref = ref
         return record
+
+    def amend_input(self, record: TaskRecord, input_: bytes) -> TaskRecord:
+        """Give an operator's own task an input that was not known when it was made; returns it as it is now."""
+        made = replace(record.scheduled, input=Raw(input_))
+        self.scheduled[made.ref] = made
+        self.amended.add(made.ref)
+        now = self.records[made.ref] = TaskRecord(made, record.result)
+        return now
 
     def task_id(self, record: TaskRecord) -> str:
         """The full id of an attempt."""

@@ -51,8 +51,8 @@ def _end(d: Draft) -> Iterator[str]:
         if before is not None and is_terminal(before.status) and before.generation == core.generation:
             yield f"{before.status} became {core.status} in the same generation"
         return
-    if core.agenda or core.held or core.joins:
-        yield f"{core.status} with steps or joins left"
+    if core.agenda or core.held or core.joins or core.evaluating:
+        yield f"{core.status} with steps, joins or scripts left"
     if d.output is None and (before is None or not is_terminal(before.status)):
         yield f"{core.status} without an output"
 
@@ -87,7 +87,8 @@ def _attempts(d: Draft) -> Iterator[str]:
                 yield f"attempt {one.attempt} of {one.ref} does not follow attempt {one.attempt - 1}"
         else:
             earlier = d.state.records.get(one.ref)
-            if earlier is not None and earlier.scheduled.generation == one.generation:
+            is_new = one.ref not in d.amended
+            if is_new and earlier is not None and earlier.scheduled.generation == one.generation:
                 yield f"{one.ref} was made twice"
 
 
@@ -100,7 +101,7 @@ def _open_count(d: Draft) -> Iterator[str]:
         if before is not None:
             expected -= before.is_open
         elif ref not in d.scheduled:
-            expected -= 1  # a JOIN that was cancelled without being loaded
+            expected -= 1  # an operator that was cancelled without being loaded
     if d.core.open != expected or expected < 0:
         yield f"{d.core.open} tasks count as open, {expected} are"
 

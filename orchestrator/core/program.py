@@ -14,6 +14,11 @@ from orchestrator.model.definitions import WorkflowDef, WorkflowTask
 
 JOIN_TYPES = frozenset({"JOIN", "EXCLUSIVE_JOIN"})
 
+SCRIPT = "SCRIPT"
+"""The type of the tasks that run a step's script outside the decision (see ``scripting``)."""
+
+SCRIPT_MARK = "#"
+"""Between a step's name and what its script is for, in the reference of a script task."""
 
 Case = str | None
 """A branch of a SWITCH: its label, or None for the default branch (an empty label is a label like any other)."""
@@ -125,6 +130,14 @@ class Program:
 def execution_ref(ref: str, iteration: int) -> str:
     """What the task of step ``ref`` is called: its own name, or ``name__2`` in the second round of a loop."""
     return f"{ref}__{iteration}" if iteration else ref
+
+
+def script_node(ref: str) -> Node:
+    """The node of a script task, which no definition lists: only the step it works for. Raises KeyError for others."""
+    owner, mark, _ = ref.partition(SCRIPT_MARK)
+    if not mark:
+        raise KeyError(ref)
+    return Node(WorkflowTask(name=SCRIPT, task_reference_name=ref, type=SCRIPT), Place(None, None, owner))
 
 
 def _inner_lists(node: Node) -> Iterator[tuple[list[WorkflowTask], Place]]:

@@ -2,12 +2,9 @@
 
 ``Enqueue``, ``Remove``, ``StartWorkflow`` and ``NotifyParent`` are hand-offs to other slots: the commit writes them to the
 outbox in this encoding and the relay delivers them, at least once, to receivers that recognise a repetition.
-``Evaluate`` is carried out by the engine before the commit.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -52,15 +49,6 @@ class NotifyParent(Struct, array_like=True, frozen=True, gc=False, tag_field="ha
 
 
 Handoff = Enqueue | Remove | StartWorkflow | NotifyParent
-
-
-class Evaluate(Struct, frozen=True):
-    """Run a user script on ``input`` and feed the answer back as ``Evaluated`` for the task ``ref``."""
-
-    ref: str
-    language: str
-    script: str
-    input: dict[str, Any] = {}
 
 
 encode_handoffs = msgspec.msgpack.Encoder().encode

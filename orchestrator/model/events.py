@@ -67,13 +67,4 @@ class Continued(Struct, frozen=True, gc=False):
     at_ms: int
 
 
-class Evaluated(Struct, frozen=True, gc=False):
-    """The answer to an ``Evaluate`` effect: a user script's value, or why there is none."""
-
-    at_ms: int
-    ref: str
-    value: Any = None
-    error: str | None = None
-
-
-Event = Started | TaskReported | TimerFired | Operation | Continued | Evaluated
+Event = Started | TaskReported | TimerFired | Operation | Continued

@@ -136,6 +136,7 @@ class Core(Struct, array_like=True, gc=False):
     terminate_ref: str | None = None
     failure_workflow_id: str | None = None
     loops: dict[str, Any] = {}
+    evaluating: list[str] = []  # tasks of operators that wait for a script task
 
 
 def array_decoder(kind: type[Any]) -> msgspec.msgpack.Decoder[Any]:

@@ -34,6 +34,9 @@ INLINE_DEPTH_MAX = 10
 # Names that resolve without a task or ``workflow.`` in front, wherever they stand.
 _CONSTANTS = frozenset({"CPEWF_TASK_ID", "NETFLIX_ENV", "NETFLIX_STACK"})
 
+RESERVED_TYPES = frozenset({"SCRIPT"})
+"""Types of tasks that the engine makes by itself."""
+
 
 @dataclass(frozen=True)
 class _Tree:
@@ -204,12 +207,23 @@ def joins_name_known_tasks(tree: _Tree) -> Iterator[Problem]:
                     yield Problem(f"{place.path}.{field}[{index}]", message, ref)
 
 
+def references_leave_scripts_theirs(tree: _Tree) -> Iterator[Problem]:
+    """No task is called like the script task of another, which is ``<reference>#<purpose>``."""
+    for place in tree.places:
+        ref = place.task.task_reference_name
+        owner, mark, _ = ref.partition("#")
+        if mark and owner in tree.refs:
+            message = f"taskReferenceName: {ref} is kept for scripts of the task {owner}; use another character than #"
+            yield Problem(f"{place.path}.taskReferenceName", message, ref)
+
+
 _TREE_RULES = (
     name_is_given,
     schema_version_is_two,
     tasks_are_given,
     nesting_is_bounded,
     references_are_unique,
+    references_leave_scripts_theirs,
     inputs_name_known_tasks,
     joins_name_known_tasks,
 )
@@ -242,6 +256,9 @@ def type_is_given(place: Location) -> Iterator[Problem]:
         yield Problem(
             f"{place.path}.type", "WorkflowTask type cannot be empty; leave it out for SIMPLE", place.task.type
         )
+    if place.task.type in RESERVED_TYPES:
+        message = f"type {place.task.type} is the engine's own; a step with a script is INLINE, SWITCH or DO_WHILE"
+        yield Problem(f"{place.path}.type", message, place.task.type)
     yield from _text_is_printable(f"{place.path}.type", place.task.type)
 
 

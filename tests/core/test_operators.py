@@ -73,9 +73,9 @@ def test_a_switch_inside_a_switch_goes_on_after_both() -> None:
 
 
 def test_a_switch_whose_evaluator_is_unknown_fails_the_workflow() -> None:
-    choice = step("SWITCH", "s", evaluator_type="graaljs", expression="1", decision_cases={"1": [noop("a")]})
+    choice = step("SWITCH", "s", evaluator_type="cobol", expression="1", decision_cases={"1": [noop("a")]})
     story = Story(workflow_def(choice)).when(started()).expect("FAILED", tasks={"s": "FAILED"})
-    assert story.core.reason == "No evaluator registered for type: graaljs"
+    assert story.core.reason == "No evaluator registered for type: cobol"
 
 
 def test_an_optional_switch_that_fails_takes_no_branch_and_holds_up_no_join() -> None:

@@ -85,6 +85,16 @@ BROKEN: dict[str, tuple[Json, str, str]] = {
         "tasks[0].type",
         "WorkflowTask type cannot be empty; leave it out for SIMPLE",
     ),
+    "type of the engine's own": (
+        workflow(typed("SCRIPT")),
+        "tasks[0].type",
+        "type SCRIPT is the engine's own; a step with a script is INLINE, SWITCH or DO_WHILE",
+    ),
+    "reference of another task's script": (
+        workflow(typed("NOOP"), simple(taskReferenceName="t#case")),
+        "tasks[1].taskReferenceName",
+        "taskReferenceName: t#case is kept for scripts of the task t; use another character than #",
+    ),
     "start delay": (workflow(simple(startDelay=-1)), "tasks[0].startDelay", "startDelay must be >= 0 seconds"),
     "untyped state change": (
         workflow(simple(onStateChange={"onStart": [{"type": ""}]})),

@@ -15,7 +15,7 @@ from msgspec import Raw
 from orchestrator.codec import EMPTY_MAP, pack, unpack
 from orchestrator.core.decide import Need, decide
 from orchestrator.core.draft import Draft, OpenTask
-from orchestrator.core.facts import Facts
+from orchestrator.core.facts import Facts, Scripts
 from orchestrator.core.program import Program
 from orchestrator.core.state import TaskRecord, WorkflowState
 from orchestrator.ids import task_id
@@ -70,10 +70,11 @@ class Story:
         task_defs: Iterable[TaskDef] = (),
         environment: dict[str, str] | None = None,
         in_one_go: bool = True,
+        scripts: Scripts | None = None,
         **meta: Any,
     ) -> None:
         self.program = Program(definition)
-        self.facts = Facts({one.name: one for one in task_defs}, environment)
+        self.facts = Facts({one.name: one for one in task_defs}, environment, scripts=scripts)
         fields = {"format": FORMAT, "name": definition.name, "version": definition.version, "definition_hash": "h"}
         self.meta = Meta(**{**fields, **meta})
         self.input = Raw(pack(input if input is not None else {}))
@@ -297,7 +298,7 @@ class Story:
         """Compare the core record, the task records, the dispatch entries and the timers with each other."""
         core, open_refs = self.core, self.open
         assert core.open == len(open_refs), (core.open, open_refs)
-        internal = set(core.joins)
+        internal = {*core.joins, *core.evaluating}
         assert {entry.ref for entry in self.dispatch.values()} == set(open_refs) - internal
         assert internal <= set(open_refs)
         suffixes = {suffix for suffix, _ in self.timers} - {"-"}

@@ -73,7 +73,7 @@ def _may_still_run(d: Draft, node: Node, name: str) -> bool:
     while inner.parent is not None:
         outer = d.program.nodes[inner.parent]
         record = d.record(d.latest(outer.ref))
-        if record is not None:
+        if record is not None and not record.is_open:  # an open SWITCH waits for its script and may take any branch
             return outer.task.type != "SWITCH" or _has_taken(outer, record, inner.case)
         inner = outer
     return True

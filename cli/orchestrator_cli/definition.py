@@ -111,8 +111,8 @@ def validate(targets: tuple[str, ...], form: str) -> None:
 
     Task definitions are found among the targets; what is registered already is not looked at.
     """
+    from orchestrator.engine.starts import check_runnable
     from orchestrator.errors import DefinitionInvalid
-    from orchestrator.service.starting import check_runnable
 
     found = sources.find(targets)
     task_defs = {one.name: one for one in found.task_defs}

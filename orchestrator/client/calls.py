@@ -16,7 +16,7 @@ import msgspec
 from orchestrator.binding import encode_output
 from orchestrator.client.enqueueing import check_inputs, delay_input, one_task_workflow
 from orchestrator.client.options import Options
-from orchestrator.engine.starts import Resolved
+from orchestrator.engine.starts import Resolved, resolve_inline
 from orchestrator.errors import InvalidRequest, OrchestratorError
 from orchestrator.model.definitions import IdempotencyStrategy, TaskDef, WorkflowDef
 from orchestrator.model.execution import StartWorkflowRequest
@@ -159,7 +159,7 @@ class Calls:
         if found is None:
             if len(self._resolved) >= _RESOLVED_MAX:
                 self._resolved.clear()
-            found = self._resolved[body] = starting.resolve_inline(definition)
+            found = self._resolved[body] = resolve_inline(definition)
         return found
 
     def _introduce(self, tasks: Sequence[Task[..., Any]]) -> Plan[None]:

@@ -12,11 +12,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from orchestrator.engine.starts import Resolved
+from orchestrator.engine.starts import Resolved, resolve_inline
 from orchestrator.errors import InvalidRequest
 from orchestrator.model.definitions import WorkflowDef, WorkflowTask
 from orchestrator.references import Reference
-from orchestrator.service.starting import resolve_inline
 
 DELAY_INPUT = "_delay"
 UNTIL_INPUT = "_until"

@@ -12,12 +12,11 @@ from msgspec.structs import replace
 
 from orchestrator.core.closing import end
 from orchestrator.core.draft import EMPTY, EVALUATED, RETRY, Draft
-from orchestrator.core.kinds import INTERNAL, QUEUED
+from orchestrator.core.kinds import INTERNAL
 from orchestrator.core.program import SCRIPT, Case, Node, execution_ref
 from orchestrator.core.retries import may_retry, retry_delay_ms, retry_limit
 from orchestrator.core.state import TaskRecord
 from orchestrator.core.timeouts import total_timeout_passed
-from orchestrator.model.effects import Remove
 from orchestrator.model.records import FORMAT, Join, Result
 from orchestrator.model.status import is_successful, is_terminal
 
@@ -56,12 +55,13 @@ def finish(
         format=FORMAT,
         status=status,
         ended_ms=d.now,
-        started_ms=started_ms or record.scheduled.scheduled_ms,
+        started_ms=started_ms or (held.started_ms if held is not None else 0) or record.scheduled.scheduled_ms,
         poll_count=poll_count,
         delivery=delivery,
         worker_id=worker_id,
         reason=reason,
         logs=[*(held.logs if held is not None else []), *(logs or [])],
+        child_workflow_id=held.child_workflow_id if held is not None else None,
         output=Raw(output) if output is not None else (held.output if held is not None else EMPTY),
     )
     if guarded:
@@ -192,10 +192,3 @@ def complete_join(d: Draft, ref: str) -> None:
         finish(d, record, "COMPLETED_WITH_ERRORS", reason=reason)
     else:
         finish(d, record, "COMPLETED")
-
-
-def withdraw(d: Draft, record: TaskRecord) -> None:
-    """Take an attempt out of its queue that ended without its worker saying so (time-out, outside update, the end)."""
-    if d.dispatch_state(record) == QUEUED:
-        made = record.scheduled
-        d.handoffs.append(Remove(made.type, d.task_id(record), made.domain))

@@ -18,7 +18,7 @@ from orchestrator.core.kinds import ACCEPTED, QUEUED
 from orchestrator.core.state import OpenTasksNeeded, RecordsNeeded, TaskRecord
 from orchestrator.errors import InvalidPayload
 from orchestrator.ids import failure_workflow_id
-from orchestrator.model.effects import NotifyParent, Remove, StartWorkflow
+from orchestrator.model.effects import CancelChild, NotifyParent, Remove, StartWorkflow
 from orchestrator.model.records import FORMAT, Meta, Outcome, Result, encode
 from orchestrator.model.status import is_successful, is_terminal
 
@@ -47,6 +47,7 @@ def end(
     failed: TaskRecord | None = None,
     output: bytes | None = None,
     failure_workflow: bool = True,
+    notify_parent: bool = True,
 ) -> None:
     """End the workflow with ``status`` (COMPLETED by a TERMINATE task, FAILED, TIMED_OUT or TERMINATED)."""
     if is_terminal(d.core.status):
@@ -60,10 +61,10 @@ def end(
             output = EMPTY_MAP  # a failing workflow must not fail to fail
     if failure_workflow and status != "COMPLETED":
         output = _start_failure_workflow(d, status, reason, output)
-    _close(d, status, reason, output)
+    _close(d, status, reason, output, notify_parent=notify_parent)
 
 
-def _close(d: Draft, status: str, reason: str | None, output: bytes) -> None:
+def _close(d: Draft, status: str, reason: str | None, output: bytes, *, notify_parent: bool = True) -> None:
     core = d.core
     core.status = status
     core.reason = reason
@@ -80,7 +81,8 @@ def _close(d: Draft, status: str, reason: str | None, output: bytes) -> None:
     core.evaluating = []
     if core.open > 0:
         cancel_open_tasks(d)
-    _notify_parent(d, output)
+    if notify_parent:
+        _notify_parent(d, output)
 
 
 def cancel_open_tasks(d: Draft) -> None:
@@ -113,10 +115,22 @@ def cancel_open_tasks(d: Draft) -> None:
         raise InvariantBroken(f"{d.core.open} open tasks of ended workflow {d.workflow_id} have no dispatch record")
 
 
+def withdraw(d: Draft, record: TaskRecord, reason: str | None) -> None:
+    """Call off an attempt that ended without its worker or its child saying so (time-out, outside update, the end).
+
+    Its worker need not begin or is told to stop; its child is ended for ``reason``.
+    """
+    made = record.scheduled
+    if d.scheduled.get(made.ref) is made:
+        return  # this very decision made it: nobody has heard of it yet
+    if d.dispatch_state(record) == QUEUED:
+        d.handoffs.append(Remove(made.type, d.task_id(record), made.domain))
+    elif record.result is not None and record.result.child_workflow_id is not None:
+        d.handoffs.append(CancelChild(record.result.child_workflow_id, d.task_id(record), reason))
+
+
 def _cancel(d: Draft, record: TaskRecord) -> None:
-    is_new = d.scheduled.get(record.scheduled.ref) is record.scheduled
-    if not is_new and d.dispatch_state(record) == QUEUED:
-        d.handoffs.append(Remove(record.scheduled.type, d.task_id(record), record.scheduled.domain))
+    withdraw(d, record, _reason_for_children(d))
     d.undispatch(record, guarded=True)
     cancelled = Result(format=FORMAT, status="CANCELED", ended_ms=d.now, reason=d.core.reason)
     held = record.result
@@ -124,6 +138,12 @@ def _cancel(d: Draft, record: TaskRecord) -> None:
         cancelled = replace(held, status="CANCELED", ended_ms=d.now, reason=d.core.reason, callback_after_ms=0)
     d.set_result(record, cancelled)
     d.core.open -= 1
+
+
+def _reason_for_children(d: Draft) -> str:
+    if d.core.reason:
+        return f"Parent workflow has been terminated with reason: {d.core.reason}"
+    return f"Parent workflow has been terminated with status {d.core.status}"
 
 
 def _cancel_operator(d: Draft, ref: str) -> None:
@@ -171,6 +191,7 @@ def _start_failure_workflow(d: Draft, status: str, reason: str | None, output: b
                 correlation_id=meta.correlation_id,
                 task_to_domain=meta.task_to_domain,
                 failure_of=d.workflow_id,
+                depth=meta.depth + 1,
             ),
             input=Raw(pack(given)),
             latest=definition.failure_workflow_version is None,
@@ -198,7 +219,14 @@ def _notify_parent(d: Draft, output: bytes) -> None:
     reason = None
     if not is_successful(status):
         reason = f"Sub workflow {meta.name}.{meta.version}/{d.workflow_id} failure reason: {d.core.reason}"
-    outcome = Outcome(format=FORMAT, status=status, reason=reason, merge=True, output=Raw(output))
+    outcome = Outcome(
+        format=FORMAT,
+        status=status,
+        reason=reason,
+        merge=True,
+        output=Raw(output),
+        child_workflow_id=d.workflow_id,
+    )
     d.handoffs.append(NotifyParent(meta.parent_workflow_id, meta.parent_task_id, encode(outcome)))
 
 

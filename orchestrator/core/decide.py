@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from orchestrator.codec import pack
-from orchestrator.core import advance, invariants, operations, operators
+from orchestrator.core import advance, invariants, kin, operations, operators
 from orchestrator.core.closing import cancel_open_tasks, complete, end
 from orchestrator.core.draft import EVALUATED, RETRY, Draft, OpenTask
 from orchestrator.core.facts import Facts
@@ -23,7 +23,7 @@ from orchestrator.core.program import Program, execution_ref
 from orchestrator.core.reports import task_reported
 from orchestrator.core.state import OpenTasksNeeded, RecordsNeeded, WorkflowState
 from orchestrator.core.timers import timer_fired
-from orchestrator.model.events import Continued, Event, Operation, Started, TaskReported, TimerFired
+from orchestrator.model.events import Continued, Event, Operation, Started, TaskReported, TimerFired, Told
 from orchestrator.model.status import is_terminal
 
 
@@ -99,6 +99,8 @@ def _apply(d: Draft, event: Event) -> None:
             _continued(d)
         case Operation():
             operations.apply(d, event)
+        case Told():
+            kin.told(d, event)
 
 
 def _started(d: Draft) -> None:

@@ -22,7 +22,7 @@ from orchestrator.core.program import JOIN_TYPES, SCRIPT, Node, Program, executi
 from orchestrator.core.scope import DraftScope
 from orchestrator.core.state import RecordsNeeded, TaskRecord, WorkflowState
 from orchestrator.ids import task_id
-from orchestrator.model.effects import Enqueue, Handoff
+from orchestrator.model.effects import Enqueue, Handoff, StartWorkflow
 from orchestrator.model.records import FORMAT, Core, Join, Pending, Result, Scheduled
 from orchestrator.model.status import is_terminal
 
@@ -264,7 +264,7 @@ class Draft:
             if self.opened.pop(suffix, None) is not None:
                 self.timers.pop((suffix, ref), None)
                 own = self.task_id(record)
-                self.handoffs = [h for h in self.handoffs if not (isinstance(h, Enqueue) and h.task_id == own)]
+                self.handoffs = [handoff for handoff in self.handoffs if _task_behind(handoff) != own]
             return
         self.timers[suffix, ref] = 0
         self.closed[suffix] = None
@@ -312,3 +312,10 @@ class Draft:
     def pack_payload(self, value: Any, path: str) -> bytes:
         """Packed bytes of a payload this decision made. Raises ``InvalidPayload`` when it is too large or not JSON."""
         return pack(value, path, self.facts.payload_bytes_max)
+
+
+def _task_behind(handoff: Handoff) -> str | None:
+    """The task that is set going by a hand-off: offered to its queue, or carried out by a child."""
+    if isinstance(handoff, Enqueue):
+        return handoff.task_id
+    return handoff.meta.parent_task_id if isinstance(handoff, StartWorkflow) else None

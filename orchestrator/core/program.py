@@ -7,7 +7,7 @@ engine caches it by the definition's content hash and thousands of executions sh
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from orchestrator.core.expressions import Template, compile_template
 from orchestrator.model.definitions import WorkflowDef, WorkflowTask
@@ -39,10 +39,13 @@ class Node:
     ``next`` is what follows when the step is done; None = nothing does (the end of the workflow, of a branch of a fork
     or of a loop body). ``parent`` is the innermost SWITCH, FORK_JOIN or DO_WHILE around the step, ``case`` the branch
     if that is a SWITCH, ``loop`` the DO_WHILE whose body it is in. ``joins`` are the JOINs that list it, ``reads`` the
-    steps whose records its inputs may look into. ``untaken`` (SWITCH): per branch, how many members a JOIN has there.
+    steps whose records its inputs may look into. ``extra`` are the expressions that an operator has beside its inputs,
+    with reads of their own. ``untaken`` (SWITCH): per branch, how many members a JOIN has there.
     """
 
-    __slots__ = ("case", "inputs", "joins", "loop", "next", "parent", "reads", "ref", "task", "untaken")
+    __slots__ = (
+        "case", "extra", "extra_reads", "inputs", "joins", "loop", "next", "parent", "reads", "ref", "task", "untaken"
+    )  # fmt: skip
 
     def __init__(self, task: WorkflowTask, place: Place) -> None:
         self.ref: str = task.task_reference_name
@@ -53,6 +56,8 @@ class Node:
         self.next: str | None = place.after
         self.joins: list[str] = []
         self.inputs: Template = compile_template(task.input_parameters or {})
+        self.extra: Template = compile_template(_beside_inputs(task))
+        self.extra_reads: tuple[str, ...] = ()
         self.reads: tuple[str, ...] = ()
         self.untaken: dict[Case, dict[str, int]] = {}
 
@@ -74,6 +79,7 @@ class Program:
                         self.nodes[member].joins.append(node.ref)
         for node in self.nodes.values():
             node.reads = self.reads_of(node.inputs)
+            node.extra_reads = self.reads_of(node.extra)
             if node.task.type in ("SWITCH", "DECISION"):
                 node.untaken = {case: self._members_inside(tasks) for case, tasks in switch_cases(node.task)}
         parameters = definition.output_parameters
@@ -138,6 +144,21 @@ def script_node(ref: str) -> Node:
     if not mark:
         raise KeyError(ref)
     return Node(WorkflowTask(name=SCRIPT, task_reference_name=ref, type=SCRIPT), Place(None, None, owner))
+
+
+def _beside_inputs(task: WorkflowTask) -> dict[str, Any]:
+    """What of a step besides its input parameters may hold expressions."""
+    params = task.sub_workflow_param
+    if task.type != "SUB_WORKFLOW" or params is None:
+        return {}
+    definition = params.workflow_definition
+    return {
+        "name": params.name,
+        "version": params.version,
+        "taskToDomain": params.task_to_domain,
+        "workflowDefinition": definition if isinstance(definition, str) else None,
+        "priority": params.priority,
+    }
 
 
 def _inner_lists(node: Node) -> Iterator[tuple[list[WorkflowTask], Place]]:

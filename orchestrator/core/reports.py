@@ -10,6 +10,7 @@ from msgspec import Raw
 
 from orchestrator.codec import NULL, pack, unpack
 from orchestrator.core import advance
+from orchestrator.core.closing import withdraw
 from orchestrator.core.draft import EMPTY, Draft
 from orchestrator.core.state import TaskRecord
 from orchestrator.ids import suffix_of
@@ -27,8 +28,9 @@ def task_reported(d: Draft, event: TaskReported) -> None:
     if not is_terminal(outcome.status):
         _keep_progress(d, record, event)
         return
-    if event.delivery < 0:  # a caller ended it: the worker that has it, or is to get it, does not know
-        advance.withdraw(d, record)
+    if event.delivery < 0 and outcome.child_workflow_id is None:
+        # A caller ended it: the worker that has it or is to get it, or the child that carries it out, does not know.
+        withdraw(d, record, f"Task {event.ref} of the parent workflow was ended from outside: {outcome.status}")
     advance.finish(
         d,
         record,
@@ -52,18 +54,25 @@ def _keep_progress(d: Draft, record: TaskRecord, event: TaskReported) -> None:
         record,
         Result(
             format=FORMAT,
-            status=record.scheduled.status,
+            status=_open_status(record),
             ended_ms=0,
-            started_ms=event.started_ms,
+            started_ms=event.started_ms or (record.result.started_ms if record.result is not None else 0),
             poll_count=event.poll_count,
             delivery=max(event.delivery, 0),
             worker_id=outcome.worker_id or event.worker_id,
             reason=outcome.reason,
             callback_after_ms=outcome.callback_after_ms,
+            child_workflow_id=record.result.child_workflow_id if record.result is not None else None,
             logs=[*logs, *outcome.logs],
             output=_output(record, outcome),
         ),
     )
+
+
+def _open_status(record: TaskRecord) -> str:
+    """A task that its child carries out stays in progress."""
+    has_child = record.result is not None and record.result.child_workflow_id is not None
+    return "IN_PROGRESS" if has_child else record.scheduled.status
 
 
 def _has_output(outcome: Outcome) -> bool:

@@ -1,17 +1,16 @@
 """What a timer that fired does: a WAIT is over, a task timed out, or the workflow did.
 
-Whether a time-out is due is judged by ``timeouts``; here its policy is carried out. A timer that fires early is armed
-again, one of an attempt that is over changes nothing. Called by ``decide`` alone.
+A timer that fires early is armed again, one of an attempt that is over changes nothing. Called by ``decide`` alone.
 """
 
 from __future__ import annotations
 
-from orchestrator.core import advance, operators
+from orchestrator.core import operators
 from orchestrator.core.closing import end
+from orchestrator.core.deadlines import judge
 from orchestrator.core.draft import Draft
 from orchestrator.core.kinds import ACCEPTED, WAITING
-from orchestrator.core.state import TaskRecord
-from orchestrator.core.timeouts import Expired, check_task, workflow_timeout
+from orchestrator.core.timeouts import workflow_timeout
 from orchestrator.ids import suffix_of
 from orchestrator.model.events import TimerFired
 from orchestrator.model.status import is_terminal
@@ -32,34 +31,7 @@ def timer_fired(d: Draft, event: TimerFired) -> None:
     if event.state == WAITING:
         operators.resume(d, d.node_of(record.scheduled), record)
     else:
-        _task_timer(d, record, event)
-
-
-def _task_timer(d: Draft, record: TaskRecord, event: TimerFired) -> None:
-    task_def = d.task_def(d.node_of(record.scheduled))
-    deadlines = check_task(record.scheduled, d.task_id(record), task_def, event)
-    for expired in deadlines.expired:
-        if expired.policy != "ALERT_ONLY":
-            _time_out(d, record, event, expired)
-            return
-        d.alerts.append(expired.reason)
-    if deadlines.next_ms:
-        d.timers[record.suffix, event.ref] = deadlines.next_ms
-
-
-def _time_out(d: Draft, record: TaskRecord, event: TimerFired, expired: Expired) -> None:
-    advance.withdraw(d, record)
-    advance.finish(
-        d,
-        record,
-        "TIMED_OUT",
-        reason=expired.reason,
-        started_ms=event.started_ms,
-        poll_count=event.poll_count,
-        worker_id=event.worker_id,
-        fatal=expired.policy == "TIME_OUT_WF",
-        guarded=True,
-    )
+        judge(d, record, event)
 
 
 def _workflow_timer(d: Draft) -> None:

@@ -21,7 +21,7 @@ from orchestrator.engine.committing import Committing
 from orchestrator.engine.estate import Estate
 from orchestrator.engine.relay import Letter
 from orchestrator.ids import suffix_of
-from orchestrator.model.events import Operation, Started, TimerFired
+from orchestrator.model.events import Operation, Started, TimerFired, Told
 from orchestrator.plan import Call, Command, Plan
 from orchestrator.store import partition, quarantine
 from orchestrator.store.exchange import is_passing
@@ -93,8 +93,8 @@ class Batch:
                 yield from self._keep_aside(case, loaded.state)
 
     def _keep_aside(self, case: Case, state: WorkflowState) -> Plan[None]:
-        """Events of a quarantined workflow are parked; only a request to terminate it is decided on."""
-        ends = [entry for entry in case.entries if _is_terminate(entry)][:1]
+        """Events of a quarantined workflow are parked; only what asks it to end is decided on."""
+        ends = [entry for entry in case.entries if _ends_it(entry)][:1]
         others = [entry for entry in case.entries if entry not in ends]
         if others:
             yield from self.decider.park(case.estate, others)
@@ -264,5 +264,8 @@ class Batch:
         yield from self.decider.quarantine(estate, case.entries, case.reason or "unknown")
 
 
-def _is_terminate(entry: Entry) -> bool:
-    return isinstance(entry.event, Operation) and entry.event.action == "terminate"
+def _ends_it(entry: Entry) -> bool:
+    event = entry.event
+    return (isinstance(event, Operation) and event.action == "terminate") or (
+        isinstance(event, Told) and event.action == "cancel"
+    )

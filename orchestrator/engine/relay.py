@@ -11,23 +11,15 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
-from msgspec import Raw
-
-from orchestrator.codec import pack, unpack
-from orchestrator.engine.starts import Start, resolve_name, send_starts
-from orchestrator.engine.views import load_view
-from orchestrator.errors import InvalidRequest, OrchestratorError, StoreUnavailable
-from orchestrator.ids import partition_of
+from orchestrator.engine import family
+from orchestrator.engine.family import FamilyHandoff
 from orchestrator.model.definitions import TaskDef
-from orchestrator.model.effects import Enqueue, Handoff, NotifyParent, Remove, StartWorkflow
-from orchestrator.model.wire import workflow_to_dict
+from orchestrator.model.effects import Enqueue, Handoff, Remove
 from orchestrator.plan import Call, Plan
-from orchestrator.store import catalog, dispatch, queue
+from orchestrator.store import catalog, queue
 from orchestrator.store.context import StoreContext
 from orchestrator.store.queue_calls import BATCH_MAX
 from orchestrator.store.queue_values import Limits, Offer
-from orchestrator.store.verdicts import Verdict
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +46,7 @@ class Relay:
         """
         offers: dict[str, list[Offer]] = {}
         removals: dict[str, list[str]] = {}
-        others: list[tuple[int, StartWorkflow | NotifyParent]] = []
+        others: list[tuple[int, FamilyHandoff]] = []
         for index, letter in enumerate(letters):
             for handoff in letter.handoffs:
                 if isinstance(handoff, Enqueue):
@@ -72,10 +64,7 @@ class Relay:
         if removals:
             failed |= _refused((yield from queue.remove(self._store.queues, removals)), "remove")
         for index, handoff in others:
-            has_arrived = (
-                yield from self._start(handoff) if isinstance(handoff, StartWorkflow) else self._notify(handoff)
-            )
-            if not has_arrived:
+            if not (yield from family.deliver(self._store, handoff)):
                 failed.add(index)
         if not failed:
             return list(letters)
@@ -115,63 +104,6 @@ class Relay:
                 log.error("queues_not_listed", extra={"task_types": new, "reason": str(reply)})
             else:
                 self._known_queues.update(new)
-
-    def _start(self, handoff: StartWorkflow) -> Plan[bool]:
-        """Start a failure workflow; gives whether that is settled.
-
-        What can never be started is logged and done with: the workflow that ended is not changed by it.
-        """
-        meta = handoff.meta
-        try:
-            resolved = yield from resolve_name(self._store, meta.name, None if handoff.latest else meta.version)
-        except StoreUnavailable:
-            raise
-        except (InvalidRequest, msgspec.MsgspecError) as error:
-            log.error("workflow_start_failed", extra={"workflow_id": handoff.workflow_id, "reason": str(error)})
-            return True
-        except OrchestratorError as error:
-            log.error("handoff_refused", extra={"workflow_id": handoff.workflow_id, "reason": str(error)})
-            return False
-        given = handoff.input
-        if meta.failure_of is not None:
-            given = yield from self._with_failed_workflow(meta.failure_of, given)
-        complete = msgspec.structs.replace(meta, version=resolved.version, definition_hash=resolved.hash)
-        start = Start(handoff.workflow_id, f"relay:{handoff.workflow_id}", resolved, complete, given)
-        (reply,) = yield from send_starts(self._store, [start])
-        if isinstance(reply, Exception):
-            log.error("handoff_refused", extra={"workflow_id": handoff.workflow_id, "reason": str(reply)})
-            return False
-        return True
-
-    def _with_failed_workflow(self, workflow_id: str, given: Raw) -> Plan[Raw]:
-        """Add the failed execution to the input, as Conductor does; without task payloads when it would be too large."""
-        try:
-            workflow = yield from load_view(self._store.keys, workflow_id)
-        except StoreUnavailable:
-            raise
-        except Exception as error:
-            # Its records cannot be read: the failure workflow still learns the id and the reason.
-            log.exception("failed_workflow_unreadable", extra={"workflow_id": workflow_id, "reason": str(error)})
-            return given
-        if workflow is None:
-            return given
-        shown = workflow_to_dict(workflow)
-        value = {**unpack(bytes(given)), "failedWorkflow": shown}
-        packed = pack(value)
-        if len(packed) > self._store.settings.payload_bytes_max:
-            shown["tasks"] = []
-            packed = pack(value)
-        return Raw(packed)
-
-    def _notify(self, handoff: NotifyParent) -> Plan[bool]:
-        """Tell a parent; gives whether it has been told, or needs not be."""
-        keys = self._store.keys
-        number = partition_of(handoff.parent_workflow_id, keys.partitions)
-        report = dispatch.Report(handoff.parent_task_id, dispatch.OUTSIDE, True, handoff.outcome)
-        (reply,) = yield [dispatch.accept(keys, number, "relay", [report])]
-        if isinstance(reply, Exception) or reply[0] is Verdict.CORRUPT:
-            log.error("handoff_refused", extra={"task_id": handoff.parent_task_id, "reason": str(reply)})
-        return not isinstance(reply, Exception)
 
 
 def limits_of(task_defs: Mapping[str, TaskDef], revisions: Mapping[str, int], guard_ms: int) -> dict[str, Limits]:

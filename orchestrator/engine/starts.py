@@ -6,20 +6,28 @@ when the partition does not hold it yet. Clients, the relay (failure workflows, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
 from msgspec import Raw
 
-from orchestrator.errors import DefinitionNotFound, InvalidRequest
+from orchestrator.core.expressions import check_expression
+from orchestrator.core.operators import OPERATORS
+from orchestrator.errors import DefinitionInvalid, DefinitionNotFound, InvalidRequest
 from orchestrator.ids import partition_of
-from orchestrator.model.definitions import WorkflowDef
+from orchestrator.model.definitions import WorkflowDef, walk
 from orchestrator.model.records import Meta, encode
+from orchestrator.model.validation import validate_workflow_def
 from orchestrator.model.wire import definition_hash, workflow_def_from_dict, workflow_def_to_dict
 from orchestrator.plan import Call, Plan
 from orchestrator.store import catalog, partition
 from orchestrator.store.context import StoreContext
 from orchestrator.store.partition import StartReply
+
+check_runnable = partial(validate_workflow_def, supported=frozenset(OPERATORS), check_expression=check_expression)
+"""Judges a definition by the rules and by what this engine can run; see ``validate_workflow_def``."""
 
 
 class Resolved(NamedTuple):
@@ -30,6 +38,7 @@ class Resolved(NamedTuple):
     hash: str
     body: bytes
     definition: WorkflowDef
+    children: tuple[str, ...] = ()  # sub-workflows it starts by a plain name and without a version
 
 
 _resolved: dict[bytes, Resolved] = {}
@@ -39,7 +48,37 @@ _RESOLVED_MAX = 500
 def resolve_definition(definition: WorkflowDef) -> Resolved:
     """The startable form of a definition that is at hand."""
     body = msgspec.json.encode(workflow_def_to_dict(definition))
-    return Resolved(definition.name, definition.version, definition_hash(definition), body, definition)
+    children = tuple(dict.fromkeys(_unversioned(definition)))
+    return Resolved(definition.name, definition.version, definition_hash(definition), body, definition, children)
+
+
+def _unversioned(definition: WorkflowDef) -> Iterator[str]:
+    for _, task in walk(definition):
+        params = task.sub_workflow_param
+        if params is None or params.workflow_definition is not None or params.version is not None:
+            continue
+        if params.name and "${" not in params.name:
+            yield params.name
+
+
+def resolve_inline(definition: WorkflowDef) -> Resolved:
+    """The startable form of a definition that travels with its start. Raises ``DefinitionInvalid``."""
+    problems = check_runnable(definition)
+    if problems:
+        raise DefinitionInvalid(f"workflow {definition.name!r}", problems)
+    return resolve_definition(definition)
+
+
+def child_versions(store: StoreContext, resolved: Resolved) -> Plan[dict[str, int]]:
+    """The latest versions, right now, of the sub-workflows that a definition names without one.
+
+    They hold for the whole execution (Conductor pins them at the start too). One that nobody has registered yet is left
+    out: it is looked for when it is to start.
+    """
+    if not resolved.children:
+        return {}
+    latest: list[int | None] = yield catalog.latest_versions(store.keys, resolved.children)
+    return {name: version for name, version in zip(resolved.children, latest, strict=True) if version is not None}
 
 
 def resolve_body(body: bytes) -> Resolved:

@@ -1,7 +1,8 @@
 """What to do: the outputs of a decision that reach beyond the workflow's own records.
 
-``Enqueue``, ``Remove``, ``StartWorkflow`` and ``NotifyParent`` are hand-offs to other slots: the commit writes them to the
-outbox in this encoding and the relay delivers them, at least once, to receivers that recognise a repetition.
+``Enqueue``, ``Remove``, ``StartWorkflow``, ``NotifyParent`` and ``CancelChild`` are hand-offs to other slots: the commit
+writes them to the outbox in this encoding and the relay delivers them, at least once, to receivers that recognise a
+repetition.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ class Remove(Struct, array_like=True, frozen=True, gc=False, tag_field="handoff"
 
 
 class StartWorkflow(Struct, array_like=True, frozen=True, gc=False, tag_field="handoff", tag="s"):
-    """Start another workflow (a child, a failure workflow) by its derived id; ``latest`` = resolve the version now."""
+    """Start another workflow (a child, a failure workflow) by its derived id; ``latest`` = resolve the version now.
+
+    ``definition`` is the JSON of an inline one.
+    """
 
     workflow_id: str
     meta: Meta
@@ -48,7 +52,15 @@ class NotifyParent(Struct, array_like=True, frozen=True, gc=False, tag_field="ha
     outcome: bytes
 
 
-Handoff = Enqueue | Remove | StartWorkflow | NotifyParent
+class CancelChild(Struct, array_like=True, frozen=True, gc=False, tag_field="handoff", tag="c"):
+    """End the child of a SUB_WORKFLOW task that is over; one that has not arrived yet must not start any more."""
+
+    child_workflow_id: str
+    parent_task_id: str
+    reason: str | None = None
+
+
+Handoff = Enqueue | Remove | StartWorkflow | NotifyParent | CancelChild
 
 
 encode_handoffs = msgspec.msgpack.Encoder().encode

@@ -61,10 +61,22 @@ class Operation(Struct, frozen=True, gc=False):
     arguments: dict[str, Any] = {}
 
 
+class Told(Struct, frozen=True, gc=False):
+    """Another workflow's word about a SUB_WORKFLOW task that links the two; it may come more than once.
+
+    ``cancel``: the parent's task ``task_id`` is over, its child has to end.
+    """
+
+    at_ms: int
+    action: str
+    task_id: str
+    reason: str | None = None
+
+
 class Continued(Struct, frozen=True, gc=False):
     """The workflow's own note to go on with what its last decision left over."""
 
     at_ms: int
 
 
-Event = Started | TaskReported | TimerFired | Operation | Continued
+Event = Started | TaskReported | TimerFired | Operation | Told | Continued

@@ -36,6 +36,9 @@ class Meta(Struct, array_like=True, frozen=True, gc=False):
     event: str | None = None
     created_by: str | None = None
     failure_of: str | None = None  # the workflow whose end started this one
+    parent_ref: str | None = None  # the parent's SUB_WORKFLOW task by its execution reference
+    depth: int = 0  # how many workflows are above this one
+    child_versions: dict[str, int] = {}  # the versions that sub-workflows named without one had when this one started
 
 
 class Scheduled(Struct, array_like=True, frozen=True, gc=False):
@@ -90,6 +93,7 @@ class Outcome(Struct, array_like=True, frozen=True, gc=False):
     logs: list[tuple[int, str]] = []
     merge: bool = False  # keys of output are laid over what is there (update by reference, signal)
     output: Raw = Raw(NULL)
+    child_workflow_id: str | None = None  # the child whose end this is
 
 
 class Join(Struct, array_like=True, gc=False):

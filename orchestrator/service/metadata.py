@@ -13,12 +13,12 @@ from typing import NamedTuple
 import msgspec
 
 from orchestrator.engine.relay import limits_of
+from orchestrator.engine.starts import check_runnable
 from orchestrator.errors import Conflict, DefinitionInvalid, DefinitionNotFound, Problem
 from orchestrator.model.definitions import TaskDef, WorkflowDef, walk
 from orchestrator.model.validation import validate_task_def
 from orchestrator.model.wire import task_def_from_dict, task_def_to_dict, workflow_def_from_dict, workflow_def_to_dict
 from orchestrator.plan import Command, Plan
-from orchestrator.service.starting import check_runnable
 from orchestrator.store import catalog, queue
 from orchestrator.store.catalog import PutTaskDefinition, Registered
 from orchestrator.store.context import StoreContext

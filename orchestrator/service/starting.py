@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 from msgspec import Raw
@@ -18,22 +17,20 @@ from msgspec import Raw
 from orchestrator import ids
 from orchestrator.clock import SystemClock
 from orchestrator.codec import pack
-from orchestrator.core.expressions import check_expression
-from orchestrator.core.operators import OPERATORS
 from orchestrator.engine.starts import (
     Resolved,
     Start,
     check_workflow_id,
+    child_versions,
     resolve_body,
-    resolve_definition,
+    resolve_inline,
     resolve_name,
     send_starts,
 )
 from orchestrator.errors import Conflict, DefinitionInvalid, InvalidRequest, OrchestratorError
-from orchestrator.model.definitions import IdempotencyStrategy, WorkflowDef
+from orchestrator.model.definitions import IdempotencyStrategy
 from orchestrator.model.execution import StartWorkflowRequest, validate_start_request
 from orchestrator.model.records import FORMAT, Meta
-from orchestrator.model.validation import validate_workflow_def
 from orchestrator.plan import Command, Plan, Wait
 from orchestrator.store import catalog
 from orchestrator.store.context import StoreContext
@@ -43,9 +40,6 @@ COMMIT_WAIT_S = 1.0
 STARTS_PER_PIPELINE = 250
 TAKEOVERS_MAX = 10
 """How often FAIL_ON_RUNNING follows an idempotency key that changes hands while it looks."""
-
-check_runnable = partial(validate_workflow_def, supported=frozenset(OPERATORS), check_expression=check_expression)
-"""Judges a definition by the rules and by what this engine can run; see ``validate_workflow_def``."""
 
 _clock = SystemClock()
 
@@ -78,7 +72,7 @@ def start(store: StoreContext, launch: Launch, *, wait_commit: bool = True) -> P
     Example: ``executor.run(start(store, Launch(StartWorkflowRequest(name="order"))))``
     """
     resolved = yield from _resolve(store, launch)
-    made = prepare(store, launch, resolved)
+    made = prepare(store, launch, resolved, (yield from child_versions(store, resolved)))
     (reply,) = yield from send_starts(store, [made])
     started = yield from _settle(store, launch, made, reply)
     if wait_commit and not started.existed:
@@ -99,8 +93,8 @@ def start_many(store: StoreContext, launches: Sequence[Launch]) -> Plan[list[Sta
     return answers
 
 
-def prepare(store: StoreContext, launch: Launch, resolved: Resolved) -> Start:
-    """The store's form of a start. Raises what is wrong with the request."""
+def prepare(store: StoreContext, launch: Launch, resolved: Resolved, versions: dict[str, int]) -> Start:
+    """The store's form of a start; ``versions`` are those of its sub-workflows. Raises what is wrong with the request."""
     request = launch.request
     _check(launch)
     workflow_id, request_id = _identify(store, launch, resolved.name)
@@ -117,18 +111,11 @@ def prepare(store: StoreContext, launch: Launch, resolved: Resolved) -> Start:
         idempotency_key=key,
         task_to_domain=request.task_to_domain,
         created_by=request.created_by,
+        child_versions=versions,
     )
     packed = pack(given, "input", store.settings.payload_bytes_max)
     field = idempotency_field(resolved.name, key) if key else ""
     return Start(workflow_id, request_id, resolved, meta, Raw(packed), field)
-
-
-def resolve_inline(definition: WorkflowDef) -> Resolved:
-    """The startable form of a definition that travels with its start. Raises ``DefinitionInvalid``."""
-    problems = check_runnable(definition)
-    if problems:
-        raise DefinitionInvalid(f"workflow {definition.name!r}", problems)
-    return resolve_definition(definition)
 
 
 def new_request_id() -> str:
@@ -156,14 +143,18 @@ def _start_part(store: StoreContext, launches: Sequence[Launch]) -> Plan[list[St
         (yield [catalog.get_workflow(store.keys, name, version or None) for name, version in names]) if names else []
     )
     stored = dict(zip(names, bodies, strict=True))
+    versions: dict[str, dict[str, int]] = {}
     made: list[Start | OrchestratorError] = []
     for launch in launches:
         try:
             body = stored.get((launch.request.name, launch.request.version or 0))
             if body is not None and not isinstance(body, Exception):
-                made.append(prepare(store, launch, resolve_body(body.body)))
+                resolved = resolve_body(body.body)
             else:
-                made.append(prepare(store, launch, (yield from _resolve(store, launch))))
+                resolved = yield from _resolve(store, launch)
+            if resolved.hash not in versions:
+                versions[resolved.hash] = yield from child_versions(store, resolved)
+            made.append(prepare(store, launch, resolved, versions[resolved.hash]))
         except OrchestratorError as error:
             made.append(error)
     replies = iter((yield from send_starts(store, [start for start in made if isinstance(start, Start)])))

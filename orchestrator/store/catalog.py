@@ -7,7 +7,7 @@ returns the call to make. Definitions are JSON bytes that nobody looks into here
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -92,6 +92,13 @@ def delete_workflow(keys: Keys, name: str, version: int) -> Call:
 def list_workflows(keys: Keys) -> Command:
     """Every workflow name with its latest version; replies ``dict[str, int]`` in order of names."""
     return Command(("HGETALL", keys.workflow_names()), lambda raw: _sorted_map(raw, int))
+
+
+def latest_versions(keys: Keys, names: Sequence[str]) -> Command:
+    """The latest version of each of these workflows, in order; ``None`` for one that is not registered."""
+    return Command(
+        ("HMGET", keys.workflow_names(), *names), lambda raw: [int(one) if one is not None else None for one in raw]
+    )
 
 
 def workflow_versions(keys: Keys, name: str) -> Command:

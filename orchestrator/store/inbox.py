@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Raw
 
-from orchestrator.model.events import Continued, Event, Operation, Started, TaskReported, TimerFired
+from orchestrator.model.events import Continued, Event, Operation, Started, TaskReported, TimerFired, Told
 from orchestrator.model.records import decode_meta, decode_outcome
 from orchestrator.plan import Command
 from orchestrator.store.keys import Keys
 
 _decode_start = msgspec.msgpack.Decoder(tuple[bytes, bytes]).decode
+_decode_told = msgspec.msgpack.Decoder(tuple[str, str, str | None]).decode
 _decode_operation = msgspec.msgpack.Decoder(tuple[str, dict[str, Any]]).decode
 _FIELDS = [b"k", b"w", b"t", b"x", b"b"]  # kind, workflow, server time, text header, body: as the scripts write them
 _DAMAGE = (ValueError, TypeError, IndexError, RecursionError, msgspec.MsgspecError)
@@ -100,6 +101,8 @@ def _event(kind: bytes, workflow_id: str, at_ms: int, header: bytes, body: bytes
     if kind == b"op":
         action, arguments = _decode_operation(body)
         return Operation(at_ms, header.decode(), action, arguments)
+    if kind == b"told":
+        return Told(at_ms, *_decode_told(body))
     raise ValueError("unknown kind")
 
 

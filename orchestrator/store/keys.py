@@ -92,7 +92,7 @@ class Keys:
         return f"{self._partition[partition]}park:{workflow_id}"
 
     def tombstone(self, partition: int, workflow_id: str) -> str:
-        """String, 1 h: a child that was cancelled before it arrived must not start. Written by the commit."""
+        """String, 1 h: a child that was cancelled before it arrived must not start. Written by tell."""
         return f"{self._partition[partition]}tomb:{workflow_id}"
 
     def answer(self, partition: int, request_id: str) -> str:

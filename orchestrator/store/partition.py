@@ -118,9 +118,24 @@ def _start_reply(reply: Any) -> StartReply:
     return StartReply(StartVerdict(word(reply)), reply[1].decode() if len(reply) > 1 else "")
 
 
-def bury(keys: Keys, partition: int, workflow_id: str) -> Command:
-    """Forbid a start of this id for an hour: its parent was cancelled. Send it before asking the child to terminate."""
-    return Command(("SET", keys.tombstone(partition, workflow_id), "1", "PX", TOMBSTONE_TTL_MS))
+def tell(keys: Keys, partition: int, workflow_id: str, said: tuple[Any, ...], *, forbids_start: bool = False) -> Call:
+    """Put another workflow's word into this one's inbox: the fields of ``events.Told`` behind its time.
+
+    A repetition is put in again, and the decision recognises it. Decodes to whether the workflow exists;
+    ``forbids_start``: if it does not, no start of its id is taken for an hour.
+    Example: ``tell(keys, 3, child_id, ("cancel", task_id, "parent ended"), forbids_start=True)``
+    """
+    names = (
+        keys.workflow(partition, workflow_id),
+        keys.inbox(partition),
+        keys.tombstone(partition, workflow_id),
+    )
+    tombstone_ms = TOMBSTONE_TTL_MS if forbids_start else 0
+    return Call("tell", names, (workflow_id, encode(said), tombstone_ms), _is_told, durable=True)
+
+
+def _is_told(reply: Any) -> bool:
+    return word(reply) == "OK"
 
 
 def request(keys: Keys, partition: int, workflow_id: str, request_id: str, action: str, arguments: Any) -> Call:

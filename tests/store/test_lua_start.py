@@ -9,7 +9,7 @@ from orchestrator.model.events import Started
 from orchestrator.plan import Command
 from orchestrator.store.executors import SyncExecutor
 from orchestrator.store.keys import Keys
-from orchestrator.store.partition import bury, idempotency_field, load_definition, load_workflow
+from orchestrator.store.partition import idempotency_field, load_definition, load_workflow, tell
 from tests.store.scene import META, NOON, Scene
 
 FIELD = idempotency_field("order", "key")
@@ -88,7 +88,7 @@ def test_an_unknown_definition_is_asked_for_once(scene: Scene) -> None:
 
 
 def test_what_was_buried_does_not_start(scene: Scene) -> None:
-    scene.do(bury(scene.keys, 1, "w1"))
+    scene.do(tell(scene.keys, 1, "w1", ("cancel", "t", None), forbids_start=True))
     before = scene.everything()
     assert scene.start() == ("TOMB", "")
     assert scene.everything() == before

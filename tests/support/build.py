@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.model.definitions import TaskDef, WorkflowDef, WorkflowTask
+from orchestrator.model.definitions import SubWorkflowParams, TaskDef, WorkflowDef, WorkflowTask
 
 
 def workflow_def(*tasks: WorkflowTask, name: str = "flow", **fields: Any) -> WorkflowDef:
@@ -39,6 +39,12 @@ def noop(ref: str) -> WorkflowTask:
 def wait(ref: str, **given: Any) -> WorkflowTask:
     """A WAIT. Example: ``wait("pause", duration="10s")``."""
     return step("WAIT", ref, given)
+
+
+def sub_workflow(ref: str, given: dict[str, Any] | None = None, *, name: str = "child", **params: Any) -> WorkflowTask:
+    """A SUB_WORKFLOW. Example: ``sub_workflow("pay", {"sum": 3}, name="payment", version=2)``."""
+    fields = {key: params.pop(key) for key in ("optional", "permissive", "start_delay") if key in params}
+    return step("SUB_WORKFLOW", ref, given, sub_workflow_param=SubWorkflowParams(name=name, **params), **fields)
 
 
 def set_variable(ref: str, **given: Any) -> WorkflowTask:

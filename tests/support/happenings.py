@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Raw
 
 from orchestrator.codec import NULL, pack
-from orchestrator.model.events import Event, Operation, Started, TaskReported, TimerFired
+from orchestrator.model.events import Event, Operation, Started, TaskReported, TimerFired, Told
 from orchestrator.model.records import FORMAT, Outcome
 
 if TYPE_CHECKING:
@@ -101,6 +101,11 @@ def timer(ref: str = "", *, attempt: int | None = None, limited_ms: int = 0) -> 
 def operation(action: str, **arguments: Any) -> Happening:
     """An operator or a caller acts on the workflow."""
     return lambda story: Operation(story.now, f"r{len(story.answers)}", action, arguments)
+
+
+def told(action: str, task_id: str, reason: str | None = None) -> Happening:
+    """Another workflow has something to say about a task that links the two."""
+    return lambda story: Told(story.now, action, task_id, reason)
 
 
 def later(seconds: float) -> Happening:

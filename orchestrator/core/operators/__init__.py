@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from orchestrator.core import scripting
-from orchestrator.core.operators import fork, join, noop, set_variable, switch, terminate, wait, worker
+from orchestrator.core.operators import fork, join, noop, set_variable, sub_workflow, switch, terminate, wait, worker
 from orchestrator.core.program import execution_ref
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ OPERATORS: dict[str, ModuleType] = {
     "JOIN": join,
     "NOOP": noop,
     "SET_VARIABLE": set_variable,
+    "SUB_WORKFLOW": sub_workflow,
     "SWITCH": switch,
     "TERMINATE": terminate,
     "WAIT": wait,

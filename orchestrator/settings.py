@@ -31,6 +31,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "priority_step_ms": (0, 3_600_000),
     "deliveries_max": (1, 1_000_000),
     "drain_timeout_s": (0, 86_400),
+    "http_timeout_s": (0.1, 3_600),
+    "http_response_bytes_max": (1_024, 256 * 1024 * 1024),
+    "http_redirects_max": (0, 50),
 }
 
 
@@ -56,6 +59,13 @@ class Settings:
     deliveries_max: int = 10
     allow_eviction: bool = False  # run although Redis may evict, or does not say whether it does
     drain_timeout_s: float = 20.0
+    http_timeout_s: float = (
+        60.0  # a whole HTTP call, redirects included; a task whose own time-outs are longer gets those
+    )
+    http_response_bytes_max: int = 2 * 1024 * 1024
+    http_redirects_max: int = 5
+    http_allow: str = ""  # hosts, *.domains and networks that HTTP tasks may reach although they are not public
+    http_hosts: str = ""  # for tests: bank.example=127.0.0.1:8081, where a host is to be found instead
     log_level: str = "INFO"
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 

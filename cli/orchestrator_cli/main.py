@@ -23,6 +23,7 @@ from orchestrator_cli.command import Entry, LazyGroup, shared_options
 COMMANDS = {
     "dev": Entry("orchestrator_cli.dev", "dev", "Run everything here: store, decider, worker; restarts on changes."),
     "decider": Entry("orchestrator_cli.roles", "decider", "Run a decider until a signal ends it."),
+    "system": Entry("orchestrator_cli.roles", "system", "Carry out HTTP calls and other system tasks until a signal."),
     "worker": Entry("orchestrator_cli.roles", "worker", "Run the tasks of modules until a signal ends it."),
     "def": Entry("orchestrator_cli.definition", "group", "Workflow definitions: apply, list, get, validate, graph."),
     "taskdef": Entry("orchestrator_cli.taskdef", "group", "Task definitions: apply, list, get."),

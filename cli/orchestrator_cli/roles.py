@@ -1,4 +1,4 @@
-"""``orchestrator decider`` and ``orchestrator worker``: the processes that do the work, until a signal ends them.
+"""``orchestrator decider``, ``system`` and ``worker``: the processes that do the work, until a signal ends them.
 
 SIGTERM and Ctrl-C end them in order (exit status 0), a second signal at once. Needs nothing of the extra [cli], so a
 base install can run them. The hidden options are how ``dev`` starts its own. Called by operators and by ``dev``.
@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import signal
+import sys
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -17,11 +18,18 @@ from typing import Any
 import click
 
 from orchestrator_cli.command import Leaf, choice
+from orchestrator_cli.hosted import HostedRole
 from orchestrator_cli.session import Session, current_session
 
 DECIDER_EXAMPLES = """
 orchestrator decider
 orchestrator decider --redis redis://db:6379/0 --name decider-1
+orchestrator decider --no-system-tasks
+"""
+
+SYSTEM_EXAMPLES = """
+orchestrator system
+orchestrator system --concurrency 500 --only HTTP
 """
 
 WORKER_EXAMPLES = """
@@ -35,13 +43,60 @@ _ready_option = click.option("--ready-fd", type=int, hidden=True)
 
 @click.command(cls=Leaf, examples=DECIDER_EXAMPLES)
 @click.option("--name", help="Its name; two that run must not share one. Default: host, process and a random part.")
+@click.option(
+    "--system-tasks/--no-system-tasks",
+    "hosts_system",
+    default=True,
+    show_default=True,
+    help="Host a process that carries out HTTP calls and the other system tasks.",
+)
 @_ready_option
-def decider(name: str | None, ready_fd: int | None) -> None:
+def decider(name: str | None, hosts_system: bool, ready_fd: int | None) -> None:
     """Run a decider: it advances the workflows of its share of the partitions. Start as many as you like."""
     from orchestrator.engine.process import run_decider
 
     session = current_session(is_role=True)
-    run_decider(session.settings, name, on_ready=lambda: _tell(ready_fd, {}))
+    with _system_tasks(session) as system_tasks:
+
+        def ready() -> None:
+            if hosts_system:
+                system_tasks.start()
+            _tell(ready_fd, {})
+
+        run_decider(session.settings, name, on_ready=ready)
+
+
+@click.command(cls=Leaf, examples=SYSTEM_EXAMPLES)
+@click.option("--concurrency", type=click.IntRange(min=1), default=100, show_default=True, help="Tasks at a time.")
+@click.option("--only", multiple=True, metavar="TYPE", help="Carry out this type; may be repeated. Default: all.")
+@click.option("--name", help="How it is called in logs and views. Default: host and process.")
+@click.option("--drain-timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="For running tasks at the end.")
+@click.option("--host-fd", type=int, hidden=True)
+@_ready_option
+def system(
+    concurrency: int,
+    only: tuple[str, ...],
+    name: str | None,
+    drain_timeout: float | None,
+    host_fd: int | None,
+    ready_fd: int | None,
+) -> int:
+    """Carry out system tasks: HTTP calls and whatever else the server does itself. Start as many as you like.
+
+    A decider hosts one of these by default; run more of them where that is not enough, or on hosts of their own.
+    """
+    from orchestrator_workers.system import run_system
+
+    session = current_session(is_role=True)
+    return run_system(
+        session.settings,
+        concurrency,
+        only=only,
+        drain_timeout_s=drain_timeout,
+        name=name,
+        host_fd=host_fd,
+        on_ready=lambda: _tell(ready_fd, {}),
+    )
 
 
 @click.command(cls=Leaf, examples=WORKER_EXAMPLES)
@@ -85,6 +140,14 @@ def worker(
         name=name,
         on_ready=lambda: _tell(ready_fd, told),
     )
+
+
+def _system_tasks(session: Session) -> HostedRole:
+    """The hosted role: it works on the same store, told by the environment because a command line can be seen by all."""
+    settings = session.settings
+    chosen = {"ORCHESTRATOR_REDIS_URL": settings.redis_url, "ORCHESTRATOR_NAMESPACE": settings.namespace}
+    command = [sys.executable, "-P", "-m", "orchestrator_cli.main", "system"]
+    return HostedRole(command, {**os.environ, **chosen}, grace_s=settings.drain_timeout_s + 5)
 
 
 def _move_to(pool: Any, modules: Sequence[str]) -> None:

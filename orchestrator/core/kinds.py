@@ -25,6 +25,10 @@ DISPATCH: dict[str, str] = {
 }
 
 
+SYSTEM_TASK_TYPES: frozenset[str] = frozenset({"HTTP"})
+"""Built-in types that are tasks in queues all the same: the system-task role carries them out, a queue for each type."""
+
+
 def dispatch_state(task_type: str) -> str:
     """Where an open task of a step of this type waits. Example: ``dispatch_state("WAIT") == WAITING``."""
     return DISPATCH.get(task_type, QUEUED)

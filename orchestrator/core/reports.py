@@ -61,7 +61,7 @@ def _keep_progress(d: Draft, record: TaskRecord, event: TaskReported) -> None:
             delivery=max(event.delivery, 0),
             worker_id=outcome.worker_id or event.worker_id,
             reason=outcome.reason,
-            callback_after_ms=outcome.callback_after_ms,
+            callback_after_ms=max(0, outcome.callback_after_ms),
             child_workflow_id=record.result.child_workflow_id if record.result is not None else None,
             logs=[*logs, *outcome.logs],
             output=_output(record, outcome),

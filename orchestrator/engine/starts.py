@@ -14,7 +14,9 @@ import msgspec
 from msgspec import Raw
 
 from orchestrator.core.expressions import check_expression
+from orchestrator.core.kinds import SYSTEM_TASK_TYPES
 from orchestrator.core.operators import OPERATORS
+from orchestrator.engine.extras import require_extras
 from orchestrator.errors import DefinitionInvalid, DefinitionNotFound, InvalidRequest
 from orchestrator.ids import partition_of
 from orchestrator.model.definitions import WorkflowDef, walk
@@ -26,7 +28,9 @@ from orchestrator.store import catalog, partition
 from orchestrator.store.context import StoreContext
 from orchestrator.store.partition import StartReply
 
-check_runnable = partial(validate_workflow_def, supported=frozenset(OPERATORS), check_expression=check_expression)
+check_runnable = partial(
+    validate_workflow_def, supported=SYSTEM_TASK_TYPES | OPERATORS.keys(), check_expression=check_expression
+)
 """Judges a definition by the rules and by what this engine can run; see ``validate_workflow_def``."""
 
 
@@ -62,7 +66,8 @@ def _unversioned(definition: WorkflowDef) -> Iterator[str]:
 
 
 def resolve_inline(definition: WorkflowDef) -> Resolved:
-    """The startable form of a definition that travels with its start. Raises ``DefinitionInvalid``."""
+    """The startable form of a definition that travels with its start. Raises ``DefinitionInvalid``, ``MissingExtra``."""
+    require_extras([definition])
     problems = check_runnable(definition)
     if problems:
         raise DefinitionInvalid(f"workflow {definition.name!r}", problems)

@@ -161,7 +161,7 @@ def _apply_result(task: Task, result: Result) -> None:
 
 def _overlay(task: Task, entry: Dispatch) -> None:
     """An open attempt: who runs it and since when is known before any commit hears of it."""
-    if entry.state == "R":
+    if entry.state in ("R", "W"):
         task.status = TaskStatus.IN_PROGRESS
     if entry.started_ms:
         task.start_time = entry.started_ms

@@ -19,6 +19,9 @@ from orchestrator.codec import EMPTY_MAP, NULL
 
 FORMAT = 1
 
+PARKED_MS = -1
+"""As the ``callback_after_ms`` of an unfinished outcome: no worker is to see the task again, somebody outside ends it."""
+
 
 class Meta(Struct, array_like=True, frozen=True, gc=False):
     """What a start fixed for good: which definition, for whom, under which options."""

@@ -15,7 +15,16 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from orchestrator.ids import workflow_id_of
-from orchestrator.model.records import FORMAT, Meta, Outcome, Scheduled, decode_meta, decode_scheduled, encode
+from orchestrator.model.records import (
+    FORMAT,
+    PARKED_MS,
+    Meta,
+    Outcome,
+    Scheduled,
+    decode_meta,
+    decode_scheduled,
+    encode,
+)
 from orchestrator.plan import Call, Plan
 from orchestrator.store import dispatch as truth
 from orchestrator.store import queue
@@ -161,7 +170,13 @@ def report_tasks(store: StoreContext, reports: Sequence[Report], claimant: str) 
     limit = store.settings.payload_bytes_max
     reports = [Report(claimed, _within(outcome, limit)) for claimed, outcome in reports]
     bodies = [
-        truth.Report(claimed.task_id, claimed.delivery, outcome.status != "IN_PROGRESS", encode(outcome))
+        truth.Report(
+            claimed.task_id,
+            claimed.delivery,
+            outcome.status != "IN_PROGRESS",
+            encode(outcome),
+            is_parked=outcome.callback_after_ms == PARKED_MS,
+        )
         for claimed, outcome in reports
     ]
 
@@ -280,7 +295,7 @@ def _within(outcome: Outcome, limit: int) -> Outcome:
 
 def _judged(report: Report, answer: Any) -> Judged:
     (claimed, outcome), word = report, _word(answer)
-    if word == Verdict.OK and outcome.status == "IN_PROGRESS":
+    if word == Verdict.OK and outcome.status == "IN_PROGRESS" and outcome.callback_after_ms != PARKED_MS:
         return Judged(claimed, word, release(claimed, How.HOLD, outcome.callback_after_ms))
     if word in (Verdict.OK, Verdict.DUP, Verdict.GONE):
         return Judged(claimed, word, release(claimed, How.DONE))

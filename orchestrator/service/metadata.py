@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from orchestrator.engine.extras import require_extras
 from orchestrator.engine.relay import limits_of
 from orchestrator.engine.starts import check_runnable
 from orchestrator.errors import Conflict, DefinitionInvalid, DefinitionNotFound, Problem
@@ -167,6 +168,7 @@ def apply(
 def _check(store: StoreContext, definitions: Sequence[WorkflowDef | TaskDef]) -> Plan[None]:
     workflows = [definition for definition in definitions if isinstance(definition, WorkflowDef)]
     task_defs = {definition.name: definition for definition in definitions if isinstance(definition, TaskDef)}
+    require_extras(workflows)
     known = yield from _task_defs_of(store, workflows)
     found: list[tuple[str, list[Problem]]] = []
     for definition in definitions:

@@ -49,12 +49,16 @@ class Claimed(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a claimant says of a task: ``body`` is a packed ``Outcome``, ``is_final`` whether it ended the attempt."""
+    """What a claimant says of a task: ``body`` is a packed ``Outcome``, ``is_final`` whether it ended the attempt.
+
+    ``is_parked``: it goes on without a worker; only a report from outside can end it.
+    """
 
     task_id: str
     delivery: int
     is_final: bool
     body: bytes
+    is_parked: bool = False
 
 
 class Started(NamedTuple):
@@ -98,7 +102,8 @@ def accept(keys: Keys, partition: int, claimant: str, reports: Sequence[Report])
     batch = _Batch(keys, partition, [keys.inbox(partition), keys.timers(partition)])
     args: list[Argument] = [claimant_word(claimant), len(reports)]
     for report in reports:
-        args += (*batch.task(report.task_id), report.delivery, 1 if report.is_final else 0, report.body)
+        kind = 1 if report.is_final else 2 if report.is_parked else 0
+        args += (*batch.task(report.task_id), report.delivery, kind, report.body)
     return Call("accept", batch.names, args, _verdicts, durable=True)
 
 

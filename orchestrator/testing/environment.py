@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -27,6 +28,7 @@ from orchestrator.store.keys import clock_of
 from orchestrator.task import Task, unique_tasks
 from orchestrator.testing.clock import START, ManualClock
 from orchestrator.testing.fakes import fake_task
+from orchestrator.testing.system import system_tasks
 from orchestrator.testing.worker import InlineWorker
 
 STEPS_MAX = 100_000
@@ -50,10 +52,11 @@ class Environment:
         fakes: Mapping[str, Any] | None = None,
         *,
         now: datetime = START,
+        allow_http: bool = False,
         settings: Settings | None = None,
     ) -> None:
         self._name = f"testing-{os.getpid()}-{next(_names)}"
-        settings = settings or Settings(redis_url=f"fakeredis://{self._name}", partitions=1)
+        settings = replace(settings or Settings(partitions=1), redis_url=f"fakeredis://{self._name}")
         self.connection = connect(f"fakeredis://{self._name}", settings, declared_clock=True)
         self.store = StoreContext(settings)
         self._executor = self.connection.sync()
@@ -63,6 +66,7 @@ class Environment:
         self.client = Client.over(self)
         self.worker = InlineWorker(self.store, self.clock)
         self._decider = Decider(self.store, "test-decider")
+        self.worker.tasks.update(system_tasks(self.store, self._drive, allow_http=allow_http))
         self.serve(*tasks, **(fakes or {}))
 
     def serve(self, *tasks: Task[..., Any], **fakes: Any) -> None:
@@ -198,14 +202,20 @@ class Environment:
 
 
 def environment(
-    tasks: Iterable[Task[..., Any]] = (), fakes: Mapping[str, Any] | None = None, *, now: datetime = START
+    tasks: Iterable[Task[..., Any]] = (),
+    fakes: Mapping[str, Any] | None = None,
+    *,
+    now: datetime = START,
+    allow_http: bool = False,
+    settings: Settings | None = None,
 ) -> Environment:
     """A fresh installation in this process, empty, at ``now`` on its own clock.
 
-    ``tasks`` are run as they are, ``fakes`` stand in for tasks by name (see ``fake_task``). Raises ``MissingExtra``
-    without fakeredis. Example: ``with testing.environment([greet]) as env: ...``
+    ``tasks`` are run as they are, ``fakes`` stand in for tasks by name and for system tasks by type (see ``fake_task``).
+    HTTP tasks and others that talk to the world outside need a fake, or ``allow_http``; ``settings`` are for them too.
+    Raises ``MissingExtra`` without fakeredis. Example: ``with testing.environment([greet]) as env: ...``
     """
-    return Environment(tasks, fakes, now=now)
+    return Environment(tasks, fakes, now=now, allow_http=allow_http, settings=settings)
 
 
 def _endless() -> InvalidRequest:

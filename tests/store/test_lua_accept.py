@@ -178,3 +178,13 @@ def test_a_sign_of_life_of_a_spoiled_workflow_is_corrupt(scene: Scene) -> None:
     before = scene.everything()
     assert live(scene, task) == "CORRUPT"
     assert scene.everything() == before
+
+
+def test_a_parked_task_waits_for_an_outside_word_only(scene: Scene) -> None:
+    task = running(scene)
+    parked = Report(task, 1, False, PROGRESS, is_parked=True)
+    assert scene.do(accept(scene.keys, 1, "worker-1", [parked])) == ["OK"]
+    assert scene.dispatch().startswith("W 1 ")
+    assert scene.do(start_task(scene.keys, 1, "worker-2", [Claimed(task, 2)])) == ["GONE"]
+    assert say(scene, task, OUTSIDE, "operator") == "OK"
+    assert scene.dispatch().startswith("A 1 ")

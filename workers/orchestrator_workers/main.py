@@ -11,7 +11,7 @@ import contextlib
 import gc
 import importlib.util
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any
 
 from orchestrator.settings import Settings
@@ -48,19 +48,29 @@ def run_worker(
             drain_timeout_s=drain_timeout_s,
             name=name,
         )
-        with _signals(worker.request_drain):
-            await worker.start()
-            if on_ready is not None:
-                on_ready()
-            await worker.run_to_end()
+        await serve(worker, on_ready)
 
+    run_loop(work())
+    return 0
+
+
+async def serve(worker: Worker, on_ready: Callable[[], None] | None = None) -> None:
+    """Start the worker and work until SIGTERM or SIGINT, or until it is told otherwise to drain or to stop."""
+    with _signals(worker.request_drain):
+        await worker.start()
+        if on_ready is not None:
+            on_ready()
+        await worker.run_to_end()
+
+
+def run_loop(work: Coroutine[Any, Any, None]) -> None:
+    """Carry out the whole work of a process on the fastest loop there is, with the collector out of its way."""
     # What is loaded stays, and a busy loop makes and drops thousands of small objects a second: looking at all of them
     # every 700 costs a tenth of a worker's time.
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(work())
-    return 0
+        runner.run(work)
 
 
 @contextlib.contextmanager

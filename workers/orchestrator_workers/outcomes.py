@@ -11,6 +11,7 @@ import traceback
 from typing import Any
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from orchestrator import codec
 from orchestrator.context import InProgress, TaskContext, enter
@@ -34,6 +35,8 @@ def returned(value: Any, context: TaskContext) -> Outcome:
     """The outcome of code that returned ``value``."""
     if type(value) is InProgress:
         return in_progress(value, context)
+    if type(value) is Outcome:  # a system task says itself how it ended
+        return replace(value, logs=context.logs)
     try:
         packed = codec.pack(encode_output(value), "output")
     except InvalidPayload as error:

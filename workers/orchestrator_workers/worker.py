@@ -53,7 +53,8 @@ class Worker:
 
     ``store`` is a URL, settings, a connection or a client straight on Redis; ``tasks`` and ``modules`` say what to run
     (``pkg.mod``, ``file.py``, ``file.py:name``); ``concurrency`` how many at once; ``domain`` overrides the tasks' own;
-    ``lease_ms`` the setting of that name. Raises ``InvalidRequest`` for tasks that cannot be found or share a name.
+    ``lease_ms`` the setting of that name; ``registers``: whether the tasks' definitions are put into the catalog where
+    they are absent. Raises ``InvalidRequest`` for tasks that cannot be found or share a name.
     Example: ``async with Worker("redis://localhost:6379/0", tasks=[greet]): ...`` or ``await Worker(...).run()``
     """
 
@@ -68,6 +69,7 @@ class Worker:
         lease_ms: int | None = None,
         drain_timeout_s: float | None = None,
         name: str | None = None,
+        registers: bool = True,
         observer: Observer | None = None,
     ) -> None:
         if concurrency < 1:
@@ -82,6 +84,7 @@ class Worker:
             raise InvalidRequest("a worker needs tasks: give it tasks=[...] or modules=[...]")
         self._concurrency = concurrency
         self._domain = domain
+        self._registers = registers
         self._drain_timeout_s = settings.drain_timeout_s if drain_timeout_s is None else drain_timeout_s
         # Two workers of one name must never pass for each other, hence the random part.
         self.name = f"{'_'.join((name or _default_name()).split())}-{secrets.token_hex(3)}"
@@ -311,6 +314,9 @@ class Worker:
         for warning in await asyncio.to_thread(self._connection.check):
             log.warning("store_warning", extra={"reason": warning})
         await self._executor.do(catalog.check_installation(self._store.keys))
+        if not self._registers:
+            await self._executor.do(catalog.add_queues(self._store.keys, self.task_types))
+            return
         definitions = [registered.task.definition() for registered in self._tasks.values()]
         for name, fields in (await self._executor.run(register_absent(self._store, definitions))).items():
             log.warning(

@@ -1,7 +1,7 @@
-"""SIMPLE and user-defined tasks: the work is offered to the queue of the task's type, where workers claim it.
+"""SIMPLE, user-defined and system tasks: the work is offered to the queue of the task's type, where workers claim it.
 
-A SIMPLE task's queue is its name; a user-defined type is its own queue (Conductor: SimpleTaskMapper and
-UserDefinedTaskMapper).
+A SIMPLE task's queue is its name; any other type is its own queue (Conductor: SimpleTaskMapper, UserDefinedTaskMapper,
+HTTPTaskMapper). A system task learns from its input whether somebody outside is to complete it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.core import advance
 from orchestrator.core.expressions import compile_template
-from orchestrator.core.kinds import QUEUED
+from orchestrator.core.kinds import QUEUED, SYSTEM_TASK_TYPES
 from orchestrator.core.timeouts import first_timer_ms
 from orchestrator.errors import InvalidPayload
 from orchestrator.model.effects import Enqueue
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.model.definitions import TaskDef
 
 NO_DOMAIN = "NO_DOMAIN"
+ASYNC_COMPLETE = "asyncComplete"
 
 
 def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> None:
@@ -34,6 +35,8 @@ def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> 
         wait_ms = previous.result.callback_after_ms
     domain = domain_of(d.state.meta.task_to_domain, queue)
     value = task_input(d, node, iteration, task_def, previous)
+    if task.type in SYSTEM_TASK_TYPES and (task.async_complete or ASYNC_COMPLETE in value):
+        value = {**value, ASYNC_COMPLETE: task.async_complete}
     try:
         packed = d.pack_payload(value, "input")
     except InvalidPayload as error:

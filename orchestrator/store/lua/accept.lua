@@ -1,7 +1,8 @@
 #!lua
 -- accept: take what workers and outside callers say of tasks into the inbox; a final word is taken once.
 -- KEYS  ev tm, then the d of each workflow named
--- ARGV  claimant count, then per report: index of d, wid, suffix, delivery (-1 = without a lease), final 1 or 0, body
+-- ARGV  claimant count, then per report: index of d, wid, suffix, delivery (-1 = without a lease), kind, body
+--       kind: 1 final, 0 progress, 2 progress of a task that from now on waits for an outside event only
 -- GIVES per report: OK | DUP | STALE | GONE | CORRUPT
 -- SAFE TO REPEAT: yes, a final word that was taken is DUP and rewritten as it is; progress is appended once more
 --@include now
@@ -29,7 +30,11 @@ for at = 3, 2 + 6 * tonumber(ARGV[2]), 6 do
     if ARGV[at + 4] == '1' then
       d.state = 'A'
     else
-      if d.state == 'R' then d.state = 'S' end
+      if ARGV[at + 4] == '2' then
+        d.state = 'W'
+      elseif d.state == 'R' then
+        d.state = 'S'
+      end
       d.touched = now
     end
     -- A word from outside says so: its delivery number stays -1, and the queue still has the task.

@@ -1,0 +1,26 @@
+"""System tasks: what the server does itself when a definition asks for it, such as an HTTP call.
+
+In the core they are tasks in queues like any other, one queue per type. A worker whose tasks are the functions of this
+room carries them out, with the same claims, leases, limits and retries; nothing here knows how. One file per type,
+found in one literal table. A function gets the task's input and a ``SystemContext`` and gives the ``Outcome``; it runs
+on the worker's event loop, so it never blocks. What may reach outside the installation is listed beside the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from orchestrator.model.records import Outcome
+from orchestrator.systemtasks import http
+from orchestrator.systemtasks.context import SystemContext
+
+SystemTask = Callable[[dict[str, Any], SystemContext], Awaitable[Outcome]]
+
+SYSTEM_TASKS: dict[str, SystemTask] = {
+    "HTTP": http.run,
+}
+"""Every type with the function that carries it out."""
+
+REACHING_OUTSIDE: frozenset[str] = frozenset({"HTTP"})
+"""Types that talk to other systems: in a test they run only when the test allows it."""

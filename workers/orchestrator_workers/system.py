@@ -1,0 +1,92 @@
+"""The system-task role as a process: a worker whose tasks are the ones the server does itself, such as HTTP calls.
+
+Called by ``orchestrator system``; ``orchestrator decider`` hosts one in a child process. A hosted one ends when the pipe
+that its host holds open is closed: a host that was killed cannot say anything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+
+from orchestrator.errors import InvalidRequest
+from orchestrator.settings import Settings
+from orchestrator.store.connection import connect
+from orchestrator.store.context import StoreContext
+from orchestrator.systemtasks.context import Resources
+from orchestrator.systemtasks.serving import served_types, system_task
+from orchestrator_workers.main import run_loop, serve
+from orchestrator_workers.worker import Worker
+
+log = logging.getLogger("orchestrator.system")
+
+CONCURRENCY = 100
+"""System tasks wait for peers most of their time, so one process has many under way."""
+
+
+def run_system(
+    settings: Settings,
+    concurrency: int = CONCURRENCY,
+    *,
+    only: Sequence[str] = (),
+    name: str | None = None,
+    lease_ms: int | None = None,
+    drain_timeout_s: float | None = None,
+    host_fd: int | None = None,
+    on_ready: Callable[[], None] | None = None,
+) -> int:
+    """Carry out system tasks until a signal ends it, or its host's end; gives the exit status, 0 after an orderly end.
+
+    ``only`` restricts it to some types; ``host_fd`` is the end of a pipe whose other end the host keeps open. Raises
+    ``InvalidRequest`` for a type there is none of or that nothing here can carry out, and what ``run_worker`` raises.
+    Example: ``sys.exit(run_system(load_settings(), only=["HTTP"]))``
+    """
+
+    async def work() -> None:
+        connection = connect(settings.redis_url, settings)
+        try:
+            async with Resources(StoreContext(settings), connection.asynchronous().run) as shared:
+                worker = Worker(
+                    connection,
+                    tasks=[system_task(task_type, shared) for task_type in types],
+                    concurrency=concurrency,
+                    lease_ms=lease_ms,
+                    drain_timeout_s=drain_timeout_s,
+                    name=name,
+                    registers=False,
+                )
+                with _ended_with(host_fd, worker.request_stop):
+                    await serve(worker, on_ready)
+        finally:
+            await connection.aclose()
+
+    types, missing = served_types(only)
+    for task_type, reason in missing.items():
+        log.warning("system_task_not_served", extra={"task_type": task_type, "reason": reason})
+    if not types:
+        raise InvalidRequest("; ".join(missing.values()))
+    run_loop(work())
+    return 0
+
+
+@contextlib.contextmanager
+def _ended_with(descriptor: int | None, action: Callable[[], None]) -> Iterator[None]:
+    """Call ``action`` when the other end of the pipe is closed."""
+    if descriptor is None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+
+    def closed() -> None:
+        if not os.read(descriptor, 1):
+            loop.remove_reader(descriptor)
+            action()
+
+    loop.add_reader(descriptor, closed)
+    try:
+        yield
+    finally:
+        loop.remove_reader(descriptor)

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
         WorkflowTerminated,
         WorkflowTimedOut,
     )
+    from orchestrator.model.definitions import RateLimitConfig
+    from orchestrator.step_options import Cache, Script
     from orchestrator.task import RateLimit, RetryPolicy, task
     from orchestrator.workflow import Branch, Workflow
 
@@ -51,6 +53,9 @@ _ROOMS = {
     "task": "task",
     # workflows
     "Branch": "workflow",
+    "Cache": "step_options",
+    "RateLimitConfig": "model.definitions",
+    "Script": "step_options",
     "Workflow": "workflow",
     # clients
     "AsyncClient": "client",
@@ -77,13 +82,16 @@ __all__ = [
     "AsyncTaskHandle",
     "AsyncWorkflowHandle",
     "Branch",
+    "Cache",
     "Client",
     "Conflict",
     "DefinitionInvalid",
     "OrchestratorError",
     "RateLimit",
+    "RateLimitConfig",
     "Retry",
     "RetryPolicy",
+    "Script",
     "TaskContext",
     "TaskHandle",
     "TerminalError",

@@ -6,7 +6,7 @@ drawing never fails; a run's state is drawn elsewhere. Called by ``Workflow.grap
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from orchestrator.model.definitions import TASK_DEPTH_MAX, TaskType, WorkflowDef, WorkflowTask, nested_lists
@@ -164,6 +164,9 @@ def _held_lines(task: WorkflowTask, indent: str, depth: int) -> Iterator[str]:
 
 
 def _titled_lists(task: WorkflowTask) -> Iterator[tuple[str, list[WorkflowTask]]]:
+    if task.sub_workflow_param is not None and task.type == TaskType.SUB_WORKFLOW:
+        definition = task.sub_workflow_param.workflow_definition
+        return iter([("workflow", definition.tasks)] if isinstance(definition, WorkflowDef) else [])
     lists = [tasks for _, tasks in nested_lists(task)]
     if task.type in (TaskType.SWITCH, TaskType.DECISION):
         titles = [f"case {case or '(empty)'}" for case in task.decision_cases] + ["default"]
@@ -192,23 +195,99 @@ def _kind(task: WorkflowTask) -> str:
 
 
 def _particulars(task: WorkflowTask) -> Iterator[str]:
+    say = _SAYS.get(task.type)
+    return (text for text in say(task) if text) if say is not None else iter(())
+
+
+def _choice(task: WorkflowTask) -> Iterator[str]:
+    yield f"on {task.input_parameters.get(task.expression or '', task.expression)}" if task.expression else ""
+
+
+def _old_choice(task: WorkflowTask) -> Iterator[str]:
+    by_value = task.case_expression or task.case_value_param
+    yield f"on {task.input_parameters.get(task.case_value_param or '', by_value)}"
+
+
+def _repetition(task: WorkflowTask) -> Iterator[str]:
+    yield f"over {task.items}" if task.items else ""
+    yield f"while {task.loop_condition}" if task.loop_condition else ""
+
+
+def _dynamic_branches(task: WorkflowTask) -> Iterator[str]:
     parameters = task.input_parameters
-    if task.type == TaskType.SWITCH and task.expression:
-        yield f"on {parameters.get(task.expression, task.expression)}"
-    elif task.type == TaskType.DECISION:
-        yield f"on {parameters.get(task.case_value_param or '', task.case_expression or task.case_value_param)}"
-    elif task.type == TaskType.DO_WHILE:
-        yield f"over {task.items}" if task.items else f"while {task.loop_condition}"
-    elif task.type == TaskType.JOIN and task.join_on:
-        yield f"on {', '.join(task.join_on)}"
-    elif task.type == TaskType.SUB_WORKFLOW and task.sub_workflow_param is not None:
-        yield task.sub_workflow_param.name
-    elif task.type == TaskType.WAIT:
-        yield from (f"{word} {parameters[word]}" for word in ("duration", "until", "signal") if parameters.get(word))
-    elif task.type == TaskType.TERMINATE:
-        yield str(parameters.get("terminationStatus", ""))
-    elif task.type == TaskType.EVENT and task.sink:
-        yield task.sink
+    if "forkTaskInputs" in parameters:
+        yield str(next((parameters[key] for key in _FORK_EACH_NAMES if parameters.get(key)), ""))
+        yield f"over {parameters['forkTaskInputs']}"
+    else:
+        source = task.dynamic_fork_tasks_param or task.dynamic_fork_join_tasks_param
+        yield f"over {parameters.get(source, source)}" if source else ""
+
+
+def _awaited(task: WorkflowTask) -> Iterator[str]:
+    yield f"on {', '.join(task.join_on)}" if task.join_on else ""
+    yield f"by {task.expression}" if task.expression else ""
+    if task.default_exclusive_join_task:
+        yield f"else {', '.join(task.default_exclusive_join_task)}"
+
+
+def _child(task: WorkflowTask) -> Iterator[str]:
+    params = task.sub_workflow_param
+    if params is not None:
+        version = f" version {params.version}" if params.version is not None else ""
+        yield f"{params.name}{version}{', inline' if isinstance(params.workflow_definition, WorkflowDef) else ''}"
+
+
+def _started(task: WorkflowTask) -> Iterator[str]:
+    request = task.input_parameters.get("startWorkflow")
+    yield str(request.get("name", "")) if isinstance(request, dict) else ""
+
+
+def _waits(task: WorkflowTask) -> Iterator[str]:
+    parameters = task.input_parameters
+    return (f"{word} {parameters[word]}" for word in ("duration", "until", "signal") if parameters.get(word))
+
+
+def _call(task: WorkflowTask) -> Iterator[str]:
+    parameters = task.input_parameters
+    request = parameters.get("http_request", parameters)
+    if isinstance(request, dict):
+        yield f"{request.get('method', '')} {request.get('uri', '')}".strip()
+        yield f"until {request['terminationCondition']}" if request.get("terminationCondition") else ""
+
+
+def _topic(task: WorkflowTask) -> Iterator[str]:
+    request = task.input_parameters.get("kafka_request")
+    yield str(request.get("topic", "")) if isinstance(request, dict) else ""
+
+
+def _input(name: str) -> Callable[[WorkflowTask], Iterator[str]]:
+    return lambda task: iter((str(task.input_parameters.get(name, "")),))
+
+
+_FORK_EACH_NAMES = ("forkTaskName", "forkTaskWorkflow", "forkTaskType")
+
+_SAYS: dict[str, Callable[[WorkflowTask], Iterator[str]]] = {
+    TaskType.SWITCH: _choice,
+    TaskType.DECISION: _old_choice,
+    TaskType.DO_WHILE: _repetition,
+    TaskType.FORK_JOIN_DYNAMIC: _dynamic_branches,
+    TaskType.JOIN: _awaited,
+    TaskType.EXCLUSIVE_JOIN: _awaited,
+    TaskType.DYNAMIC: lambda task: iter((str(task.input_parameters.get(task.dynamic_task_name_param or "", "")),)),
+    TaskType.SUB_WORKFLOW: _child,
+    TaskType.START_WORKFLOW: _started,
+    TaskType.SET_VARIABLE: lambda task: iter((", ".join(task.input_parameters),)),
+    TaskType.TERMINATE: _input("terminationStatus"),
+    TaskType.WAIT: _waits,
+    TaskType.HTTP: _call,
+    TaskType.HTTP_POLL: _call,
+    TaskType.INLINE: _input("expression"),
+    TaskType.LAMBDA: _input("scriptExpression"),
+    TaskType.JSON_JQ_TRANSFORM: _input("queryExpression"),
+    TaskType.EVENT: lambda task: iter((task.sink or "",)),
+    TaskType.KAFKA_PUBLISH: _topic,
+    TaskType.PULL_WORKFLOW_MESSAGES: lambda task: iter((f"up to {task.input_parameters.get('batchSize', 1)}",)),
+}
 
 
 def _one_line(text: str) -> str:

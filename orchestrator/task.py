@@ -72,6 +72,17 @@ class RetryPolicy:
         if self.scale != 1 and self.logic != "LINEAR":
             raise InvalidRequest(f"scale={self.scale} has an effect with LINEAR only, not with {self.logic}")
 
+    def fields(self, whose: str) -> dict[str, Any]:
+        """The fields of a task definition that say the same; ``whose`` stands in the message when they cannot."""
+        return {
+            "retry_count": self.limit,
+            "retry_logic": _LOGIC[self.logic],
+            "retry_delay_seconds": _whole(whose, "retry delay_s", self.delay_s),
+            "max_retry_delay_seconds": _whole(whose, "retry cap_s", self.cap_s),
+            "backoff_jitter_ms": round(self.jitter_s * 1000),
+            "backoff_scale_factor": self.scale,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
@@ -243,19 +254,14 @@ def task(
         definition = TaskDef(
             name=task_name,
             description=description,
-            retry_count=policy.limit,
-            retry_logic=_LOGIC[policy.logic],
-            retry_delay_seconds=_whole(task_name, "retry delay_s", policy.delay_s),
-            max_retry_delay_seconds=_whole(task_name, "retry cap_s", policy.cap_s),
-            backoff_jitter_ms=round(policy.jitter_s * 1000),
-            backoff_scale_factor=policy.scale,
-            timeout_seconds=_whole(task_name, "timeout_s", timeout_s),
+            **policy.fields(f"task {task_name}"),
+            timeout_seconds=_whole(f"task {task_name}", "timeout_s", timeout_s),
             timeout_policy=_timeout_policy(task_name, timeout_policy),
-            response_timeout_seconds=_whole(task_name, "response_timeout_s", response_timeout_s),
+            response_timeout_seconds=_whole(f"task {task_name}", "response_timeout_s", response_timeout_s),
             poll_timeout_seconds=None
             if poll_timeout_s is None
-            else _whole(task_name, "poll_timeout_s", poll_timeout_s),
-            total_timeout_seconds=_whole(task_name, "total_timeout_s", total_timeout_s),
+            else _whole(f"task {task_name}", "poll_timeout_s", poll_timeout_s),
+            total_timeout_seconds=_whole(f"task {task_name}", "total_timeout_s", total_timeout_s),
             input_template=render(dict(input_template or {}), "input_template"),
             concurrent_exec_limit=concurrency,
             rate_limit_per_frequency=rate_limit.count if rate_limit else 0,
@@ -319,9 +325,9 @@ def _default_client() -> Any:
     return importlib.import_module("orchestrator.client").default_client()
 
 
-def _whole(task_name: str, option: str, seconds: float) -> int:
+def _whole(whose: str, option: str, seconds: float) -> int:
     if seconds != int(seconds):
-        raise InvalidRequest(f"task {task_name}: {option}={seconds} must be a whole number of seconds")
+        raise InvalidRequest(f"{whose}: {option}={seconds} must be a whole number of seconds")
     return int(seconds)
 
 

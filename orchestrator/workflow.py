@@ -17,9 +17,17 @@ import msgspec
 from orchestrator import graph
 from orchestrator.errors import InvalidRequest, MissingExtra, Problem
 from orchestrator.model import wire
-from orchestrator.model.definitions import TaskDef, WorkflowDef, WorkflowTimeoutPolicy, walk
+from orchestrator.model.definitions import (
+    RateLimitConfig,
+    SchemaDef,
+    TaskDef,
+    WorkflowDef,
+    WorkflowTimeoutPolicy,
+    walk,
+)
 from orchestrator.model.validation import validate_workflow_def
 from orchestrator.references import Reference, Step, render
+from orchestrator.step_options import Cache
 from orchestrator.steps import Branch, BranchLike, Steps
 from orchestrator.task import Task, unique_tasks
 
@@ -35,8 +43,13 @@ class Workflow(Steps):
     ``timeout_s`` 0 is none; a time-out ends the workflow unless ``timeout_policy="ALERT_ONLY"``. ``on_failure`` is the
     workflow (or its name) that is started when this one fails. ``inputs`` documents the input's keys,
     ``input_template`` fills those a caller left out, ``variables`` are the initial ones, ``owner`` an e-mail address.
+    ``input_schema`` and ``output_schema`` are JSON Schemas, checked unless ``enforce_schema=False``. ``rate_limit`` is
+    how many executions run at once for each value of a key, ``cache`` reuses earlier outputs, ``masked_fields`` are
+    hidden from whoever looks, ``listener`` is the sink that is told of the end.
     Example: ``hello = Workflow("hello").then(greet, name="${workflow.input.name}")``
     """
+
+    _is_branch = False
 
     def __init__(
         self,
@@ -47,12 +60,20 @@ class Workflow(Steps):
         timeout_s: int = 0,
         timeout_policy: WorkflowTimeoutPolicy | Literal["TIME_OUT_WF", "ALERT_ONLY"] | None = None,
         on_failure: Workflow | str | None = None,
+        on_failure_version: int | None = None,
         inputs: Sequence[str] = (),
         input_template: Mapping[str, Any] | None = None,
         variables: Mapping[str, Any] | None = None,
         restartable: bool = True,
         metadata: Mapping[str, Any] | None = None,
         owner: str | None = None,
+        input_schema: SchemaDef | Mapping[str, Any] | None = None,
+        output_schema: SchemaDef | Mapping[str, Any] | None = None,
+        enforce_schema: bool = True,
+        rate_limit: RateLimitConfig | None = None,
+        cache: Cache | None = None,
+        masked_fields: Sequence[str] = (),
+        listener: str | None = None,
     ) -> None:
         super().__init__()
         if timeout_s != int(timeout_s):
@@ -64,12 +85,21 @@ class Workflow(Steps):
             timeout_seconds=int(timeout_s),
             timeout_policy=_timeout_policy(name, timeout_policy, timeout_s),
             failure_workflow=on_failure.name if isinstance(on_failure, Workflow) else on_failure,
+            failure_workflow_version=on_failure_version,
             input_parameters=list(inputs),
             input_template=render(dict(input_template or {}), "input_template"),
             variables=render(dict(variables or {}), "variables"),
             restartable=restartable,
             metadata=render(dict(metadata or {}), "metadata"),
             owner_email=owner,
+            input_schema=_schema(f"{name}_input", input_schema),
+            output_schema=_schema(f"{name}_output", output_schema),
+            enforce_schema=enforce_schema,
+            rate_limit_config=rate_limit,
+            cache_config=cache.config() if cache else None,
+            masked_fields=list(masked_fields),
+            workflow_status_listener_enabled=listener is not None,
+            workflow_status_listener_sink=listener,
         )
 
     # --- what it is -------------------------------------------------------------------------------------------------
@@ -115,6 +145,7 @@ class Workflow(Steps):
 
     def definition(self) -> WorkflowDef:
         """The definition as it stands now; further verbs do not change the one returned."""
+        self._require_used()
         return msgspec.structs.replace(self._frame, tasks=list(self._nodes))
 
     def validate(self) -> list[Problem]:
@@ -217,6 +248,12 @@ def _timeout_policy(name: str, policy: str | None, timeout_s: float) -> Workflow
     except ValueError:
         names = ", ".join(WorkflowTimeoutPolicy)
         raise InvalidRequest(f"workflow {name}: timeout_policy={policy!r} is unknown: use one of {names}") from None
+
+
+def _schema(name: str, schema: SchemaDef | Mapping[str, Any] | None) -> SchemaDef | None:
+    if schema is None or isinstance(schema, SchemaDef):
+        return schema
+    return SchemaDef(name=name, data=render(dict(schema), name))
 
 
 def _text_of(source: str | bytes | Path, suffix: str) -> tuple[str | bytes, str]:

@@ -34,7 +34,10 @@ IMPURE_CALLS = {
     "uuid.uuid1", "uuid.uuid4", "os.urandom", "os.getenv", "os.environ.get",
     "open", "print", "input",
 }  # fmt: skip
-WING = ("workflow", "task", "steps", "binding", "context", "references", "graph")
+WING = (
+    "workflow", "steps", "steering", "forking", "serving", "placing", "step_options",
+    "task", "binding", "context", "references", "graph",
+)  # fmt: skip
 WING_MAY_IMPORT = {f"orchestrator.{name}" for name in (*WING, "model", "errors", "codec", "ids")}
 
 

@@ -118,7 +118,10 @@ def _yaml_values(text: str, filename: str) -> list[Any]:
     except _TooMuch as error:
         builder.problems.append(Problem("", str(error)))
     except (yaml.YAMLError, RecursionError) as error:
-        builder.problems.append(Problem("", " ".join(str(error).split())))
+        text = " ".join(str(error).split())
+        if "maximum nesting depth" in text:  # newer parsers have a bound of their own, and may reach it first
+            text = f"{filename}: nested deeper than {DEPTH_MAX} levels"
+        builder.problems.append(Problem("", text))
     if builder.problems:
         raise DefinitionInvalid(filename, builder.problems)
     return builder.documents

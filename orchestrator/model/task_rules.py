@@ -141,8 +141,8 @@ def jq_has_query(place: Location, find_task_def: FindTaskDef) -> Iterator[Proble
 
 
 def loop_has_condition(place: Location, _: FindTaskDef) -> Iterator[Problem]:
-    """DO_WHILE has a condition, also when it iterates over items."""
-    if not place.task.loop_condition:
+    """DO_WHILE has a condition, or items that come to an end (Conductor asks for the condition even then)."""
+    if not place.task.loop_condition and not place.task.items and "_items" not in place.task.input_parameters:
         yield _required(place, "loopCondition")
 
 
@@ -150,6 +150,14 @@ def loop_has_body(place: Location, _: FindTaskDef) -> Iterator[Problem]:
     """DO_WHILE has something to repeat."""
     if not place.task.loop_over:
         yield _required(place, "loopOver")
+
+
+def loop_keeps_a_number(place: Location, _: FindTaskDef) -> Iterator[Problem]:
+    """``keepLastN`` of a DO_WHILE is a whole number from 1, known before the loop runs."""
+    kept = place.task.input_parameters.get("keepLastN")
+    if kept is not None and (not isinstance(kept, int) or isinstance(kept, bool) or kept < 1):
+        message = f"keepLastN must be a whole number >= 1 for taskType: {place.task.type} taskName: {place.task.name}"
+        yield Problem(f"{place.path}.inputParameters.keepLastN", message, kept)
 
 
 def terminate_is_not_optional(place: Location, _: FindTaskDef) -> Iterator[Problem]:
@@ -232,9 +240,10 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     TaskType.FORK_JOIN: (fork_has_branches, fork_is_followed_by_join),
     TaskType.FORK_JOIN_DYNAMIC: (dynamic_fork_has_one_source, fork_is_followed_by_join),
     TaskType.HTTP: (http_has_request,),
+    TaskType.HTTP_POLL: (http_has_request,),
     TaskType.KAFKA_PUBLISH: (kafka_has_request,),
     TaskType.JSON_JQ_TRANSFORM: (jq_has_query,),
-    TaskType.DO_WHILE: (loop_has_condition, loop_has_body),
+    TaskType.DO_WHILE: (loop_has_condition, loop_has_body, loop_keeps_a_number),
     TaskType.TERMINATE: (terminate_is_not_optional, terminate_has_status),
     TaskType.WAIT: (wait_has_one_deadline, wait_texts_parse),
     TaskType.SUB_WORKFLOW: (sub_workflow_is_named, sub_workflow_texts_are_expressions),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from orchestrator.graph import mermaid, text_tree
 from orchestrator.model.definitions import SubWorkflowParams, TaskType, WorkflowDef, WorkflowTask
+from orchestrator.step_options import Script
 from orchestrator.workflow import Branch, Workflow
 
 
@@ -146,3 +149,51 @@ def test_long_texts_are_cut() -> None:
     task = WorkflowTask(name="a" * 500, task_reference_name="b" * 500)
     assert max(map(len, text_tree(WorkflowDef(name="w", tasks=[task])).splitlines())) < 200
     assert max(map(len, mermaid(WorkflowDef(name="w", tasks=[task])).splitlines())) < 200
+
+
+SAYINGS: list[tuple[Callable[[Workflow], object], str]] = [
+    (lambda w: w.switch(Script("$.a > 3", {"a": 1}), {"true": "x"}), "switch  (SWITCH, on $.a > 3)"),
+    (lambda w: w.fork_each("ship", over=w.input.parcels), "(FORK_JOIN_DYNAMIC, ship, over ${workflow.input.parcels})"),
+    (lambda w: w.dynamic_fork(w.input.tasks, {}), "dynamic_fork  (FORK_JOIN_DYNAMIC, over ${workflow.input.tasks})"),
+    (lambda w: w.fork("a", "b").join(script=Script("$.x")), "fork_join  (JOIN, on a, b, by $.x)"),
+    (lambda w: w.then("a").exclusive_join(["a"], ["b"]), "(EXCLUSIVE_JOIN, on a, else b)"),
+    (lambda w: w.for_each(w.input.lines, "a"), "for_each  (DO_WHILE, over ${workflow.input.lines})"),
+    (lambda w: w.for_each(w.input.l, "a", while_="$.x"), "(DO_WHILE, over ${workflow.input.l}, while $.x)"),
+    (lambda w: w.dynamic(w.input.carrier), "dynamic  (DYNAMIC, ${workflow.input.carrier})"),
+    (lambda w: w.sub_workflow("invoice", version=2), "invoice  (SUB_WORKFLOW, invoice version 2)"),
+    (lambda w: w.sub_workflow("invoice"), "invoice  (SUB_WORKFLOW, invoice)"),
+    (lambda w: w.start_workflow("letter"), "start_workflow  (START_WORKFLOW, letter)"),
+    (lambda w: w.set(total=1, sum=2), "set  (SET_VARIABLE, total, sum)"),
+    (lambda w: w.http("https://a.example.org", method="PUT"), "http  (HTTP, PUT https://a.example.org)"),
+    (
+        lambda w: w.http_poll("https://a.example.org", until="$.x"),
+        "http_poll  (HTTP_POLL, GET https://a.example.org, until $.x)",
+    ),
+    (lambda w: w.inline("1 + 1"), "inline  (INLINE, 1 + 1)"),
+    (lambda w: w.jq(".a"), "jq  (JSON_JQ_TRANSFORM, .a)"),
+    (lambda w: w.event("conductor:paid"), "event  (EVENT, conductor:paid)"),
+    (lambda w: w.kafka_publish("orders", 1, servers="k"), "kafka_publish  (KAFKA_PUBLISH, orders)"),
+    (lambda w: w.pull_messages(batch_size=5), "pull_messages  (PULL_WORKFLOW_MESSAGES, up to 5)"),
+    (lambda w: w.human(ref="approve"), "approve  (HUMAN)"),
+    (lambda w: w.with_options(optional=True).noop(), "noop  (NOOP, optional)"),
+]
+
+
+@pytest.mark.parametrize(("write", "line"), SAYINGS)
+def test_a_step_says_what_tells_it_from_others_of_its_type(write: Callable[[Workflow], object], line: str) -> None:
+    flow = Workflow("w")
+    write(flow)
+    assert any(drawn.endswith(line) for drawn in flow.graph("text").splitlines())
+    assert flow.graph("mermaid").startswith("flowchart TD\n")
+
+
+def test_a_workflow_that_is_carried_along_is_drawn_in_its_place() -> None:
+    inner = Workflow("inner").then("a").then("b")
+    assert Workflow("w").sub_workflow(inner, inline=True).then("c").graph("text").splitlines() == [
+        "w version 1",
+        "├─ inner  (SUB_WORKFLOW, inner, inline)",
+        "│  └─ workflow:",
+        "│     ├─ a",
+        "│     └─ b",
+        "└─ c",
+    ]

@@ -217,9 +217,19 @@ BROKEN: dict[str, tuple[Json, str, str]] = {
         required("queryExpression", "JSON_JQ_TRANSFORM"),
     ),
     "DO_WHILE condition": (
-        workflow(typed("DO_WHILE", items="${workflow.input.list}", loopOver=[simple("body")])),
+        workflow(typed("DO_WHILE", loopOver=[simple("body")])),
         "tasks[0].loopCondition",
         required("loopCondition", "DO_WHILE"),
+    ),
+    "DO_WHILE kept turns": (
+        workflow(typed("DO_WHILE", **LOOP, inputParameters={"keepLastN": 0})),
+        "tasks[0].inputParameters.keepLastN",
+        "keepLastN must be a whole number >= 1 for taskType: DO_WHILE taskName: t",
+    ),
+    "HTTP_POLL request": (
+        workflow(typed("HTTP_POLL")),
+        "tasks[0].inputParameters",
+        required("http_request", "HTTP_POLL"),
     ),
     "DO_WHILE body": (
         workflow(typed("DO_WHILE", loopCondition="false")),
@@ -358,6 +368,9 @@ VALID: dict[str, Json] = {
     "KAFKA_PUBLISH": workflow(typed("KAFKA_PUBLISH", inputParameters={"kafka_request": {}})),
     "JSON_JQ_TRANSFORM": workflow(typed("JSON_JQ_TRANSFORM", inputParameters={"queryExpression": "."})),
     "DO_WHILE": workflow(typed("DO_WHILE", **LOOP)),
+    "DO_WHILE over items": workflow(
+        typed("DO_WHILE", items="${workflow.input.list}", loopOver=[simple("i")], inputParameters={"keepLastN": 5})
+    ),
     "TERMINATE": workflow(typed("TERMINATE", inputParameters={"terminationStatus": "TERMINATED"})),
     "TERMINATE by expression": workflow(
         typed("TERMINATE", inputParameters={"terminationStatus": "${workflow.input.status}"})

@@ -54,7 +54,7 @@ class Binding:
         self._rest_without = frozenset(p.name for p in signature) if takes_rest else None
         for parameter in signature:
             if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
-                self._add(parameter, _annotation(task_name, function, parameter))
+                self._add(parameter, annotation_of(task_name, function, parameter))
 
     def _add(self, parameter: inspect.Parameter, annotation: Any) -> None:
         name = parameter.name
@@ -62,9 +62,9 @@ class Binding:
             raise InvalidRequest(
                 f"task {self._task_name} takes *{name}, but inputs are named; give each one a parameter or use **"
             )
-        if _without_none(annotation) is TaskContext:
+        if is_context(annotation):
             self._context_names.append(name)
-        elif name == "input" and _is_dict(annotation):
+        elif is_whole_input(name, annotation):
             self._whole_input = True
         else:
             convert = _converter(self._task_name, name, annotation)
@@ -159,7 +159,7 @@ def _unencodable(value: Any, path: str) -> tuple[str, Any] | None:
 # --- reading a signature --------------------------------------------------------------------------------------------
 
 
-def _annotation(task_name: str, function: Callable[..., Any], parameter: inspect.Parameter) -> Any:
+def annotation_of(task_name: str, function: Callable[..., Any], parameter: inspect.Parameter) -> Any:
     """The parameter's type with text annotations resolved; one by one, so that a bad return type is no harm."""
     if parameter.annotation is inspect.Parameter.empty:
         return Any
@@ -172,6 +172,16 @@ def _annotation(task_name: str, function: Callable[..., Any], parameter: inspect
             f"task {task_name}: the type of parameter {parameter.name!r} cannot be read ({error}); define or import it "
             "at module level, not inside a function and not under TYPE_CHECKING"
         ) from error
+
+
+def is_context(annotation: Any) -> bool:
+    """Whether a parameter of this type receives the ``TaskContext``."""
+    return _without_none(annotation) is TaskContext
+
+
+def is_whole_input(name: str, annotation: Any) -> bool:
+    """Whether a parameter receives the whole input: ``input: dict``."""
+    return name == "input" and _is_dict(annotation)
 
 
 def _without_none(annotation: Any) -> Any:

@@ -78,6 +78,12 @@ class InvalidPayload(InvalidRequest):
         super().__init__(f"{path or 'value'}: {reason}")
 
 
+class SchemaViolation(InvalidPayload):
+    """An input does not comply with the schema its workflow enforces; ``path`` says where."""
+
+    code = "SCHEMA_VIOLATION"
+
+
 class NotFound(InvalidRequest):
     """No such thing under that name or id."""
 

@@ -22,6 +22,7 @@ from orchestrator.errors import DefinitionInvalid, InvalidRequest, Problem
 from orchestrator.model.definitions import RetryLogic, TaskDef, TimeoutPolicy
 from orchestrator.model.validation import validate_task_def
 from orchestrator.references import render
+from orchestrator.schemas import SchemaLike, input_schema_of, output_schema_of, schema_def
 
 __all__ = [
     "BoundTask",
@@ -216,6 +217,9 @@ def task(
     input_template: Mapping[str, Any] | None = None,
     domain: str | None = None,
     pool: Pool | None = None,
+    input_schema: SchemaLike | None = None,
+    output_schema: SchemaLike | None = None,
+    enforce_schema: bool | None = None,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
 
@@ -236,14 +240,19 @@ def task(
     input_template: Mapping[str, Any] | None = None,
     domain: str | None = None,
     pool: Pool | None = None,
+    input_schema: SchemaLike | None = None,
+    output_schema: SchemaLike | None = None,
+    enforce_schema: bool | None = None,
 ) -> Any:
     """Make a task of a plain ``def`` or an ``async def``; with or without arguments.
 
     Times are whole seconds and 0 is none: ``timeout_s`` from the start of an attempt (``timeout_policy`` says what it
     does), ``total_timeout_s`` over all attempts, ``poll_timeout_s`` until a worker takes it, ``response_timeout_s``
     between signs of life (default one hour, at most ``timeout_s``). ``concurrency`` and ``rate_limit`` hold over all
-    workers. ``pool="process"`` runs a plain function in a process of its own. Raises ``DefinitionInvalid`` or
-    ``InvalidRequest`` where the function is written. Example: ``@task(retry=RetryPolicy(limit=5), concurrency=10)``
+    workers. ``pool="process"`` runs a plain function in a process of its own. Inputs and outputs are checked against
+    ``input_schema`` and ``output_schema`` unless ``enforce_schema=False``; ``enforce_schema=True`` alone takes the
+    schemas from the type hints. Raises ``DefinitionInvalid`` or ``InvalidRequest`` where the function is written.
+    Example: ``@task(retry=RetryPolicy(limit=5), concurrency=10)``
     """
     policy = retry or RetryPolicy()
     if response_timeout_s is None:
@@ -251,6 +260,9 @@ def task(
 
     def decorate(decorated: Callable[..., Any]) -> Task[..., Any]:
         task_name = name if name is not None else getattr(decorated, "__name__", "")
+        schemas = schema_def(input_schema, f"{task_name}_input"), schema_def(output_schema, f"{task_name}_output")
+        if enforce_schema and schemas == (None, None):
+            schemas = input_schema_of(decorated, task_name), output_schema_of(decorated, task_name)
         definition = TaskDef(
             name=task_name,
             description=description,
@@ -266,6 +278,9 @@ def task(
             concurrent_exec_limit=concurrency,
             rate_limit_per_frequency=rate_limit.count if rate_limit else 0,
             rate_limit_frequency_in_seconds=rate_limit.per_s if rate_limit else 1,
+            input_schema=schemas[0],
+            output_schema=schemas[1],
+            enforce_schema=schemas != (None, None) if enforce_schema is None else enforce_schema,
         )
         _require_runnable(task_name, decorated, pool)
         problems = validate_task_def(definition)

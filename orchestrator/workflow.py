@@ -19,7 +19,6 @@ from orchestrator.errors import InvalidRequest, MissingExtra, Problem
 from orchestrator.model import wire
 from orchestrator.model.definitions import (
     RateLimitConfig,
-    SchemaDef,
     TaskDef,
     WorkflowDef,
     WorkflowTimeoutPolicy,
@@ -27,6 +26,7 @@ from orchestrator.model.definitions import (
 )
 from orchestrator.model.validation import validate_workflow_def
 from orchestrator.references import Reference, Step, render
+from orchestrator.schemas import SchemaLike, schema_def
 from orchestrator.step_options import Cache
 from orchestrator.steps import Branch, BranchLike, Steps
 from orchestrator.task import Task, unique_tasks
@@ -43,7 +43,8 @@ class Workflow(Steps):
     ``timeout_s`` 0 is none; a time-out ends the workflow unless ``timeout_policy="ALERT_ONLY"``. ``on_failure`` is the
     workflow (or its name) that is started when this one fails. ``inputs`` documents the input's keys,
     ``input_template`` fills those a caller left out, ``variables`` are the initial ones, ``owner`` an e-mail address.
-    ``input_schema`` and ``output_schema`` are JSON Schemas, checked unless ``enforce_schema=False``. ``rate_limit`` is
+    A start whose input breaks ``input_schema`` (a JSON Schema, a dataclass, a registered name) is refused and an output
+    that breaks ``output_schema`` makes the workflow FAILED, unless ``enforce_schema=False``. ``rate_limit`` is
     how many executions run at once for each value of a key, ``cache`` reuses earlier outputs, ``masked_fields`` are
     hidden from whoever looks, ``listener`` is the sink that is told of the end.
     Example: ``hello = Workflow("hello").then(greet, name="${workflow.input.name}")``
@@ -67,8 +68,8 @@ class Workflow(Steps):
         restartable: bool = True,
         metadata: Mapping[str, Any] | None = None,
         owner: str | None = None,
-        input_schema: SchemaDef | Mapping[str, Any] | None = None,
-        output_schema: SchemaDef | Mapping[str, Any] | None = None,
+        input_schema: SchemaLike | None = None,
+        output_schema: SchemaLike | None = None,
         enforce_schema: bool = True,
         rate_limit: RateLimitConfig | None = None,
         cache: Cache | None = None,
@@ -92,8 +93,8 @@ class Workflow(Steps):
             restartable=restartable,
             metadata=render(dict(metadata or {}), "metadata"),
             owner_email=owner,
-            input_schema=_schema(f"{name}_input", input_schema),
-            output_schema=_schema(f"{name}_output", output_schema),
+            input_schema=schema_def(input_schema, f"{name}_input"),
+            output_schema=schema_def(output_schema, f"{name}_output"),
             enforce_schema=enforce_schema,
             rate_limit_config=rate_limit,
             cache_config=cache.config() if cache else None,
@@ -248,12 +249,6 @@ def _timeout_policy(name: str, policy: str | None, timeout_s: float) -> Workflow
     except ValueError:
         names = ", ".join(WorkflowTimeoutPolicy)
         raise InvalidRequest(f"workflow {name}: timeout_policy={policy!r} is unknown: use one of {names}") from None
-
-
-def _schema(name: str, schema: SchemaDef | Mapping[str, Any] | None) -> SchemaDef | None:
-    if schema is None or isinstance(schema, SchemaDef):
-        return schema
-    return SchemaDef(name=name, data=render(dict(schema), name))
 
 
 def _text_of(source: str | bytes | Path, suffix: str) -> tuple[str | bytes, str]:

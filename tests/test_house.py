@@ -36,7 +36,7 @@ IMPURE_CALLS = {
 }  # fmt: skip
 WING = (
     "workflow", "steps", "steering", "forking", "serving", "placing", "step_options",
-    "task", "binding", "context", "references", "graph",
+    "task", "schemas", "binding", "context", "references", "graph",
 )  # fmt: skip
 WING_MAY_IMPORT = {f"orchestrator.{name}" for name in (*WING, "model", "errors", "codec", "ids")}
 

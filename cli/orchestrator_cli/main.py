@@ -26,6 +26,9 @@ COMMANDS = {
     "system": Entry("orchestrator_cli.roles", "system", "Carry out HTTP calls and other system tasks until a signal."),
     "worker": Entry("orchestrator_cli.roles", "worker", "Run the tasks of modules until a signal ends it."),
     "def": Entry("orchestrator_cli.definition", "group", "Workflow definitions: apply, list, get, validate, graph."),
+    "schema": Entry(
+        "orchestrator_cli.schema", "group", "JSON Schemas of inputs and outputs: apply, list, get, delete."
+    ),
     "taskdef": Entry("orchestrator_cli.taskdef", "group", "Task definitions: apply, list, get."),
     "workflow": Entry("orchestrator_cli.workflow", "group", "Executions: start, run, watch, pause, signal, ..."),
     "queue": Entry("orchestrator_cli.queue", "group", "Task queues: list."),

@@ -16,9 +16,9 @@ import msgspec
 from orchestrator.binding import encode_output
 from orchestrator.client.enqueueing import check_inputs, delay_input, one_task_workflow
 from orchestrator.client.options import Options
-from orchestrator.engine.starts import Resolved, resolve_inline
+from orchestrator.engine.starts import Resolved
 from orchestrator.errors import InvalidRequest, OrchestratorError
-from orchestrator.model.definitions import IdempotencyStrategy, TaskDef, WorkflowDef
+from orchestrator.model.definitions import IdempotencyStrategy, SchemaDef, TaskDef, WorkflowDef
 from orchestrator.model.execution import StartWorkflowRequest
 from orchestrator.model.wire import workflow_def_to_dict
 from orchestrator.plan import Plan
@@ -29,7 +29,7 @@ from orchestrator.store.context import StoreContext
 from orchestrator.task import BoundTask, Task
 from orchestrator.workflow import Workflow
 
-Registrable = Workflow | WorkflowDef | Task[..., Any] | TaskDef
+Registrable = Workflow | WorkflowDef | Task[..., Any] | TaskDef | SchemaDef
 Startable = Workflow | WorkflowDef | str
 Enqueueable = Task[..., Any] | BoundTask | str
 
@@ -60,10 +60,10 @@ class Calls:
 
     def register(self, things: Iterable[Registrable]) -> Plan[list[Applied]]:
         """Store definitions, replacing those there are; a workflow brings the TaskDefs of its own tasks."""
-        definitions: dict[tuple[type[Any], str, int], WorkflowDef | TaskDef] = {}
+        definitions: dict[tuple[type[Any], str, int], WorkflowDef | TaskDef | SchemaDef] = {}
         for thing in things:
             for definition in _definitions(thing):
-                version = definition.version if isinstance(definition, WorkflowDef) else 0
+                version = 0 if isinstance(definition, TaskDef) else definition.version
                 definitions[type(definition), definition.name, version] = definition
         return metadata.apply(self.store, list(definitions.values()))
 
@@ -81,7 +81,7 @@ class Calls:
             )
         tasks = workflow.tasks if isinstance(workflow, Workflow) else []
         yield from self._introduce(tasks)
-        resolved = None if isinstance(workflow, str) else self._resolve(workflow)
+        resolved = None if isinstance(workflow, str) else (yield from self._resolve(workflow))
         name = workflow if isinstance(workflow, str) else workflow.name
         request = self._request(name, _merged(input, inputs), tasks)
         launch = Launch(request, options.workflow_id, options.request_id, resolved)
@@ -146,7 +146,7 @@ class Calls:
             idempotency_strategy=IdempotencyStrategy(strategy) if strategy is not None else None,
         )
 
-    def _resolve(self, workflow: Workflow | WorkflowDef) -> Resolved:
+    def _resolve(self, workflow: Workflow | WorkflowDef) -> Plan[Resolved]:
         """The startable form of a definition at hand; judged once for every text it ever has."""
         definition = workflow.definition() if isinstance(workflow, Workflow) else workflow
         if self.options.version not in (None, definition.version):
@@ -159,7 +159,7 @@ class Calls:
         if found is None:
             if len(self._resolved) >= _RESOLVED_MAX:
                 self._resolved.clear()
-            found = self._resolved[body] = resolve_inline(definition)
+            found = self._resolved[body] = yield from starting.resolve_given(self.store, definition)
         return found
 
     def _introduce(self, tasks: Sequence[Task[..., Any]]) -> Plan[None]:
@@ -170,12 +170,12 @@ class Calls:
             self._introduced.update(new)
 
 
-def _definitions(thing: Registrable) -> list[WorkflowDef | TaskDef]:
+def _definitions(thing: Registrable) -> list[WorkflowDef | TaskDef | SchemaDef]:
     if isinstance(thing, Workflow):
         return [*(task.definition() for task in thing.tasks), thing.definition()]
     if isinstance(thing, Task):
         return [thing.definition()]
-    if isinstance(thing, WorkflowDef | TaskDef):
+    if isinstance(thing, WorkflowDef | TaskDef | SchemaDef):
         return [thing]
     raise InvalidRequest(f"{thing!r} cannot be registered: give workflows, tasks or their definitions")
 

@@ -15,6 +15,7 @@ from orchestrator.codec import EMPTY_MAP, pack, unpack
 from orchestrator.core.draft import Draft
 from orchestrator.core.invariants import InvariantBroken
 from orchestrator.core.kinds import ACCEPTED, QUEUED
+from orchestrator.core.schemas import violation
 from orchestrator.core.state import OpenTasksNeeded, RecordsNeeded, TaskRecord
 from orchestrator.errors import InvalidPayload
 from orchestrator.ids import failure_workflow_id
@@ -36,7 +37,7 @@ def complete(d: Draft) -> None:
     except InvalidPayload as error:
         end(d, "FAILED", f"The workflow output cannot be stored: {error}")
         return
-    _close(d, "COMPLETED", None, output)
+    end(d, "COMPLETED", None, output=output)
 
 
 def end(
@@ -59,6 +60,9 @@ def end(
             output = _output(d, failed)
         except InvalidPayload:
             output = EMPTY_MAP  # a failing workflow must not fail to fail
+    fault = _breach(d, output) if status == "COMPLETED" else None
+    if fault is not None:
+        status, reason = "FAILED", fault
     if failure_workflow and status != "COMPLETED":
         output = _start_failure_workflow(d, status, reason, output)
     _close(d, status, reason, output, notify_parent=notify_parent)
@@ -161,6 +165,15 @@ def _output(d: Draft, failed: TaskRecord | None) -> bytes:
         return d.pack_payload(d.render(d.program.output, d.program.output_reads), "outputParameters")
     last = failed if failed is not None else (d.record(d.core.last_ref) if d.core.last_ref else None)
     return d.output_of(last) if last is not None else EMPTY_MAP
+
+
+def _breach(d: Draft, output: bytes) -> str | None:
+    """Why the output of a workflow that is about to be completed breaks the schema that its definition enforces."""
+    definition = d.program.definition
+    if definition.output_schema is None or not definition.enforce_schema:
+        return None
+    fault = violation(definition.output_schema, unpack(output), "output")
+    return None if fault is None else f"The workflow's output does not comply with its schema: {fault}"
 
 
 def _start_failure_workflow(d: Draft, status: str, reason: str | None, output: bytes) -> bytes:

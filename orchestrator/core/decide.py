@@ -21,6 +21,7 @@ from orchestrator.core.facts import Facts
 from orchestrator.core.operators import fork
 from orchestrator.core.program import Program, execution_ref
 from orchestrator.core.reports import task_reported
+from orchestrator.core.schemas import violation
 from orchestrator.core.state import OpenTasksNeeded, RecordsNeeded, WorkflowState
 from orchestrator.core.timers import timer_fired
 from orchestrator.model.events import Continued, Event, Operation, Started, TaskReported, TimerFired, Told
@@ -111,6 +112,12 @@ def _started(d: Draft) -> None:
         d.variables = dict(definition.variables)
     if definition.timeout_seconds > 0:
         d.timers["-", ""] = d.core.created_ms + definition.timeout_seconds * 1000
+    if definition.input_schema is not None and definition.enforce_schema:
+        # Callers check before they start; children, failure workflows and workflows started by events come this way.
+        fault = violation(definition.input_schema, d.state.input, "input")
+        if fault is not None:
+            end(d, "FAILED", f"The workflow's input does not comply with its schema: {fault}")
+            return
     if d.program.first is None:
         end(d, "COMPLETED", "No tasks found to be executed")
         return

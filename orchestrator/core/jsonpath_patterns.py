@@ -30,28 +30,36 @@ _TOKEN = re.compile(
 
 
 class Pattern:
-    """The right side of ``=~``: a regular expression that must fit the whole text.
+    """The right side of ``=~``: a regular expression that must fit the whole text, or ``anywhere`` a part of it.
 
+    A text longer than ``text_chars_max`` does not fit. ``anywhere`` reads ``$`` as the very end, as JSON Schema does.
     Raises ``PathInvalid`` for a pattern that does not compile or could run away (see the top of the file).
     Example: ``Pattern("eu-.*", "i").fits("EU-west")``.
     """
 
-    __slots__ = ("_pattern", "_text_chars_max")
+    __slots__ = ("_match", "_repetitions", "text_chars_max")
 
-    def __init__(self, pattern: str, flags: str = "") -> None:
+    def __init__(self, pattern: str, flags: str = "", *, anywhere: bool = False) -> None:
         if len(pattern) > PATTERN_CHARS_MAX:
             raise PathInvalid(f"the regular expression is longer than {PATTERN_CHARS_MAX} characters")
         unknown = set(flags) - _FLAGS.keys() - _JAVA_ONLY_FLAGS
         if unknown:
             raise PathInvalid(f"unknown regular expression flag {min(unknown)!r}")
-        self._text_chars_max = _text_chars_max(pattern)
+        ways = _ways(pattern)
+        if anywhere and (not pattern.startswith("^") or "|" in pattern):
+            ways.repetitions += 1  # looking for it anywhere is one more repetition: of what stands before it
+        self._repetitions = ways.repetitions
+        self.text_chars_max = _text_chars_max(ways)
+        if anywhere:
+            pattern = "".join(r"\Z" if token[0] == "$" else token[0] for token in _TOKEN.finditer(pattern))
         combined = re.RegexFlag(0)
         for flag in flags:
             combined |= _FLAGS.get(flag, re.RegexFlag(0))
         try:
-            self._pattern = re.compile(pattern, combined)
+            compiled = re.compile(pattern, combined)
         except (re.error, OverflowError, RecursionError) as error:
             raise PathInvalid(f"the regular expression does not compile: {error}") from error
+        self._match = compiled.search if anywhere else compiled.fullmatch
 
     def fits(self, value: Any) -> bool:
         """Whether the whole value fits; of a list, whether any element does. Values other than texts are spelled."""
@@ -59,8 +67,12 @@ class Pattern:
             return any(self._fits_text(_spelled(element)) for element in value)
         return self._fits_text(_spelled(value))
 
+    def ways(self, text: str) -> int:
+        """About how many ways there are to look for it in this text: what asking for it may cost."""
+        return int(min(len(text), self.text_chars_max) ** self._repetitions)
+
     def _fits_text(self, text: str) -> bool:
-        return len(text) <= self._text_chars_max and self._pattern.fullmatch(text) is not None
+        return len(text) <= self.text_chars_max and self._match(text) is not None
 
 
 class _Ways:
@@ -79,10 +91,10 @@ class _Ways:
         return self.repetitions > 0 or self.choices > 0 or self.alternatives > 1
 
 
-def _text_chars_max(pattern: str) -> int:
+def _text_chars_max(ways: _Ways) -> int:
     """The longest text the pattern may see. Raises ``PathInvalid`` when that would be next to nothing."""
     total = _Ways()
-    total.add(_ways(pattern))
+    total.add(ways)
     limit_log2 = (WAYS_MAX_LOG2 - total.choices) / max(1, total.repetitions)
     if limit_log2 < TEXT_CHARS_MIN_LOG2:
         raise PathInvalid("the regular expression has too many repetitions and alternatives")

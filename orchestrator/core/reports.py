@@ -12,6 +12,7 @@ from orchestrator.codec import NULL, pack, unpack
 from orchestrator.core import advance
 from orchestrator.core.closing import withdraw
 from orchestrator.core.draft import EMPTY, Draft
+from orchestrator.core.schemas import Violation, violation
 from orchestrator.core.state import TaskRecord
 from orchestrator.ids import suffix_of
 from orchestrator.model.events import TaskReported
@@ -31,12 +32,17 @@ def task_reported(d: Draft, event: TaskReported) -> None:
     if event.delivery < 0 and outcome.child_workflow_id is None:
         # A caller ended it: the worker that has it or is to get it, or the child that carries it out, does not know.
         withdraw(d, record, f"Task {event.ref} of the parent workflow was ended from outside: {outcome.status}")
+    output = _output(record, outcome) if outcome.merge or _has_output(outcome) else EMPTY
+    status, reason = outcome.status, outcome.reason
+    fault = _breach(d, record, status, output)
+    if fault is not None:
+        status, reason = "FAILED", f"The task's output does not comply with its schema: {fault}"
     advance.finish(
         d,
         record,
-        outcome.status,
-        output=_output(record, outcome) if outcome.merge or _has_output(outcome) else EMPTY,
-        reason=outcome.reason,
+        status,
+        output=output,
+        reason=reason,
         started_ms=event.started_ms,
         poll_count=event.poll_count,
         delivery=max(event.delivery, 0),
@@ -73,6 +79,14 @@ def _open_status(record: TaskRecord) -> str:
     """A task that its child carries out stays in progress."""
     has_child = record.result is not None and record.result.child_workflow_id is not None
     return "IN_PROGRESS" if has_child else record.scheduled.status
+
+
+def _breach(d: Draft, record: TaskRecord, status: str, output: Raw) -> Violation | None:
+    """Where the output of a completed task breaks the schema that its definition enforces."""
+    task_def = d.task_def(d.node_of(record.scheduled))
+    if task_def.output_schema is None or not task_def.enforce_schema or status != "COMPLETED":
+        return None
+    return violation(task_def.output_schema, unpack(bytes(output)), "output")
 
 
 def _has_output(outcome: Outcome) -> bool:

@@ -14,7 +14,15 @@ import msgspec
 from msgspec import Raw
 
 from orchestrator.codec import pack, unpack
-from orchestrator.engine.starts import Resolved, Start, child_versions, resolve_inline, resolve_name, send_starts
+from orchestrator.engine.starts import (
+    Resolved,
+    Start,
+    child_versions,
+    resolve_inline,
+    resolve_name,
+    send_starts,
+    with_defaults,
+)
 from orchestrator.engine.views import load_view
 from orchestrator.errors import InvalidRequest, OrchestratorError, StoreUnavailable
 from orchestrator.model.effects import CancelChild, NotifyParent, StartWorkflow
@@ -78,7 +86,7 @@ def _prepare(store: StoreContext, handoff: StartWorkflow) -> Plan[Start]:
     given = unpack(bytes(handoff.input))
     if meta.failure_of is not None:
         given = yield from _with_failed_workflow(store, meta.failure_of, given)
-    packed = pack({**resolved.definition.input_template, **given}, "input", store.settings.payload_bytes_max)
+    packed = pack(with_defaults(resolved.definition, given), "input", store.settings.payload_bytes_max)
     complete = msgspec.structs.replace(
         meta,
         name=resolved.name,

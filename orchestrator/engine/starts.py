@@ -6,9 +6,9 @@ when the partition does not hold it yet. Clients, the relay (failure workflows, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Raw
@@ -16,6 +16,7 @@ from msgspec import Raw
 from orchestrator.core.expressions import check_expression
 from orchestrator.core.kinds import SYSTEM_TASK_TYPES
 from orchestrator.core.operators import OPERATORS
+from orchestrator.core.schemas import schema_problems
 from orchestrator.engine.extras import require_extras
 from orchestrator.errors import DefinitionInvalid, DefinitionNotFound, InvalidRequest
 from orchestrator.ids import partition_of
@@ -29,7 +30,10 @@ from orchestrator.store.context import StoreContext
 from orchestrator.store.partition import StartReply
 
 check_runnable = partial(
-    validate_workflow_def, supported=SYSTEM_TASK_TYPES | OPERATORS.keys(), check_expression=check_expression
+    validate_workflow_def,
+    supported=SYSTEM_TASK_TYPES | OPERATORS.keys(),
+    check_expression=check_expression,
+    check_schema=schema_problems,
 )
 """Judges a definition by the rules and by what this engine can run; see ``validate_workflow_def``."""
 
@@ -105,6 +109,15 @@ def resolve_name(store: StoreContext, name: str, version: int | None) -> Plan[Re
             f"No such workflow defined. name={name}, {shown}; register it with: orchestrator def apply FILE"
         )
     return resolve_body(stored.body)
+
+
+def with_defaults(definition: WorkflowDef, given: Mapping[str, Any]) -> dict[str, Any]:
+    """An input with the definition's template laid under it; an explicit null takes the default too.
+
+    Conductor forgets the template when the given input is empty; defaults that vanish are of no use to anybody.
+    """
+    template = definition.input_template
+    return {**given, **{name: value for name, value in template.items() if given.get(name) is None}}
 
 
 class Start(NamedTuple):

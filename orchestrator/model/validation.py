@@ -12,11 +12,13 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from orchestrator.errors import Problem
 from orchestrator.model.definitions import (
     TASK_DEPTH_MAX,
     Location,
+    SchemaDef,
     TaskDef,
     TaskType,
     WorkflowDef,
@@ -27,6 +29,9 @@ from orchestrator.model.definitions import (
 from orchestrator.model.references import expressions, root_of, text_values
 from orchestrator.model.task_def_rules import TASK_DEF_RULES, number_problems
 from orchestrator.model.task_rules import FindTaskDef, type_problems
+
+CheckSchema = Callable[[SchemaDef, bool], list[Problem]]
+"""Judges a schema, which is enforced or not; paths begin below it."""
 
 INLINE_DEPTH_MAX = 10
 """How deep inline sub-workflow definitions may stand in one another."""
@@ -47,6 +52,7 @@ class _Tree:
     refs: frozenset[str]
     env_names: Collection[str]
     check_expression: Callable[[str], str | None] | None
+    check_schema: CheckSchema | None
 
 
 def _no_task_def(name: str) -> TaskDef | None:
@@ -60,34 +66,41 @@ def validate_workflow_def(
     env_names: Collection[str] = (),
     check_expression: Callable[[str], str | None] | None = None,
     find_task_def: FindTaskDef = _no_task_def,
+    check_schema: CheckSchema | None = None,
 ) -> list[Problem]:
     """All problems of a workflow definition, inline sub-workflow definitions included; empty when it is valid.
 
     ``supported``: the built-in types this installation can run (None: all). ``env_names``: the allow-listed names that
     ``${NAME}`` may read. ``check_expression``: says why a path does not compile, or None. ``find_task_def``: looks a
-    registered TaskDef up. Example: ``validate_workflow_def(WorkflowDef(name="a"))[0].path == "tasks"``
+    registered TaskDef up. ``check_schema``: judges a schema.
+
+    Example: ``validate_workflow_def(WorkflowDef(name="a"))[0].path == "tasks"``
     """
-    return list(_workflow_problems(definition, supported, env_names, check_expression, find_task_def, inline_depth=0))
+    asked = _Asked(supported, env_names, check_expression, find_task_def, check_schema)
+    return list(_workflow_problems(definition, asked, inline_depth=0))
 
 
-def _workflow_problems(
-    definition: WorkflowDef,
-    supported: Collection[str] | None,
-    env_names: Collection[str],
-    check_expression: Callable[[str], str | None] | None,
-    find_task_def: FindTaskDef,
-    inline_depth: int,
-) -> Iterator[Problem]:
+class _Asked(NamedTuple):
+    """What the caller says of the installation."""
+
+    supported: Collection[str] | None
+    env_names: Collection[str]
+    check_expression: Callable[[str], str | None] | None
+    find_task_def: FindTaskDef
+    check_schema: CheckSchema | None
+
+
+def _workflow_problems(definition: WorkflowDef, asked: _Asked, inline_depth: int) -> Iterator[Problem]:
     places = list(locate(definition))
     refs = frozenset(place.task.task_reference_name for place in places)
-    tree = _Tree(definition, places, refs, env_names, check_expression)
+    tree = _Tree(definition, places, refs, asked.env_names, asked.check_expression, asked.check_schema)
     for tree_rule in _TREE_RULES:
         yield from tree_rule(tree)
     for place in places:
         for task_rule in _TASK_RULES:
             yield from task_rule(place)
-        yield from type_is_supported(place, supported)
-        yield from type_problems(place, find_task_def)
+        yield from type_is_supported(place, asked.supported)
+        yield from type_problems(place, asked.find_task_def)
         params = place.task.sub_workflow_param
         if params is None or not isinstance(params.workflow_definition, WorkflowDef):
             continue
@@ -95,9 +108,7 @@ def _workflow_problems(
         if inline_depth >= INLINE_DEPTH_MAX:
             yield Problem(path, f"inline workflow definitions are nested deeper than {INLINE_DEPTH_MAX} levels")
             continue
-        for problem in _workflow_problems(
-            params.workflow_definition, supported, env_names, check_expression, find_task_def, inline_depth + 1
-        ):
+        for problem in _workflow_problems(params.workflow_definition, asked, inline_depth + 1):
             yield Problem(f"{path}.{problem.path}", problem.message, problem.value)
 
 
@@ -217,6 +228,23 @@ def references_leave_scripts_theirs(tree: _Tree) -> Iterator[Problem]:
             yield Problem(f"{place.path}.taskReferenceName", message, ref)
 
 
+def schemas_are_usable(tree: _Tree) -> Iterator[Problem]:
+    """What an enforced schema says has a meaning, for the workflow and for definitions embedded in its tasks."""
+    if tree.check_schema is None:
+        return
+    holders: list[tuple[str, WorkflowDef | TaskDef]] = [("", tree.definition)]
+    holders += [
+        (f"{place.path}.taskDefinition.", place.task.task_definition)
+        for place in tree.places
+        if place.task.task_definition is not None
+    ]
+    for path, holder in holders:
+        for field, schema in (("inputSchema", holder.input_schema), ("outputSchema", holder.output_schema)):
+            if schema is not None:
+                for problem in tree.check_schema(schema, holder.enforce_schema):
+                    yield Problem(f"{path}{field}.{problem.path}", problem.message, problem.value)
+
+
 _TREE_RULES = (
     name_is_given,
     schema_version_is_two,
@@ -226,6 +254,7 @@ _TREE_RULES = (
     references_leave_scripts_theirs,
     inputs_name_known_tasks,
     joins_name_known_tasks,
+    schemas_are_usable,
 )
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from orchestrator.errors import DefinitionInvalid, Problem
-from orchestrator.model.definitions import TaskDef, WorkflowDef, WorkflowTask
+from orchestrator.model.definitions import SchemaDef, TaskDef, WorkflowDef, WorkflowTask
 from orchestrator.model.documents import load_documents
 from orchestrator.model.execution import (
     StartWorkflowRequest,
@@ -63,6 +63,19 @@ def workflow_task_from_dict(data: object) -> WorkflowTask:
     Example: ``workflow_task_from_dict({"name": "t", "taskReferenceName": "t1"})``
     """
     return _checked(WorkflowTask, data, None)
+
+
+def schema_def_from_dict(data: object) -> SchemaDef:
+    """The schema that ``data`` describes; its text is judged where it is stored.
+
+    Example: ``schema_def_from_dict({"name": "order", "data": {"type": "object"}})``
+    """
+    return _checked(SchemaDef, data, None)
+
+
+def schema_def_to_dict(schema: SchemaDef) -> dict[str, Any]:
+    """The JSON form of a schema. Example: ``schema_def_to_dict(s)["type"] == "JSON"``."""
+    return write_struct(schema)
 
 
 def workflow_def_to_dict(definition: WorkflowDef) -> dict[str, Any]:
@@ -228,6 +241,7 @@ def _add_derived(task: Task, written: dict[str, Any], now_ms: int) -> None:
 _WHAT: dict[type[Any], str] = {
     WorkflowDef: "workflow definition",
     TaskDef: "task definition",
+    SchemaDef: "schema",
     WorkflowTask: "workflow task",
     Workflow: "workflow",
     Task: "task",

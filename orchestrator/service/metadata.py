@@ -1,5 +1,7 @@
 """Definitions: check them, store them, read them back; of workflows by name and version, of tasks by name.
 
+Schemas go through here when they are stored (see ``schemas``, where they are read).
+
 What is stored has been judged by every rule and by what this engine can run, so that a mistake shows where the
 definition is written and not in the middle of an execution. Writing a TaskDef also brings its limits to its
 queue at once.
@@ -16,10 +18,11 @@ from orchestrator.engine.extras import require_extras
 from orchestrator.engine.relay import limits_of
 from orchestrator.engine.starts import check_runnable
 from orchestrator.errors import Conflict, DefinitionInvalid, DefinitionNotFound, Problem
-from orchestrator.model.definitions import TaskDef, WorkflowDef, walk
+from orchestrator.model.definitions import SchemaDef, TaskDef, WorkflowDef, walk
 from orchestrator.model.validation import validate_task_def
 from orchestrator.model.wire import task_def_from_dict, task_def_to_dict, workflow_def_from_dict, workflow_def_to_dict
 from orchestrator.plan import Command, Plan
+from orchestrator.service import schemas
 from orchestrator.store import catalog, queue
 from orchestrator.store.catalog import PutTaskDefinition, Registered
 from orchestrator.store.context import StoreContext
@@ -30,7 +33,7 @@ _AUDIT = frozenset({"createTime", "updateTime", "createdBy", "updatedBy", "owner
 class Applied(NamedTuple):
     """One definition that was stored; ``version`` is ``None`` for a task, ``changed`` whether its text is new."""
 
-    kind: str  # workflow or task
+    kind: str  # workflow, task or schema
     name: str
     version: int | None
     changed: bool
@@ -42,7 +45,8 @@ class Applied(NamedTuple):
 def validate(store: StoreContext, definition: WorkflowDef) -> Plan[list[Problem]]:
     """Everything that would make registering it fail; empty when it is fine."""
     known = yield from _task_defs_of(store, [definition])
-    return check_runnable(definition, find_task_def=known)
+    (filled,) = yield from schemas.completed(store, [definition])
+    return check_runnable(filled, find_task_def=known)
 
 
 def register_workflow(store: StoreContext, definition: WorkflowDef, *, overwrite: bool = False) -> Plan[Applied]:
@@ -104,6 +108,7 @@ def put_task_def(store: StoreContext, task_def: TaskDef) -> Plan[Applied]:
 
 def put_absent_task_defs(store: StoreContext, task_defs: Sequence[TaskDef]) -> Plan[list[PutTaskDefinition]]:
     """Store those that nobody has stored yet; what stands in the way of another stays and is handed back."""
+    task_defs = yield from schemas.completed(store, task_defs)
     replies = yield [
         catalog.put_task_definition(store.keys, task_def.name, _body(task_def), only_if_absent=True)
         for task_def in task_defs
@@ -138,17 +143,28 @@ def list_task_defs(store: StoreContext) -> Plan[list[TaskDef]]:
 
 
 def apply(
-    store: StoreContext, definitions: Sequence[WorkflowDef | TaskDef], *, overwrite: bool = True
+    store: StoreContext, definitions: Sequence[WorkflowDef | TaskDef | SchemaDef], *, overwrite: bool = True
 ) -> Plan[list[Applied]]:
-    """Check all, then store all: tasks first, so that no workflow meets a task without its policy.
+    """Check all, then store all: tasks before workflows, so that no workflow meets a task without its policy.
+
+    What only names a schema is stored with its text, which may be among ``definitions``.
 
     Raises ``DefinitionInvalid`` with the problems of all of them before anything is written, and ``Conflict`` for a
     workflow version that holds another text when ``overwrite`` is off.
     """
-    yield from _check(store, definitions)
-    task_defs = [definition for definition in definitions if isinstance(definition, TaskDef)]
-    workflows = [definition for definition in definitions if isinstance(definition, WorkflowDef)]
+    given = [definition for definition in definitions if isinstance(definition, SchemaDef)]
+    task_defs = yield from schemas.completed(store, [one for one in definitions if isinstance(one, TaskDef)], given)
+    workflows = yield from schemas.completed(store, [one for one in definitions if isinstance(one, WorkflowDef)], given)
+    yield from _check(store, given, task_defs, workflows)
     applied = []
+    for schema in given:
+        stored = yield from schemas.put(store, schema, overwrite=overwrite)
+        if stored is Registered.EXISTS:
+            raise Conflict(
+                f"Schema {schema.name} already exists in version {schema.version}! Give yours a new version, or replace "
+                "the stored one (overwrite=True, orchestrator schema apply)"
+            )
+        applied.append(Applied("schema", schema.name, schema.version, stored is Registered.OK))
     for task_def in task_defs:
         put = yield catalog.put_task_definition(store.keys, task_def.name, _body(task_def))
         yield from _push_limits(store, [(task_def, put.revision)])
@@ -165,18 +181,19 @@ def apply(
     return applied
 
 
-def _check(store: StoreContext, definitions: Sequence[WorkflowDef | TaskDef]) -> Plan[None]:
-    workflows = [definition for definition in definitions if isinstance(definition, WorkflowDef)]
-    task_defs = {definition.name: definition for definition in definitions if isinstance(definition, TaskDef)}
+def _check(
+    store: StoreContext, given: Sequence[SchemaDef], task_defs: Sequence[TaskDef], workflows: Sequence[WorkflowDef]
+) -> Plan[None]:
     require_extras(workflows)
     known = yield from _task_defs_of(store, workflows)
-    found: list[tuple[str, list[Problem]]] = []
-    for definition in definitions:
-        if isinstance(definition, TaskDef):
-            found.append((f"task {definition.name!r}", validate_task_def(definition)))
-        else:
-            problems = check_runnable(definition, find_task_def=lambda name: task_defs.get(name) or known(name))
-            found.append((f"workflow {definition.name!r}", problems))
+    new = {task_def.name: task_def for task_def in task_defs}
+    found = [(f"schema {schema.name!r}", schemas.problems_of(schema)) for schema in given]
+    for task_def in task_defs:
+        problems = [*validate_task_def(task_def), *schemas.problems_of(task_def)]
+        found.append((f"task {task_def.name!r}", problems))
+    for workflow in workflows:
+        problems = check_runnable(workflow, find_task_def=lambda name: new.get(name) or known(name))
+        found.append((f"workflow {workflow.name!r}", problems))
     bad = [(what, problems) for what, problems in found if problems]
     if len(bad) == 1:
         raise DefinitionInvalid(*bad[0])

@@ -26,12 +26,14 @@ from orchestrator.engine.starts import (
     resolve_inline,
     resolve_name,
     send_starts,
+    with_defaults,
 )
 from orchestrator.errors import Conflict, DefinitionInvalid, InvalidRequest, OrchestratorError
-from orchestrator.model.definitions import IdempotencyStrategy
+from orchestrator.model.definitions import IdempotencyStrategy, WorkflowDef
 from orchestrator.model.execution import StartWorkflowRequest, validate_start_request
 from orchestrator.model.records import FORMAT, Meta
 from orchestrator.plan import Command, Plan, Wait
+from orchestrator.service import schemas
 from orchestrator.store import catalog
 from orchestrator.store.context import StoreContext
 from orchestrator.store.partition import StartReply, StartVerdict, idempotency_field
@@ -68,7 +70,8 @@ def start(store: StoreContext, launch: Launch, *, wait_commit: bool = True) -> P
     """Start one workflow; with ``wait_commit``, answer when its first step is decided, after a second at the latest.
 
     Raises ``DefinitionNotFound``, ``DefinitionInvalid`` (the request or its inline definition), ``InvalidPayload`` (the
-    input), ``InvalidRequest`` (an id and a key together) and ``Conflict`` (id or key in use).
+    input), ``SchemaViolation`` (it breaks the workflow's schema), ``InvalidRequest`` (an id and a key together) and
+    ``Conflict`` (id or key in use).
     Example: ``executor.run(start(store, Launch(StartWorkflowRequest(name="order"))))``
     """
     resolved = yield from _resolve(store, launch)
@@ -98,8 +101,8 @@ def prepare(store: StoreContext, launch: Launch, resolved: Resolved, versions: d
     request = launch.request
     _check(launch)
     workflow_id, request_id = _identify(store, launch, resolved.name)
-    # Conductor forgets the template when the given input is empty; defaults that vanish are of no use to anybody.
-    given = {**resolved.definition.input_template, **request.input}
+    given = with_defaults(resolved.definition, request.input)
+    schemas.require_valid_input(resolved.definition, given)
     key = request.idempotency_key
     meta = Meta(
         FORMAT,
@@ -118,6 +121,12 @@ def prepare(store: StoreContext, launch: Launch, resolved: Resolved, versions: d
     return Start(workflow_id, request_id, resolved, meta, Raw(packed), field)
 
 
+def resolve_given(store: StoreContext, definition: WorkflowDef) -> Plan[Resolved]:
+    """Like ``resolve_inline``, with the text of the schemas that the definition only names."""
+    (filled,) = yield from schemas.completed(store, [definition])
+    return resolve_inline(filled)
+
+
 def new_request_id() -> str:
     """An id under which a request may be repeated."""
     return os.urandom(12).hex()
@@ -127,7 +136,7 @@ def _resolve(store: StoreContext, launch: Launch) -> Plan[Resolved]:
     if launch.resolved is not None:
         return launch.resolved
     if launch.request.workflow_def is not None:
-        return resolve_inline(launch.request.workflow_def)
+        return (yield from resolve_given(store, launch.request.workflow_def))
     return (yield from resolve_name(store, launch.request.name, launch.request.version))
 
 

@@ -110,6 +110,46 @@ def workflow_versions(keys: Keys, name: str) -> Command:
     return Command(("HGETALL", keys.workflow_versions(name)), versions)
 
 
+# --- schemas: kept and found exactly like workflow definitions -----------------------------------------------------------
+
+
+def register_schema(keys: Keys, name: str, version: int, body: bytes, *, overwrite: bool = False) -> Call:
+    """Store one version of a schema; replies ``Registered``. Without ``overwrite`` another text is never replaced."""
+    return Call(
+        "register_workflow",
+        (keys.schema_versions(name), keys.schema_names()),
+        (name, version, body, int(overwrite)),
+        lambda raw: Registered(raw.decode()),
+        durable=True,
+    )
+
+
+def get_schema(keys: Keys, name: str, version: int | None = None) -> Call:
+    """Read one version, or the latest; replies its body or ``None``."""
+    return Call(
+        "get_workflow",
+        (keys.schema_versions(name), keys.schema_names()),
+        (name, "" if version is None else version),
+        lambda raw: raw[1] if raw else None,
+    )
+
+
+def delete_schema(keys: Keys, name: str, version: int) -> Call:
+    """Forget one version; replies whether it was there. Definitions keep the copy they were stored with."""
+    return Call(
+        "delete_workflow",
+        (keys.schema_versions(name), keys.schema_names()),
+        (name, version),
+        lambda raw: bool(raw == b"OK"),
+        durable=True,
+    )
+
+
+def list_schemas(keys: Keys) -> Command:
+    """Every schema name with its latest version; replies ``dict[str, int]`` in order of names."""
+    return Command(("HGETALL", keys.schema_names()), lambda raw: _sorted_map(raw, int))
+
+
 # --- task definitions -------------------------------------------------------------------------------------------------
 
 

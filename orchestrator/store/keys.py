@@ -175,6 +175,14 @@ class Keys:
         """Hash: workflow name -> latest version."""
         return self._catalog + "wfs"
 
+    def schema_versions(self, name: str) -> str:
+        """Hash: version -> SchemaDef JSON of one schema name."""
+        return f"{self._catalog}sc:{name}"
+
+    def schema_names(self) -> str:
+        """Hash: schema name -> latest version."""
+        return self._catalog + "scs"
+
     def task_definitions(self) -> str:
         """Hash: task definition name -> JSON."""
         return self._catalog + "td"
@@ -259,7 +267,7 @@ _QUEUE_KINDS = (
     KeyKind("simclock", "string"),
 )
 _CATALOG_KINDS = (
-    KeyKind("meta|wfs|td|wf:.+", "hash"),
+    KeyKind("meta|wfs|scs|td|(wf|sc):.+", "hash"),
     KeyKind("tdrev|deciders", "zset"),
     KeyKind("queues", "set"),
     KeyKind("rev|simclock", "string"),

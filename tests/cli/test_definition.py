@@ -179,3 +179,28 @@ def test_the_input_keys_of_a_workflow_are_found_in_its_expressions() -> None:
 )
 def test_files_and_code_are_told_from_names(target: str, expected: bool) -> None:
     assert sources.is_source(target) is expected
+
+
+def test_schemas_are_applied_listed_shown_and_deleted(invoke: Invoke, tmp_path: Path) -> None:
+    file = write(tmp_path, "order.schema.json", json.dumps({"title": "Orders", "required": ["sum"]}))
+    assert invoke("schema", "apply", "order-input", file).stdout.splitlines()[1].split() == [
+        "order-input",
+        "1",
+        "stored",
+    ]
+    assert "unchanged" in invoke("schema", "apply", "order-input", file).stdout
+    assert invoke("schema", "list").stdout.splitlines()[1].split() == ["order-input", "1", "Orders"]
+    assert json.loads(invoke("schema", "get", "order-input").stdout)["data"]["required"] == ["sum"]
+    order = write(tmp_path, "order.json", json.dumps({**ORDER, "inputSchema": {"name": "order-input"}}))
+    invoke("def", "apply", order)
+    refused = invoke("workflow", "start", "order")
+    assert (refused.exit_code, "input: must have the property 'sum'" in refused.stderr) == (7, True)
+    assert invoke("schema", "delete", "order-input", "--version", "1").exit_code == 0
+    assert invoke("schema", "get", "order-input").exit_code == 3
+
+
+def test_a_file_that_is_no_schema_is_refused(invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke("schema", "apply", "x", write(tmp_path, "x.json", "[1]"))
+    assert (result.exit_code, "is no JSON Schema" in result.stderr) == (2, True)
+    result = invoke("schema", "apply", "x", write(tmp_path, "x.json", '{"type": "text"}'))
+    assert (result.exit_code, "data.type: unknown type" in result.stderr) == (7, True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.core import advance
 from orchestrator.core.expressions import compile_template
 from orchestrator.core.kinds import QUEUED, SYSTEM_TASK_TYPES
+from orchestrator.core.schemas import violation
 from orchestrator.core.timeouts import first_timer_ms
 from orchestrator.errors import InvalidPayload
 from orchestrator.model.effects import Enqueue
@@ -53,6 +54,12 @@ def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> 
         delay_ms=wait_ms,
         domain=domain,
     )
+    if task_def.input_schema is not None and task_def.enforce_schema:
+        fault = violation(task_def.input_schema, value, "input")
+        if fault is not None:
+            reason = f"The task's input does not comply with its schema: {fault}"
+            advance.finish(d, record, "FAILED_WITH_TERMINAL_ERROR", reason=reason)
+            return
     d.dispatch(record, QUEUED, task_def, first_timer_ms(record.scheduled, task_def))
     d.handoffs.append(Enqueue(queue, d.task_id(record), d.state.meta.priority, wait_ms, domain))
 

@@ -31,6 +31,9 @@ COMMANDS = {
     ),
     "taskdef": Entry("orchestrator_cli.taskdef", "group", "Task definitions: apply, list, get."),
     "workflow": Entry("orchestrator_cli.workflow", "group", "Executions: start, run, watch, pause, signal, ..."),
+    "event": Entry(
+        "orchestrator_cli.event", "group", "Events: handlers, publish a message, what was done for messages."
+    ),
     "queue": Entry("orchestrator_cli.queue", "group", "Task queues: list."),
     "doctor": Entry("orchestrator_cli.doctor", "doctor", "Check Redis and the installation; a fix for every finding."),
     "version": Entry("orchestrator_cli.version", "version", "Print the version."),

@@ -12,10 +12,11 @@ from typing import Any, Self, TypeVar, Unpack
 from orchestrator.client.calls import Calls, Enqueueable, Registrable, Startable
 from orchestrator.client.options import GivenOptions
 from orchestrator.client.sessions import AsyncSession, client_settings
+from orchestrator.model.event_handlers import EventExecution, EventHandler
 from orchestrator.model.execution import Workflow
 from orchestrator.model.status import WorkflowStatus
 from orchestrator.plan import Plan
-from orchestrator.service import listing, workflows
+from orchestrator.service import events, listing, workflows
 from orchestrator.service.listing import WorkflowList
 from orchestrator.service.metadata import Applied
 from orchestrator.service.starting import StartedWorkflow
@@ -144,6 +145,44 @@ class AsyncClient:
         """
         conditions: dict[str, Any] = {"status": status, "name": name, "correlation_id": correlation_id}
         return await self.run(listing.list_workflows(self.store, **conditions, start=start, size=size))
+
+    # --- events -------------------------------------------------------------------------------------------------------
+
+    async def apply_event_handlers(self, *handlers: EventHandler) -> None:
+        """Store event handlers, replacing those of the same names; nothing is stored unless all are valid.
+
+        Raises ``DefinitionInvalid``. Example: ``await client.apply_event_handlers(event_handler_from_dict(document))``
+        """
+        await self.run(events.apply_handlers(self.store, handlers))
+
+    async def event_handler(self, name: str) -> EventHandler:
+        """One event handler by name. Raises ``NotFound``."""
+        return await self.run(events.get_handler(self.store, name))
+
+    async def event_handlers(self, event: str | None = None) -> list[EventHandler]:
+        """All event handlers by name, or those of one event."""
+        return await self.run(events.list_handlers(self.store, event))
+
+    async def delete_event_handler(self, name: str) -> None:
+        """Forget an event handler. Raises ``NotFound``."""
+        await self.run(events.remove_handler(self.store, name))
+
+    async def publish_event(self, event: str, payload: Any, *, message_id: str | None = None) -> str:
+        """Give the handlers of ``event`` a message; returns its id. Repeated under the same id it is handled once.
+
+        Raises ``InvalidRequest``, ``InvalidPayload`` and, when the queue is full, ``StoreUnavailable``.
+        Example: ``await client.publish_event("conductor:order:paid", {"orderId": "7"})``
+        """
+        return await self.run(events.publish(self.store, event, payload, message_id=message_id))
+
+    async def event_executions(
+        self, handler: str | None = None, *, event: str | None = None, size: int = 100
+    ) -> list[EventExecution]:
+        """What was done for messages, the latest first: of one handler, of one event, or of all handlers.
+
+        Example: ``(await client.event_executions("ship"))[0].status``
+        """
+        return await self.run(events.executions(self.store, handler, event=event, size=size))
 
     # --- single tasks -------------------------------------------------------------------------------------------------
 

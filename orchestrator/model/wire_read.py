@@ -2,7 +2,7 @@
 
 Unknown fields are ignored. Null becomes what Conductor makes of it: zero or false for numbers and booleans, the default
 for lists, maps and enums. Every wrong type is a problem with its path. Knows no rules: those are ``validation``'s.
-Called by ``wire`` only.
+Called by ``wire`` and, for handlers of events, by ``event_handlers``.
 """
 
 from __future__ import annotations

@@ -50,13 +50,15 @@ class Launch(NamedTuple):
     """One start: what Conductor's request says, and what only we know.
 
     ``workflow_id`` is chosen by the caller, ``request_id`` makes a repetition harmless, ``resolved`` is a definition
-    that was checked before and spares the look-up. Example: ``Launch(StartWorkflowRequest(name="order"))``
+    that was checked before and spares the look-up, ``event`` is what a handler started it for.
+    Example: ``Launch(StartWorkflowRequest(name="order"))``
     """
 
     request: StartWorkflowRequest
     workflow_id: str | None = None
     request_id: str | None = None
     resolved: Resolved | None = None
+    event: str | None = None
 
 
 class StartedWorkflow(NamedTuple):
@@ -115,6 +117,7 @@ def prepare(store: StoreContext, launch: Launch, resolved: Resolved, versions: d
         task_to_domain=request.task_to_domain,
         created_by=request.created_by,
         child_versions=versions,
+        event=launch.event,
     )
     packed = pack(given, "input", store.settings.payload_bytes_max)
     field = idempotency_field(resolved.name, key) if key else ""

@@ -190,6 +190,46 @@ def task_definitions_since(keys: Keys, revision: int, limit: int = 250) -> Call:
     )
 
 
+# --- event handlers ---------------------------------------------------------------------------------------------------
+
+
+class HandlerPut(StrEnum):
+    """What became of a change of an event handler."""
+
+    OK = "OK"
+    SAME = "SAME"
+    EXISTS = "EXISTS"
+    UNKNOWN = "UNKNOWN"
+
+
+def put_event_handler(keys: Keys, name: str, body: bytes, *, mode: str = "put") -> Call:
+    """Store an event handler; replies ``HandlerPut``. ``mode``: put, or add (refused if it exists), update (if it does
+    not). An empty body forgets it.
+    """
+    return Call(
+        "put_event_handler",
+        (keys.event_handlers(), keys.event_handlers_revision()),
+        (name, body, mode),
+        lambda raw: HandlerPut(raw.decode()),
+        durable=True,
+    )
+
+
+def get_event_handler(keys: Keys, name: str) -> Command:
+    """The body of an event handler or ``None``."""
+    return Command(("HGET", keys.event_handlers(), name))
+
+
+def list_event_handlers(keys: Keys) -> Command:
+    """Every event handler; replies ``dict[str, bytes]`` in order of names."""
+    return Command(("HGETALL", keys.event_handlers()), lambda raw: _sorted_map(raw, bytes))
+
+
+def event_handlers_revision(keys: Keys) -> Command:
+    """A number that changes whenever an event handler does."""
+    return Command(("GET", keys.event_handlers_revision()), lambda raw: int(raw or 0))
+
+
 # --- installation, deciders, queues -----------------------------------------------------------------------------------
 
 

@@ -1,9 +1,10 @@
 """The map of the database: every key name is born here, with its type, its life time and who writes it.
 
-There are three kinds of slot, and no script ever touches two of them: a partition (all truth about its workflows), a
-queue (handing out one task type) and the catalog (definitions). The hash tag keeps a slot's keys together on a Cluster;
-the namespace is in front and inside of the tag, so installations share a server, an ACL of ``~orc:*`` is enough and the
-slots of two installations differ. Nothing else in the package may spell a key. Nothing here talks to Redis.
+There are four kinds of slot, and no script ever touches two of them: a partition (all truth about its workflows), a
+queue (handing out one task type), an event (its messages and what was done for them) and the catalog (definitions).
+The hash tag keeps a slot's keys together on a Cluster; the namespace is in front and inside of the tag, so
+installations share a server, an ACL of ``~orc:*`` is enough and the slots of two installations differ. Nothing else
+in the package may spell a key. Nothing here talks to Redis.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Keys:
         self._partition = tuple(f"{namespace}:{{{namespace}.p{number}}}:" for number in range(partitions))
         self._catalog = f"{namespace}:{{{namespace}.c}}:"
         self._queues: dict[str, str] = {}
+        self._events: dict[str, str] = {}
 
     def partition_of(self, workflow_id: str) -> int:
         """The partition that holds this workflow."""
@@ -161,6 +163,28 @@ class Keys:
         """List of wake-up tokens of a domain: claimants block on it; never longer than there were waiters."""
         return f"{self._queue(task_type)}wake:{domain_index}"
 
+    # --- event slot ------------------------------------------------------------------------------------------------
+
+    def event_queue(self, event: str) -> str:
+        """Stream of messages not yet handled, bounded. Publishers append; whoever has handled one deletes it."""
+        return self._event(event) + "q"
+
+    def event_message_ids(self, event: str) -> str:
+        """Hash: message id -> entry id, of the messages in the queue. Written and cleared with them."""
+        return self._event(event) + "ids"
+
+    def event_executions(self, event: str) -> str:
+        """Hash: ``<handler>\\n<execution id>`` -> packed record; bounded, with a TTL that every new one renews."""
+        return self._event(event) + "x"
+
+    def event_execution_times(self, event: str) -> str:
+        """Sorted set by creation (ms): the fields of ``event_executions``; bounded with it."""
+        return self._event(event) + "xt"
+
+    def event_dead_letters(self, event: str) -> str:
+        """Stream of messages that could not be handled, with the reason; trimmed by length."""
+        return self._event(event) + "dlq"
+
     # --- catalog slot ----------------------------------------------------------------------------------------------
 
     def installation(self) -> str:
@@ -195,6 +219,14 @@ class Keys:
         """String: counter of task definition changes."""
         return self._catalog + "rev"
 
+    def event_handlers(self) -> str:
+        """Hash: name of an event handler -> JSON."""
+        return self._catalog + "eh"
+
+    def event_handlers_revision(self) -> str:
+        """String: counter of changes of event handlers."""
+        return self._catalog + "ehrev"
+
     def deciders(self) -> str:
         """Sorted set by expiry (ms): ids of live deciders."""
         return self._catalog + "deciders"
@@ -213,6 +245,10 @@ class Keys:
         """String (ms): the time of a queue slot under a simulated clock. Never exists in production."""
         return clock_of(self.queue_meta(task_type))
 
+    def event_clock(self, event: str) -> str:
+        """String (ms): the time of an event slot under a simulated clock. Never exists in production."""
+        return clock_of(self.event_queue(event))
+
     def catalog_clock(self) -> str:
         """String (ms): the time of the catalog slot under a simulated clock. Never exists in production."""
         return clock_of(self._catalog)
@@ -225,6 +261,17 @@ class Keys:
                 rest = key[found.end() :]
                 return next((kind for kind in kinds if re.fullmatch(kind.pattern, rest, re.DOTALL)), None)
         return None
+
+    def is_ours(self, key: str) -> bool:
+        """Whether a key is, or could be, one of this installation: nobody else may name it."""
+        return key.startswith(f"{self.namespace}:")
+
+    def _event(self, event: str) -> str:
+        prefix = self._events.get(event)
+        if prefix is None:
+            prefix = f"{self.namespace}:{{{self.namespace}.e:{event.translate(_TAG_BREAKERS)}}}:"
+            self._events[event] = prefix
+        return prefix
 
     def _queue(self, task_type: str) -> str:
         prefix = self._queues.get(task_type)
@@ -266,10 +313,21 @@ _QUEUE_KINDS = (
     KeyKind("tok|wake:[0-9]+", "list"),
     KeyKind("simclock", "string"),
 )
+_EVENT_KINDS = (
+    KeyKind("q|dlq", "stream"),
+    KeyKind("ids|x", "hash"),
+    KeyKind("xt", "zset"),
+    KeyKind("simclock", "string"),
+)
 _CATALOG_KINDS = (
-    KeyKind("meta|wfs|scs|td|(wf|sc):.+", "hash"),
+    KeyKind("meta|wfs|scs|td|eh|(wf|sc):.+", "hash"),
     KeyKind("tdrev|deciders", "zset"),
     KeyKind("queues", "set"),
-    KeyKind("rev|simclock", "string"),
+    KeyKind("rev|ehrev|simclock", "string"),
 )
-_SLOTS = ((r"p[0-9]+", _PARTITION_KINDS), (r"q:[^{}]*", _QUEUE_KINDS), ("c", _CATALOG_KINDS))
+_SLOTS = (
+    (r"p[0-9]+", _PARTITION_KINDS),
+    (r"q:[^{}]*", _QUEUE_KINDS),
+    (r"e:[^{}]*", _EVENT_KINDS),
+    ("c", _CATALOG_KINDS),
+)

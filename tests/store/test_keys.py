@@ -20,6 +20,7 @@ ARGUMENTS: dict[str, Any] = {
     "correlation_id": "c}1",
     "task_type": "charge{card}%",
     "domain_index": 2,
+    "event": "conductor:order:paid",
 }
 CHANNELS = {"done_channel", "answer_channel"}
 
@@ -28,7 +29,7 @@ def every_key(keys: Keys) -> dict[str, str]:
     """What each naming method answers."""
     names = {}
     for name, method in inspect.getmembers(keys, inspect.ismethod):
-        if name.startswith("_") or name in {"partition_of", "kind_of"}:
+        if name.startswith("_") or name in {"partition_of", "kind_of", "is_ours"}:
             continue
         names[name] = method(**{item: ARGUMENTS[item] for item in inspect.signature(method).parameters})
     return names
@@ -47,7 +48,9 @@ def test_all_names_differ_and_share_the_tag_of_their_slot() -> None:
     del names["answer_channel"]
     assert len(set(names.values())) == len(names)
     slots = {key_slot(name.encode()) for name in names.values()}
-    assert slots == {key_slot(tag) for tag in (b"orc.p3", b"orc.q:charge%7Bcard%7D%25", b"orc.c")}
+    assert slots == {
+        key_slot(tag) for tag in (b"orc.p3", b"orc.q:charge%7Bcard%7D%25", b"orc.e:conductor:order:paid", b"orc.c")
+    }
 
 
 def test_every_key_is_on_the_map_with_a_type_and_a_life_time() -> None:

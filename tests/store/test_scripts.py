@@ -11,7 +11,7 @@ from orchestrator.store.scripts import DECLARED_NOW, SERVER_NOW, library, parse
 
 NAMES = sorted(library())
 KEYLESS_CALLS = {"TIME", "PUBLISH"}
-CALL = re.compile(r"\bp?call\(\s*'([A-Z]+)'\s*,?\s*([^,)]*)")
+CALL = re.compile(r"\bp?call\(\s*'([A-Z]+)'\s*,?\s*(?:'(?:GROUPS|CREATE)'\s*,\s*)?([^,)]*)")
 GOOD = "#!lua\n-- x: does it\n-- KEYS  a\n-- ARGV  b\n-- GIVES c\n-- SAFE TO REPEAT: yes\nreturn 1\n"
 
 
@@ -52,7 +52,9 @@ def test_no_script_computes_a_key_or_decodes_user_data(name: str) -> None:
 def test_a_script_without_writes_is_marked_so(name: str) -> None:
     script = library()[name]
     code = "\n".join(line.split("--")[0] for line in script.source.splitlines())
-    writes = re.findall(r"'(HSET|HDEL|XADD|XDEL|ZADD|ZREM|SET|UNLINK|SADD|SREM|RPUSH|LPOP|INCR|HINCRBY|ZPOPMIN)'", code)
+    writes = re.findall(
+        r"'(HSET|HDEL|XADD|XDEL|ZADD|ZREM|SET|UNLINK|SADD|SREM|RPUSH|LPOP|INCR|HINCRBY|ZPOPMIN|XGROUP)'", code
+    )
     assert ("no-writes" in script.flags) == (not writes)
 
 

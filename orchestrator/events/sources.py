@@ -1,0 +1,112 @@
+"""Where messages come from: queues of the installation and streams of the same Redis, under one consumer group.
+
+A message belongs to the reader that got it until it says what became of it; one whose reader has been silent for
+``IDLE_MS`` is taken over. Plans only; Kafka, which needs a client of its own, is in ``kafka``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator.codec import pack
+from orchestrator.errors import InvalidPayload
+from orchestrator.events.processor import Verdict, payload_of
+from orchestrator.plan import Plan
+from orchestrator.store import event_queue
+from orchestrator.store.context import StoreContext
+from orchestrator.store.event_queue import Message
+
+log = logging.getLogger("orchestrator.events")
+
+IDLE_MS = 10_000
+MESSAGES_PER_READ = 20
+
+
+def read_new(store: StoreContext, events: Sequence[str], consumer: str) -> Plan[list[Message]]:
+    """New messages of these events, without waiting. Raises ``GroupGone`` when one is not heard any more."""
+    replies = yield [event_queue.read(store.keys, [event], consumer, MESSAGES_PER_READ) for event in events]
+    return found_in(events, replies)
+
+
+def found_in(events: Sequence[str], replies: Sequence[Any]) -> list[Message]:
+    """The messages of replies; an event that cannot be read is logged and does not hide the others.
+
+    Raises ``GroupGone`` when that is because its group has vanished.
+    """
+    found: list[Message] = []
+    gone = []
+    for event, reply in zip(events, replies, strict=True):
+        if not isinstance(reply, Exception):
+            found += reply
+        elif is_gone(reply):
+            gone.append(event)
+        else:
+            log.error("event_unreadable", extra={"event": event, "reason": str(reply)})
+    if gone:
+        raise GroupGone(gone, found)
+    return found
+
+
+class GroupGone(Exception):
+    """Streams whose group has vanished: removed with its last handler, or the stream was deleted."""
+
+    def __init__(self, events: Sequence[str], found: Sequence[Message] = ()) -> None:
+        self.events = list(events)
+        self.found = list(found)
+        super().__init__(f"nobody listens to {', '.join(events)} any more")
+
+
+def is_gone(error: Exception) -> bool:
+    """Whether an error says that there is no such stream or group."""
+    text = str(error)
+    return "NOGROUP" in text or "UNBLOCKED" in text or "no longer exists" in text
+
+
+def read_idle(store: StoreContext, events: Sequence[str], consumer: str, idle_ms: int = IDLE_MS) -> Plan[list[Message]]:
+    """Messages whose reader has been silent too long, now ours."""
+    replies = yield [event_queue.idle(store.keys, event, idle_ms, MESSAGES_PER_READ) for event in events]
+    waiting = {event: reply for event, reply in zip(events, replies, strict=True) if isinstance(reply, dict) and reply}
+    if not waiting:
+        return []
+    taken = yield [
+        event_queue.take_over(store.keys, event, consumer, idle_ms, list(counts)) for event, counts in waiting.items()
+    ]
+    found = []
+    for (event, counts), reply in zip(waiting.items(), taken, strict=True):
+        if isinstance(reply, Exception):
+            log.error("event_unreadable", extra={"event": event, "reason": str(reply)})
+            continue
+        found += [one._replace(deliveries=counts.get(one.entry_id, 0) + 1) for one in reply]
+    return found
+
+
+def settle(store: StoreContext, message: Message, verdict: Verdict) -> Plan[None]:
+    """Forget a message that is over with, keeping it as a dead letter if it has a reason."""
+    if not verdict.is_over:
+        return
+    payload = b""
+    if verdict.reason:
+        extra = {"event": message.event, "message_id": message.message_id, "reason": verdict.reason}
+        log.error("event_dead_letter", extra=extra)
+        payload = _kept(message)
+    replies = yield event_queue.handled(store.keys, message.event, [(message, verdict.reason, payload)])
+    for reply in replies:
+        if isinstance(reply, Exception) and not is_gone(reply):
+            raise reply
+
+
+def _kept(message: Message) -> bytes:
+    """What is kept of a message that could not be handled: its payload, or its bytes when they are no payload."""
+    if isinstance(message.payload, bytes):
+        return message.payload
+    try:
+        return pack(payload_of(message))
+    except InvalidPayload:
+        return pack(
+            {
+                name.decode("utf-8", "replace"): value.decode("utf-8", "replace")
+                for name, value in message.payload.items()
+            }
+        )

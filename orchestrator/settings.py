@@ -65,6 +65,7 @@ class Settings:
     http_response_bytes_max: int = 2 * 1024 * 1024
     http_redirects_max: int = 5
     http_allow: str = ""  # hosts, *.domains and networks that HTTP tasks may reach although they are not public
+    kafka_servers: str = ""  # brokers that tasks may send to, host:port; empty: any
     http_hosts: str = ""  # for tests: bank.example=127.0.0.1:8081, where a host is to be found instead
     log_level: str = "INFO"
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)

@@ -25,7 +25,7 @@ DISPATCH: dict[str, str] = {
 }
 
 
-SYSTEM_TASK_TYPES: frozenset[str] = frozenset({"HTTP"})
+SYSTEM_TASK_TYPES: frozenset[str] = frozenset({"HTTP", "KAFKA_PUBLISH"})
 """Built-in types that are tasks in queues all the same: the system-task role carries them out, a queue for each type."""
 
 

@@ -14,6 +14,7 @@ from orchestrator.model.definitions import WorkflowDef, walk
 
 PACKAGES: dict[str, tuple[str, str]] = {
     "HTTP": ("httpx2", "http"),
+    "KAFKA_PUBLISH": ("aiokafka", "kafka"),
 }
 """By task type: the module that it is done with, and the extra of ours that installs it."""
 

@@ -12,15 +12,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from orchestrator.model.records import Outcome
-from orchestrator.systemtasks import http
+from orchestrator.systemtasks import http, kafka_publish
 from orchestrator.systemtasks.context import SystemContext
 
 SystemTask = Callable[[dict[str, Any], SystemContext], Awaitable[Outcome]]
 
 SYSTEM_TASKS: dict[str, SystemTask] = {
     "HTTP": http.run,
+    "KAFKA_PUBLISH": kafka_publish.run,
 }
 """Every type with the function that carries it out."""
 
-REACHING_OUTSIDE: frozenset[str] = frozenset({"HTTP"})
+REACHING_OUTSIDE: frozenset[str] = frozenset({"HTTP", "KAFKA_PUBLISH"})
 """Types that talk to other systems: in a test they run only when the test allows it."""

@@ -50,7 +50,7 @@ $(PEER)/.ready: $(READY)
 	@touch $@
 
 simulate: $(READY) ## run the whole system from seeds with faults (SEEDS=100)
-	@$(RUN) -m tests.simulation --seeds $(SEEDS) $(ARGS)
+	@$(RUN) -m tests.simulation --seeds 0-$$(expr $(SEEDS) - 1) $(ARGS)
 
 chaos: $(READY) ## kill real processes under load and count what is left
 	@$(RUN) -m tests.crash $(ARGS)

@@ -1,8 +1,9 @@
 """Store work as data: a plan yields what it wants done and is sent the answers.
 
 A *plan* is a generator. It yields one ``Call`` (a script) or ``Command`` (a plain Redis command), a list of them (sent
-in one pipeline), or a ``Wait``; it receives the decoded reply, or a list of replies. Nothing here does I/O: the sync
-executor, the async executor and the simulator drive the same plans, so no verb is written twice.
+in one pipeline), a ``Wait``, or a ``Send`` and later its ``Receive``; it receives the decoded reply, or a list of
+replies. Nothing here does I/O: the sync executor, the async executor and the simulator drive the same plans, so no verb
+is written twice.
 
 A single call that fails raises inside the plan. In a list, a reply that failed is the exception itself, in its place,
 because one refused script must not hide what the others did; a lost connection always raises.
@@ -54,5 +55,20 @@ class Wait(NamedTuple):
     timeout_s: float
 
 
-Step = Call | Command | Sequence[Call | Command] | Wait
+class Send(NamedTuple):
+    """Begin a pipeline and go on without its replies: the plan receives a token and asks for them with ``Receive``.
+
+    So the plan computes while the store works. The calls of one ``Send`` run in their order, those of two in any.
+    """
+
+    steps: Sequence[Call | Command]
+
+
+class Receive(NamedTuple):
+    """The replies to an earlier ``Send``, as to a list of calls. A plan that fails in between never gets them."""
+
+    token: Any
+
+
+Step = Call | Command | Sequence[Call | Command] | Wait | Send | Receive
 Plan = Generator[Step, Any, T]

@@ -74,9 +74,10 @@ def _attempts(d: Draft) -> Iterator[str]:
     """Tasks are numbered without gaps; an attempt replaces the one before it, which has ended."""
     core, before = d.core, d.state.core
     numbered_before = before.sequence if before is not None else 0
-    new = {one.sequence for one in d.scheduled.values() if one.sequence > numbered_before}
-    if d.superseded:
-        new |= {old.sequence for old, _ in d.superseded if old.sequence > numbered_before}
+    if not d.scheduled and not d.superseded and core.sequence == numbered_before:
+        return
+    made = [*d.scheduled.values(), *(old for old, _ in d.superseded)]
+    new = {one.sequence for one in made if one.sequence > numbered_before}
     if len(new) != core.sequence - numbered_before or (new and max(new) > core.sequence):
         yield f"tasks {sorted(new)} were made, but numbers {numbered_before + 1} to {core.sequence} given out"
     aside = {(old.ref, old.generation, old.attempt): result for old, result in d.superseded}
@@ -119,6 +120,8 @@ def _joins(d: Draft) -> Iterator[str]:
 
 def _dispatch(d: Draft) -> Iterator[str]:
     """Exactly the open tasks that wait outside have a dispatch entry, and a queued one is offered to its queue."""
+    if not d.scheduled and not d.opened and not d.guarded:
+        return
     offered = {suffix_of(handoff.task_id) for handoff in d.handoffs if isinstance(handoff, Enqueue)}
     made = set()
     for ref in d.scheduled:

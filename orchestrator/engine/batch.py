@@ -1,6 +1,7 @@
 """One batch of events through load, decide and commit, for all partitions of a decider at once.
 
-All loads of a round travel in one pipeline, and so do all commits (``committing``). A workflow that cannot be decided or
+All loads of a round travel in one pipeline. Decisions are committed a few partitions at a time (``committing``), so that
+the store writes some while the next are made. A workflow that cannot be decided or
 written is tried once more from freshly loaded state, then with its first event alone; then it is quarantined. Others in
 the batch never notice. An error of the server itself is raised: nobody is to blame for it, and it passes.
 """
@@ -8,7 +9,7 @@ the batch never notice. An error of the server itself is raised: nobody is to bl
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+CASES_PER_SEND = 25
+"""After so many decisions their commits are sent, and the store writes them while the next ones are made."""
+
 NEEDS_MAX = 50
 """Rounds of loading one decision may ask for; each asks for what the one before could not know."""
 
@@ -51,9 +55,11 @@ class Batch:
         yield from self._load([case for case in cases if case.state is None])
         yield from self._freshen([case for case in cases if case.workflow_id in case.estate.refusals and case.timers])
         yield from self._find_programs([case for case in cases if case.state is not None and case.reason is None])
-        yield from self._decide([case for case in cases if case.program is not None and case.reason is None])
         committing = Committing(self.decider)
-        yield from committing.run([case for case in cases if case.draft is not None and case.reason is None])
+        for some in _portions([case for case in cases if case.program is not None and case.reason is None]):
+            yield from self._decide(some)
+            yield from committing.send([case for case in some if case.draft is not None and case.reason is None])
+        yield from committing.receive()
         for case in cases:
             if case.reason is not None:
                 yield from self._set_aside(case)
@@ -262,6 +268,18 @@ class Batch:
             return
         estate.clear_suspicion(case.workflow_id)
         yield from self.decider.quarantine(estate, case.entries, case.reason or "unknown")
+
+
+def _portions(cases: list[Case]) -> Iterator[list[Case]]:
+    """The cases by partition, some partitions together where they have little to do: what one pipeline commits."""
+    portion: list[Case] = []
+    for case in cases:
+        if len(portion) >= CASES_PER_SEND and case.estate is not portion[-1].estate:
+            yield portion
+            portion = []
+        portion.append(case)
+    if portion:
+        yield portion
 
 
 def _ends_it(entry: Entry) -> bool:

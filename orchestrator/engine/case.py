@@ -26,6 +26,7 @@ class Case:
         "entries",
         "estate",
         "events",
+        "has_timers",
         "is_freed",
         "open_tasks",
         "program",
@@ -40,6 +41,7 @@ class Case:
         self.workflow_id = workflow_id
         self.entries: list[Entry] = []
         self.events: list[Event] = []
+        self.has_timers = False  # spares most cases the search for them
         self.state: WorkflowState | None = None
         self.program: Program | None = None
         self.open_tasks: list[OpenTask] | None = None
@@ -52,6 +54,7 @@ class Case:
         """One more event, behind the others."""
         self.entries.append(entry)
         self.events.append(entry.event)
+        self.has_timers = self.has_timers or isinstance(entry.event, TimerFired)
 
     def keep_only(self, entries: Sequence[Entry]) -> None:
         """Go on with these events alone."""
@@ -67,6 +70,8 @@ class Case:
     @property
     def timers(self) -> list[tuple[int, TimerFired]]:
         """The events of task timers, with their places among the events."""
+        if not self.has_timers:
+            return []
         return [(i, event) for i, event in enumerate(self.events) if isinstance(event, TimerFired) and event.ref]
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.engine.case import Case
 from orchestrator.engine.estate import Estate
 from orchestrator.engine.relay import Letter
 from orchestrator.engine.writing import write
 from orchestrator.model.effects import Enqueue, Handoff
-from orchestrator.plan import Plan
+from orchestrator.plan import Plan, Receive, Send
 from orchestrator.store.commit import CommitBatch, CommitReply
 from orchestrator.store.exchange import is_passing
 from orchestrator.store.verdicts import Verdict
@@ -42,6 +42,14 @@ class _Parcel(NamedTuple):
     cases: list[Case]
 
 
+class _Sent(NamedTuple):
+    """Commits under way, the task types whose offers went right behind them, and the token for the replies."""
+
+    parcels: list[_Parcel]
+    ahead: list[str]
+    token: Any
+
+
 class Committing:
     """The commits of one turn. ``letters`` are what they handed off, ``gone`` partitions where events had vanished."""
 
@@ -50,13 +58,10 @@ class Committing:
         self._keys = decider.store.keys
         self.letters: list[Letter] = []
         self.gone: set[Estate] = set()
-        self._arrived: set[str] = set()  # task types whose offers went ahead
+        self._sent: list[_Sent] = []
 
-    def run(self, cases: list[Case]) -> Plan[None]:
-        """Write every decision; a case that cannot be written gets its ``reason``.
-
-        Raises the error of a server that cannot write at all, after the other partitions' replies were taken.
-        """
+    def send(self, cases: list[Case]) -> Plan[None]:
+        """Send the decisions of some partitions off; a case that cannot be written gets its ``reason``."""
         by_estate: dict[Estate, list[Case]] = {}
         for case in cases:
             by_estate.setdefault(case.estate, []).append(case)
@@ -67,18 +72,27 @@ class Committing:
             [case.draft.handoffs for parcel in parcels for case in parcel.cases if case.draft is not None],
             self._decider.definitions.limits,
         )
-        replies = yield [*(parcel.batch.call() for parcel in parcels), *ahead.values()]
-        self._arrived = {
-            name for name, reply in zip(ahead, replies[len(parcels) :], strict=True) if isinstance(reply, int)
-        }
+        token = yield Send([*(parcel.batch.call() for parcel in parcels), *ahead.values()])
+        self._sent.append(_Sent(parcels, list(ahead), token))
+
+    def receive(self) -> Plan[None]:
+        """Take what became of everything that was sent.
+
+        Raises the error of a server that cannot write at all, after the other partitions' replies were taken.
+        """
         outage: Exception | None = None
-        for parcel, reply in zip(parcels, replies, strict=False):
-            if not isinstance(reply, Exception):
-                self._take(parcel, reply)
-            elif is_passing(reply):
-                outage = reply
-            else:
-                self._failed(parcel, reply)
+        for parcels, ahead, token in self._sent:
+            replies = yield Receive(token)
+            arrived = {
+                name for name, reply in zip(ahead, replies[len(parcels) :], strict=True) if isinstance(reply, int)
+            }
+            for parcel, reply in zip(parcels, replies, strict=False):
+                if not isinstance(reply, Exception):
+                    self._take(parcel, reply, arrived)
+                elif is_passing(reply):
+                    outage = reply
+                else:
+                    self._failed(parcel, reply)
         if outage is not None:
             raise outage
 
@@ -136,7 +150,7 @@ class Committing:
             section.lift_quarantine()
         return True
 
-    def _take(self, parcel: _Parcel, reply: CommitReply) -> None:
+    def _take(self, parcel: _Parcel, reply: CommitReply, arrived: set[str]) -> None:
         decider, estate = self._decider, parcel.estate
         if reply.fenced:
             decider.lose(estate)
@@ -149,7 +163,7 @@ class Committing:
             if verdict is Verdict.OK:
                 estate.apply(draft, case.size)
                 estate.absolve(case.workflow_id)
-                if outbox_id and all(self._is_delivered(handoff) for handoff in draft.handoffs):
+                if outbox_id and all(_went_ahead(handoff, arrived) for handoff in draft.handoffs):
                     estate.delivered.append(outbox_id)
                 elif outbox_id:
                     self.letters.append(Letter(estate.number, outbox_id, draft.handoffs))
@@ -157,10 +171,6 @@ class Committing:
                 self.gone.add(estate)
             else:
                 self._refused(case, verdict)
-
-    def _is_delivered(self, handoff: Handoff) -> bool:
-        """Whether a hand-off went ahead with its commit; its outbox entry is then only to be deleted."""
-        return isinstance(handoff, Enqueue) and handoff.type in self._arrived
 
     def _refused(self, case: Case, verdict: Verdict) -> None:
         """CONFLICT or CORRUPT: load anew and try again, a bounded number of times."""
@@ -182,3 +192,8 @@ class Committing:
             parcel.estate.forget(case.workflow_id)
             parcel.estate.apart.add(case.workflow_id)
             parcel.estate.retry += case.entries
+
+
+def _went_ahead(handoff: Handoff, arrived: set[str]) -> bool:
+    """Whether a hand-off went along with its commit; its outbox entry is then only to be deleted."""
+    return isinstance(handoff, Enqueue) and handoff.type in arrived

@@ -235,7 +235,7 @@ def run_decider(
     process = DeciderProcess(settings, name, environment)
     # The cache is large and without cycles: frequent collections would cost a third of the time of a decision.
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(200_000, 20, 50)
     signal.signal(signal.SIGTERM, process.on_signal)
     signal.signal(signal.SIGINT, process.on_signal)
     process.run(on_ready)

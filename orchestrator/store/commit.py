@@ -99,7 +99,10 @@ class CommitBatch:
 
 
 class Section:
-    """What one decision changes of one workflow. Every method appends one operation; they are carried out in order."""
+    """What one decision changes of one workflow. Every method appends one operation.
+
+    They are carried out in order, but timers and indexes last: what is added there before what is taken away.
+    """
 
     __slots__ = ("_batch", "_place", "count", "fields", "head", "operations", "workflow_id")
 

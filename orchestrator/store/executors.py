@@ -9,14 +9,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from orchestrator.plan import Call, Command, Plan, Step, Wait
+from orchestrator.plan import Call, Command, Plan, Receive, Send, Step, Wait
 from orchestrator.store.channels import RECHECK_S, AsyncChannels
 from orchestrator.store.exchange import LOST, Profile, Round, exchange, translate
 from orchestrator.store.wire import AsyncWire, SyncWire
 
 T = TypeVar("T")
+
+
+class _Sent(NamedTuple):
+    """A pipeline under way: what its replies mean, and the wire's token for them."""
+
+    rounds: Round
+    token: Any
 
 
 class SyncExecutor:
@@ -31,11 +38,19 @@ class SyncExecutor:
 
     def run(self, plan: Plan[T]) -> T:
         """Drive ``plan`` to its end and return its value; raises what the plan raises."""
+        sent: list[_Sent] = []
         try:
             step = next(plan)
             while True:
                 try:
-                    reply = self.do(step)
+                    if isinstance(step, Send):
+                        reply: Any = self._send(step.steps)
+                        sent.append(reply)
+                    elif isinstance(step, Receive):
+                        sent.remove(step.token)
+                        reply = self._receive(step.token)
+                    else:
+                        reply = self.do(step)
                 except Exception as error:
                     step = plan.throw(error)
                 else:
@@ -43,14 +58,22 @@ class SyncExecutor:
         except StopIteration as stop:
             value: T = stop.value
             return value
+        finally:
+            for left in sent:
+                self._wire.abandon(left.token)
 
     def do(self, step: Step) -> Any:
-        """One step: the decoded reply, or a list of replies with errors in their places.
+        """One step by itself: the decoded reply, or a list of replies with errors in their places.
 
+        Outside of ``run`` there is nothing to do meanwhile: a ``Send`` is answered at once, its token is the replies.
         Raises ``StoreUnavailable`` when the connection is lost and, for a single call, whatever it failed with.
         """
         if isinstance(step, Wait):
             return self._wait(step)
+        if isinstance(step, Send):
+            return self._all(step.steps)
+        if isinstance(step, Receive):
+            return step.token
         if isinstance(step, Call | Command):
             return _single(self._all((step,)))
         return self._all(step) if step else []
@@ -60,17 +83,26 @@ class SyncExecutor:
         self._wire.close()
 
     def _all(self, steps: Sequence[Call | Command]) -> list[Any]:
+        return self._receive(self._send(steps))
+
+    def _send(self, steps: Sequence[Call | Command]) -> _Sent:
         rounds = exchange(self.profile, steps)
-        requests = next(rounds)
-        while True:
-            try:
+        try:
+            return _Sent(rounds, self._wire.send(next(rounds)))
+        except LOST as error:
+            raise translate(error) from error
+
+    def _receive(self, sent: _Sent) -> list[Any]:
+        try:
+            replies = self._wire.receive(sent.token)
+            while True:
+                try:
+                    requests = sent.rounds.send(replies)
+                except StopIteration as stop:
+                    return list(stop.value)
                 replies = self._wire.exchange(requests)
-            except LOST as error:
-                raise translate(error) from error
-            try:
-                requests = rounds.send(replies)
-            except StopIteration as stop:
-                return list(stop.value)
+        except LOST as error:
+            raise translate(error) from error
 
     def _wait(self, wait: Wait) -> Any:
         deadline = time.monotonic() + wait.timeout_s
@@ -118,7 +150,11 @@ class AsyncExecutor:
             return value
 
     async def do(self, step: Step) -> Any:
-        """One step; see ``SyncExecutor.do``."""
+        """One step; see ``SyncExecutor.do``. What is sent ahead is answered at once here: nobody computes meanwhile."""
+        if isinstance(step, Send):
+            return await self._all(step.steps)
+        if isinstance(step, Receive):
+            return step.token
         if isinstance(step, Wait):
             return await self._wait(step)
         if isinstance(step, Call | Command):

@@ -58,11 +58,27 @@ class _Warm(NamedTuple):
     connection: Any
 
 
+class _Underway(NamedTuple):
+    """What was sent on a connection and not yet answered: ``size`` commands."""
+
+    connection: Any
+    size: int
+
+
 class SyncWire(Protocol):
     """What the sync executor needs: send requests, get their replies in order, error replies in place."""
 
     def exchange(self, requests: Sequence[Request]) -> list[Any]:
         """Send all, read all; raises the client's connection errors."""
+
+    def send(self, requests: Sequence[Request]) -> Any:
+        """Send all and give a token for their replies; raises the client's connection errors."""
+
+    def receive(self, token: Any) -> list[Any]:
+        """Read all replies to what ``send`` sent; raises the client's connection errors."""
+
+    def abandon(self, token: Any) -> None:
+        """Nobody will read the replies."""
 
     def pubsub(self) -> Any:
         """A fresh redis-py ``PubSub``."""
@@ -108,6 +124,31 @@ class ServerWire:
             raise
         self._warm.append(_Warm(os.getpid(), time.monotonic(), connection))
         return replies
+
+    def send(self, requests: Sequence[Request]) -> _Underway:
+        """Send all on a connection that then belongs to the token."""
+        connection = self._take()
+        try:
+            _write(connection, [request.words for request in requests])
+        except BaseException:
+            self._pool.release(connection)
+            raise
+        return _Underway(connection, len(requests))
+
+    def receive(self, token: _Underway) -> list[Any]:
+        """Read all replies and give the connection back."""
+        try:
+            replies = _read(token.connection, token.size)
+        except BaseException:
+            self._pool.release(token.connection)
+            raise
+        self._warm.append(_Warm(os.getpid(), time.monotonic(), token.connection))
+        return replies
+
+    def abandon(self, token: _Underway) -> None:
+        """Close the connection: unread replies would be taken for the answers of the next caller."""
+        token.connection.disconnect()
+        self._pool.release(token.connection)
 
     def _take(self) -> Any:
         """The connection that was used last, if that was a moment ago: the pool's own checks cost a tenth of a round trip.
@@ -209,10 +250,22 @@ def talk(pool: Any, commands: Sequence[Sequence[Argument]]) -> list[Any]:
 
 
 def _talk(connection: Any, commands: Sequence[Sequence[Argument]]) -> list[Any]:
+    _write(connection, commands)
+    return _read(connection, len(commands))
+
+
+def _write(connection: Any, commands: Sequence[Sequence[Argument]]) -> None:
     try:
         connection.send_packed_command(pack(commands))
+    except BaseException:
+        connection.disconnect()
+        raise
+
+
+def _read(connection: Any, count: int) -> list[Any]:
+    try:
         read, replies = connection.read_response, []
-        for _ in commands:
+        for _ in range(count):
             try:
                 replies.append(read())
             except redis.ResponseError as error:

@@ -19,7 +19,7 @@ from typing import Any, Self, TypeVar
 from orchestrator.client.blocking import Client
 from orchestrator.engine.decider import Decider
 from orchestrator.errors import InvalidRequest, WaitTimeout
-from orchestrator.plan import Call, Command, Plan, Step, Wait
+from orchestrator.plan import Call, Command, Plan, Receive, Send, Step, Wait
 from orchestrator.settings import Settings
 from orchestrator.store.connection import connect
 from orchestrator.store.context import StoreContext
@@ -162,6 +162,10 @@ class Environment:
     def _do(self, step: Step) -> Any:
         if isinstance(step, Wait):
             return self._work_until(step)
+        if isinstance(step, Receive):
+            return step.token
+        if isinstance(step, Send):
+            step = step.steps
         for part in (step,) if isinstance(step, Call | Command) else step:
             if isinstance(part, Call) and clock_of(part.keys[0]) not in self._slots:
                 self._slots.add(clock_of(part.keys[0]))

@@ -20,7 +20,7 @@ from orchestrator.engine.views import load_view
 from orchestrator.model.definitions import TaskDef, WorkflowDef, WorkflowTask
 from orchestrator.model.execution import Task, Workflow
 from orchestrator.model.records import FORMAT, Meta, Outcome, encode
-from orchestrator.plan import Call, Command, Plan, Step
+from orchestrator.plan import Call, Command, Plan, Receive, Send, Step
 from orchestrator.service import dispatch, metadata
 from orchestrator.settings import Settings
 from orchestrator.store import dispatch as truth
@@ -61,6 +61,10 @@ class Stage:
 
     def do(self, step: Step) -> Any:
         """One step, on clocks that show ``now``."""
+        if isinstance(step, Receive):
+            return step.token
+        if isinstance(step, Send):
+            step = step.steps
         steps: Sequence[Any] = [step] if isinstance(step, Call | Command) else list(step)
         instead = self.before(steps) if self.before is not None else None
         if instead is not None:

@@ -135,8 +135,18 @@ def test_json_and_yaml_say_the_same(definition: WorkflowDef, task_def: TaskDef) 
     read = partial(parse_definitions, check_workflow=None, check_task=None)
     from_json = read(msgspec.json.encode(bundle), "a.json")
     assert from_json == [definition, task_def]
-    assert read(yaml.safe_dump(bundle), "a.yaml") == from_json
-    assert read(yaml.safe_dump(bundle, default_flow_style=True), "a.yaml") == from_json
+    assert read(yaml.dump(bundle, Dumper=_Quoting), "a.yaml") == from_json
+    assert read(yaml.dump(bundle, Dumper=_Quoting, default_flow_style=True), "a.yaml") == from_json
+
+
+class _Quoting(yaml.SafeDumper):
+    """Writes every text in quotes: without them some, such as 0E0, are refused as ambiguous."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style='"')
+
+
+_Quoting.add_representer(str, _Quoting.represent_text)
 
 
 # --- what is written ------------------------------------------------------------------------------------------------

@@ -72,7 +72,12 @@ MUTANTS: dict[str, Damage] = {
     ),
     "event-deleted-before-commit": Damage(
         "the decider deletes events when it reads them",
-        {"commit": (("if verdict == 'OK' and #call('XRANGE', ev, ARGV[i], ARGV[i]) == 0", "if false"),)},
+        {
+            "commit": (
+                ("if verdict == 'OK' and #call('XRANGE', ev, ARGV[i], ARGV[i]) == 0", "if false"),
+                ("and call('XDEL', ev, ARGV[at + 3]) == 0 then", "and false then"),
+            )
+        },
         (
             (
                 "        if len(entries) < len(new):\n",
@@ -128,7 +133,7 @@ MUTANTS: dict[str, Damage] = {
         "a new owner gets the epoch of the old one",
         {
             "acquire": (
-                ("'e', string.format('%.0f', epoch + 1)", "'e', string.format('%.0f', epoch)"),
+                ("'e', string.format('%d', epoch + 1)", "'e', string.format('%d', epoch)"),
                 ("return {'OK', epoch + 1, tonumber(crashes)}", "return {'OK', epoch, tonumber(crashes)}"),
             )
         },

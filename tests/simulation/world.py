@@ -14,7 +14,7 @@ from typing import Any
 
 from orchestrator.engine.decider import Decider
 from orchestrator.errors import OrchestratorError, StoreUnavailable
-from orchestrator.plan import Call, Command, Wait
+from orchestrator.plan import Call, Command, Receive, Send, Wait
 from orchestrator.settings import Settings
 from orchestrator.store.context import StoreContext
 from tests.simulation.actors import Actor
@@ -255,6 +255,10 @@ class World:
                 raise TypeError("plans of this simulation do not wait on channels")
             case Call() | Command():
                 actor.todo, actor.is_list = [(0, wish)], False
+            case Receive():
+                actor.answer = wish.token
+            case Send():  # the faults of a pipeline meet it when it is sent
+                actor.todo, actor.is_list = self._in_order(wish.steps), True
             case _:
                 actor.todo, actor.is_list = self._in_order(wish), True
                 if not actor.todo:

@@ -68,7 +68,7 @@ def run_loop(work: Coroutine[Any, Any, None]) -> None:
     # What is loaded stays, and a busy loop makes and drops thousands of small objects a second: looking at all of them
     # every 700 costs a tenth of a worker's time.
     gc.freeze()
-    gc.set_threshold(10_000, 10, 10)
+    gc.set_threshold(50_000, 10, 10)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(work)
 

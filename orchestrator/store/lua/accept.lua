@@ -7,7 +7,7 @@
 -- SAFE TO REPEAT: yes, a final word that was taken is DUP and rewritten as it is; progress is appended once more
 --@include now
 --@include dispatch
-local ev, claimant, at_text = KEYS[1], ARGV[1], string.format('%.0f', now)
+local ev, claimant, at_text = KEYS[1], ARGV[1], string.format('%d', now)
 redis.call('XLEN', ev)
 redis.call('ZCARD', KEYS[2])
 
@@ -39,7 +39,7 @@ for at = 3, 2 + 6 * tonumber(ARGV[2]), 6 do
     end
     -- A word from outside says so: its delivery number stays -1, and the queue still has the task.
     local told = delivery == -1 and -1 or d.delivery
-    local header = string.format('%s %.0f %.0f %.0f %s %s', suffix, told, d.started, d.polls, d.claimant, d.ref)
+    local header = string.format('%s %d %d %d %s %s', suffix, told, d.started, d.polls, d.claimant, d.ref)
     writes[#writes + 1] = {index, suffix, text_of(d), ARGV[at + 1], header, ARGV[at + 5]}
   end
   verdicts[#verdicts + 1] = verdict

@@ -8,7 +8,7 @@
 local own, owner = KEYS[1], ARGV[1]
 local known = redis.call('HMGET', own, 'o', 'e', 'x', 'n')
 local holder, epoch, expiry, crashes = known[1] or '', tonumber(known[2] or '0'), tonumber(known[3] or '0'), known[4] or '0'
-local expires = string.format('%.0f', now + tonumber(ARGV[2]))
+local expires = string.format('%d', now + tonumber(ARGV[2]))
 if holder == owner then
   redis.call('HSET', own, 'x', expires)
   return {'OK', epoch, tonumber(crashes)}
@@ -21,5 +21,5 @@ if holder == '' then
 elseif not is_held then
   crashes = tonumber(crashes) + 1
 end
-redis.call('HSET', own, 'o', owner, 'e', string.format('%.0f', epoch + 1), 'x', expires, 'n', string.format('%.0f', crashes))
+redis.call('HSET', own, 'o', owner, 'e', string.format('%d', epoch + 1), 'x', expires, 'n', string.format('%d', crashes))
 return {'OK', epoch + 1, tonumber(crashes)}

@@ -19,7 +19,7 @@ local away = tonumber(m[4] or '0') + tonumber(m[5] or '0')
 local used = tonumber(m[6] or '0')
 
 -- What became ready by itself: delayed tasks that are due, and leases whose holder fell silent.
-local due = redis.call('ZRANGEBYSCORE', dly, '-inf', format('%.0f', now * 4096 + 4095), 'LIMIT', 0, 100)
+local due = redis.call('ZRANGEBYSCORE', dly, '-inf', format('%d', now * 4096 + 4095), 'LIMIT', 0, 100)
 local silent = redis.call('ZRANGEBYSCORE', lea, '-inf', now, 'LIMIT', 0, 100)
 local leases, held = redis.call('ZCARD', lea), redis.call('SCARD', hld)
 
@@ -68,7 +68,7 @@ local function arrive(tid, record)
   end
   if limited > 0 then
     changed[#changed + 1] = tid
-    changed[#changed + 1] = delivery .. ' ' .. offer .. ' ' .. domain .. ' ' .. advance .. format(' %.0f %.0f ', at, limited) .. flag
+    changed[#changed + 1] = delivery .. ' ' .. offer .. ' ' .. domain .. ' ' .. advance .. format(' %d %d ', at, limited) .. flag
   end
   local list = arrivals[tonumber(domain)]
   if not list then
@@ -77,7 +77,7 @@ local function arrive(tid, record)
     redis.call('ZCARD', KEYS[7 + 3 * domain])
     waiting(tonumber(domain))
   end
-  list[#list + 1] = format('%.0f', at - advance * 4096)
+  list[#list + 1] = format('%d', at - advance * 4096)
   list[#list + 1] = tid
 end
 if #due > 0 then
@@ -101,7 +101,7 @@ leases = leases - #silent
 if restamp then
   -- The clock has stepped back: entries from its future would block the queue until then, so all count as spent now.
   redis.call('DEL', tok)
-  redis.call('RPUSH', tok, now .. ' ' .. format('%.0f', used))
+  redis.call('RPUSH', tok, now .. ' ' .. format('%d', used))
 elseif spent > 0 then
   redis.call('LTRIM', tok, spent, -1)
 end
@@ -132,7 +132,7 @@ end
 local reply = {'OK', now, 2000}
 local granted = 0
 if #tids > 0 then
-  local most, until_ms = tonumber(ARGV[7]), format('%.0f', now + ARGV[4])
+  local most, until_ms = tonumber(ARGV[7]), format('%d', now + ARGV[4])
   local grants, holders = {}, {}
   records = redis.call('HMGET', rec, unpack(tids))
   for i = 1, #tids do
@@ -141,7 +141,7 @@ if #tids > 0 then
       delivery = delivery + 1
       local at = 2 * granted
       granted = granted + 1
-      grants[at + 1], grants[at + 2] = tids[i], format('%.0f ', delivery) .. offer .. ' ' .. rest
+      grants[at + 1], grants[at + 2] = tids[i], format('%d ', delivery) .. offer .. ' ' .. rest
       holders[at + 1], holders[at + 2] = until_ms, tids[i]
       at = #reply
       reply[at + 1], reply[at + 2], reply[at + 3], reply[at + 4] = tids[i], delivery, offer, delivery > most and 1 or 0
@@ -153,7 +153,7 @@ if #tids > 0 then
   end
   if held > 0 then held = held - redis.call('SREM', hld, unpack(tids)) end
   if rate > 0 and granted > 0 then
-    redis.call('RPUSH', tok, format('%.0f %.0f', now, granted))
+    redis.call('RPUSH', tok, format('%d %d', now, granted))
     used = used + granted
   end
 end
@@ -169,29 +169,29 @@ elseif left > 0 then
 end
 
 local news = {}
-if rate > 0 and (returned > 0 or granted > 0) then news = {'used', format('%.0f', used)} end
+if rate > 0 and (returned > 0 or granted > 0) then news = {'used', format('%d', used)} end
 if granted > 0 then
   news[#news + 1] = 'granted'
-  news[#news + 1] = format('%.0f', granted + (m[10] or 0))
+  news[#news + 1] = format('%d', granted + (m[10] or 0))
 end
 if #silent > 0 then
   local at = #news
-  news[at + 1], news[at + 2] = 'expired', format('%.0f', #silent + (m[11] or 0))
+  news[at + 1], news[at + 2] = 'expired', format('%d', #silent + (m[11] or 0))
 end
 if since_before then
   news[#news + 1] = 'lim_total'
-  news[#news + 1] = format('%.0f', limited)
+  news[#news + 1] = format('%d', limited)
 end
 if since and since ~= since_before then
   news[#news + 1] = 'lim_since'
-  news[#news + 1] = format('%.0f', since)
+  news[#news + 1] = format('%d', since)
 end
 if #news > 0 then redis.call('HSET', meta, unpack(news)) end
 if since_before and not since then redis.call('HDEL', meta, 'lim_since') end
 
 -- Who got less than asked for has room left: waiting from here on, it need not look again to be told of more.
 if granted < count and tonumber(ARGV[6]) > 0 then
-  redis.call('ZADD', KEYS[8 + 3 * mine], format('%.0f', now + ARGV[6]), claimant)
+  redis.call('ZADD', KEYS[8 + 3 * mine], format('%d', now + ARGV[6]), claimant)
 elseif waiting(mine) > 0 then
   redis.call('ZREM', KEYS[8 + 3 * mine], claimant)
 end

@@ -7,27 +7,29 @@
 --       H HSET field value ... | D HDEL field ... | Z ZADD score member ... | R ZREM member ... | O XADD body to the outbox
 --       G Continue event for wid | A answer body (10 min) and PUBLISH on its key | P PUBLISH channel message | U UNLINK
 --       X CONFLICT when the final word on one of these suffixes of d is taken already
+--       in order, but Z and R come last, all Z before all R, those of many sections in one command
 -- GIVES FENCED | OK now next_timer_due_or_-1, then per section: OK outbox_id_or_'' | CONFLICT '' | GONE '' | CORRUPT ''
 -- SAFE TO REPEAT: yes, the versions have moved and the events are gone: CONFLICT or GONE
 --@include now
-local call, pcall, find = redis.call, redis.pcall, {H = 'HLEN', D = 'HLEN', X = 'HLEN', Z = 'ZCARD', R = 'ZCARD'}
+local call, pcall, unpack, tonumber, format = redis.call, redis.pcall, unpack, tonumber, string.format
 local own, ev, ob, tm = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 
 local owner = call('HMGET', own, 'e', 'o', 'n')
 if owner[1] ~= ARGV[1] or owner[2] ~= ARGV[2] then return {'FENCED'} end
+call('XLEN', ev)
 call('XLEN', ob)
 call('ZCARD', tm)
 
 -- Checks. A foreign key among those of one workflow spoils that section only; everything is read before the first write.
-local sound = {}
+local hashes, sets = {}, {}
+local probes = {H = {'HLEN', hashes}, D = {'HLEN', hashes}, X = {'HLEN', hashes}, Z = {'ZCARD', sets}, R = {'ZCARD', sets}}
 local function is_sound(code, index)
-  local probe = find[code]
+  local probe = probes[code]
   if not probe or index < 5 then return true end
-  local name = probe .. index
-  local known = sound[name]
+  local known = probe[2][index]
   if known == nil then
-    known = type(pcall(probe, KEYS[index])) == 'number'
-    sound[name] = known
+    known = type(pcall(probe[1], KEYS[index])) == 'number'
+    probe[2][index] = known
   end
   return known
 end
@@ -48,8 +50,10 @@ for s = 1, sections do
   end
   local events = tonumber(ARGV[at + 2])
   at = at + 3
-  for i = at, at + events - 1 do
-    if verdict == 'OK' and #call('XRANGE', ev, ARGV[i], ARGV[i]) == 0 then verdict = 'GONE' end
+  if events > 1 then  -- a single one is checked by deleting it
+    for i = at, at + events - 1 do
+      if verdict == 'OK' and #call('XRANGE', ev, ARGV[i], ARGV[i]) == 0 then verdict = 'GONE' end
+    end
   end
   at = at + events
   at = at + 1 + tonumber(ARGV[at])
@@ -78,19 +82,22 @@ end
 local function each(command, key, first, last)
   for i = first, last, 4000 do call(command, key, unpack(ARGV, i, math.min(i + 3999, last))) end
 end
-local text, progressed, settled = string.format('%.0f', now), false, {}
+local text, progressed, settled = format('%d', now), false, {}
 if relayed > 0 then each('XDEL', ob, 5, 4 + relayed) end
-local commands = {H = 'HSET', D = 'HDEL', Z = 'ZADD', R = 'ZREM'}
+local commands = {H = 'HSET', D = 'HDEL'}
+local members = {Z = {}, R = {}}
 local reply = {'OK', now, -1}
 for s = 1, sections do
   local outbox = ''
+  at = starts[s]
+  local events = tonumber(ARGV[at + 2])
+  if events == 1 and verdicts[s] == 'OK' and call('XDEL', ev, ARGV[at + 3]) == 0 then verdicts[s] = 'GONE' end
   if verdicts[s] == 'OK' then
     progressed = true
-    at = starts[s]
     local w = KEYS[tonumber(ARGV[at])]
-    local version = string.format('%.0f', (tonumber(ARGV[at + 1]) or 0) + 1)
-    local events = tonumber(ARGV[at + 2])
+    local version = format('%d', (tonumber(ARGV[at + 1]) or 0) + 1)
     for i = at + 3, at + 2 + events do settled[#settled + 1] = ARGV[i] end
+    if events > 1 then each('XDEL', ev, at + 3, at + 2 + events) end
     at = at + 3 + events
     local fields = tonumber(ARGV[at])
     call('HSET', w, 'v', version, unpack(ARGV, at + 1, at + fields))
@@ -101,8 +108,12 @@ for s = 1, sections do
       local code, key, n = ARGV[at], KEYS[tonumber(ARGV[at + 1])], tonumber(ARGV[at + 2])
       local first = at + 3
       at = first + n
-      local command = commands[code]
-      if command then
+      local command, gathered = commands[code], members[code]
+      if gathered then
+        local list = gathered[key]
+        if not list then list = {} gathered[key] = list end
+        for i = first, at - 1 do list[#list + 1] = ARGV[i] end
+      elseif command then
         if n <= 4000 then call(command, key, unpack(ARGV, first, at - 1)) else each(command, key, first, at - 1) end
       elseif code == 'O' then
         outbox = call('XADD', ob, '*', 'b', ARGV[first])
@@ -121,11 +132,17 @@ for s = 1, sections do
   reply[#reply + 1] = verdicts[s]
   reply[#reply + 1] = outbox
 end
-for i = 1, #settled, 4000 do call('XDEL', ev, unpack(settled, i, math.min(i + 3999, #settled))) end
 if progressed and owner[3] and owner[3] ~= '0' then call('HSET', own, 'n', '0') end
 if ARGV[3] == '1' then
   for i = 1, #settled do call('HDEL', own, 'try:' .. settled[i]) end
 end
+local function all(command, lists)
+  for key, list in pairs(lists) do
+    for i = 1, #list, 4000 do call(command, key, unpack(list, i, math.min(i + 3999, #list))) end
+  end
+end
+all('ZADD', members.Z)
+all('ZREM', members.R)
 local head = call('ZRANGE', tm, 0, 0, 'WITHSCORES')
 if head[2] then reply[3] = tonumber(head[2]) end
 return reply

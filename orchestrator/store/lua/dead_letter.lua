@@ -16,7 +16,7 @@ for i = 4, #ARGV do
 end
 
 for i = 1, #found do
-  redis.call('XADD', dlq, '*', 'reason', ARGV[3], 'at', string.format('%.0f', now), unpack(found[i][2]))
+  redis.call('XADD', dlq, '*', 'reason', ARGV[3], 'at', string.format('%d', now), unpack(found[i][2]))
   redis.call('XDEL', ev, found[i][1])
   redis.call('HDEL', own, 'try:' .. found[i][1])
 end

@@ -10,7 +10,7 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 if ARGV[2] == '0' then
   redis.call('ZREM', KEYS[1], ARGV[1])
 else
-  redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[2]), ARGV[1])
+  redis.call('ZADD', KEYS[1], string.format('%d', now + ARGV[2]), ARGV[1])
 end
 local live = redis.call('ZRANGE', KEYS[1], 0, -1)
 table.sort(live)

@@ -11,6 +11,6 @@ for _, version in ipairs(redis.call('HKEYS', KEYS[1])) do latest = math.max(late
 if latest == 0 then
   redis.call('HDEL', KEYS[2], ARGV[1])
 else
-  redis.call('HSET', KEYS[2], ARGV[1], string.format('%.0f', latest))
+  redis.call('HSET', KEYS[2], ARGV[1], string.format('%d', latest))
 end
 return 'OK'

@@ -6,7 +6,7 @@
 -- SAFE TO REPEAT: yes, it writes nothing
 --@include now
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'WITHSCORES', 'LIMIT', 0, ARGV[1])
-local after = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+local after = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%d', now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
 local reply = {now, after[2] and tonumber(after[2]) or -1}
 for i = 1, #due do reply[#reply + 1] = due[i] end
 return reply

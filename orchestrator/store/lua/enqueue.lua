@@ -25,29 +25,29 @@ local order = tonumber(m[2] or '0')
 local step = tonumber(ARGV[2])
 local base = tonumber(m[3] or '0')
 if m[4] then base = base + now - tonumber(m[4]) end
-base = format('%.0f', base)
+base = format('%d', base)
 local latest, ready, later, hurry, added = {}, {}, {}, {}, 0
 for i = 1, #tids do
   local tid, at = tids[i], 4 + 4 * i
   local record = latest[tid] or known[i]
   if record then
     local delivery, offer, rest = match(record, '^(%d+) (%d+) (.*) [-x]$')
-    latest[tid] = delivery .. ' ' .. format('%.0f', offer + 1) .. ' ' .. rest .. ' -'
+    latest[tid] = delivery .. ' ' .. format('%d', offer + 1) .. ' ' .. rest .. ' -'
   else
     local domain, advance, delay = tonumber(ARGV[at + 1]), ARGV[at + 2] * step, tonumber(ARGV[at + 3])
     order = math.max(now * 4096, order + 1)
     local due = order + delay * 4096
-    latest[tid] = '0 0 ' .. ARGV[at + 1] .. ' ' .. format('%.0f %.0f ', advance, due) .. base .. ' -'
+    latest[tid] = '0 0 ' .. ARGV[at + 1] .. ' ' .. format('%d %d ', advance, due) .. base .. ' -'
     added = added + 1
     if delay > 0 then
-      later[#later + 1] = format('%.0f', due)
+      later[#later + 1] = format('%d', due)
       later[#later + 1] = tid
       -- Waiters look again after two seconds at the latest; what is due earlier than that must be told to one of them.
       if delay < 2000 then hurry[domain] = 1 end
     else
       local list = ready[domain]
       if not list then list = {} ready[domain] = list end
-      list[#list + 1] = format('%.0f', due - advance * 4096)
+      list[#list + 1] = format('%d', due - advance * 4096)
       list[#list + 1] = tid
     end
   end
@@ -78,7 +78,7 @@ if #tids > 0 then
   end
   redis.call('HSET', rec, unpack(records))
 end
-if added > 0 then redis.call('HSET', meta, 'seq', format('%.0f', order)) end
+if added > 0 then redis.call('HSET', meta, 'seq', format('%d', order)) end
 if #later > 0 then redis.call('ZADD', dly, unpack(later)) end
 for domain, list in pairs(ready) do redis.call('ZADD', KEYS[7 + 3 * domain], unpack(list)) end
 if asleep > 0 then

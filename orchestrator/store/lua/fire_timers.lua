@@ -20,7 +20,7 @@ for at = 4, 3 + 6 * tonumber(ARGV[3]), 6 do
     local d = index > 0 and entry_of(index, suffix)
     local header
     if d then
-      header = string.format('%s %s %.0f %.0f %.0f %s %s', suffix, d.state, d.started, d.touched, d.polls, d.claimant, d.ref)
+      header = string.format('%s %s %d %d %d %s %s', suffix, d.state, d.started, d.touched, d.polls, d.claimant, d.ref)
     else
       header = string.format('%s - 0 0 0 - %s', suffix, ARGV[at + 5])
     end
@@ -28,7 +28,7 @@ for at = 4, 3 + 6 * tonumber(ARGV[3]), 6 do
   end
 end
 
-local text = string.format('%.0f', now)
+local text = string.format('%d', now)
 for i = 1, #fires do
   redis.call('ZREM', tm, fires[i][1])
   redis.call('XADD', ev, '*', 'k', 'timer', 'w', fires[i][2], 't', text, 'x', fires[i][3], 'b', '')

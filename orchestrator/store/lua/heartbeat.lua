@@ -11,7 +11,7 @@ local tids = {}
 for i = 2, #ARGV, 2 do tids[#tids + 1] = ARGV[i] end
 local records = redis.call('HMGET', rec, unpack(tids))
 local leased = redis.call('ZMSCORE', lea, unpack(tids))
-local until_ms = string.format('%.0f', now + ARGV[1])
+local until_ms = string.format('%d', now + ARGV[1])
 local reply, extended = {}, {'XX', 'GT'}
 for i = 1, #tids do
   local delivery, flag

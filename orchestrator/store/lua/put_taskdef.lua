@@ -14,7 +14,7 @@ if stored == ARGV[2] then
   return {'SAME', tonumber(since)}
 end
 if stored and ARGV[3] == '1' then return {'EXISTS', tonumber(since), stored} end
-redis.call('SET', KEYS[3], string.format('%.0f', revision))
+redis.call('SET', KEYS[3], string.format('%d', revision))
 redis.call('ZADD', KEYS[2], revision, ARGV[1])
 if ARGV[2] == '' then
   redis.call('HDEL', KEYS[1], ARGV[1])

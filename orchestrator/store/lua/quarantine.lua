@@ -21,7 +21,7 @@ for i = 4, #ARGV do
 end
 if not known[2] and #ARGV > 3 and #found == 0 then return {'FREE'} end
 
-if not known[2] then redis.call('HSET', w, 'q', ARGV[3], 'qe', ARGV[4] or '', 'qt', string.format('%.0f', now)) end
+if not known[2] then redis.call('HSET', w, 'q', ARGV[3], 'qe', ARGV[4] or '', 'qt', string.format('%d', now)) end
 for i = 1, #found do
   redis.call('XADD', park, '*', unpack(found[i][2]))
   redis.call('XDEL', ev, found[i][1])

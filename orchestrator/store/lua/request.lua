@@ -16,5 +16,5 @@ if not redis.call('HGET', w, 'v') then return {'UNKNOWN'} end
 redis.call('XLEN', ev)
 
 redis.call('SET', ans, '', 'PX', 600000)
-redis.call('XADD', ev, '*', 'k', 'op', 'w', ARGV[1], 't', string.format('%.0f', now), 'x', ARGV[2], 'b', ARGV[3])
+redis.call('XADD', ev, '*', 'k', 'op', 'w', ARGV[1], 't', string.format('%d', now), 'x', ARGV[2], 'b', ARGV[3])
 return {'SENT'}

@@ -28,7 +28,7 @@ if ARGV[2] ~= '' then
   redis.call('HSET', meta, 'lrev', ARGV[2], 'conc', limits[1], 'rate', limits[2], 'window_ms', limits[3], 'guard_ms', limits[4])
   if m[10] then
     -- The next claim finds out whether the new limits bind, and starts counting anew if they do.
-    redis.call('HSET', meta, 'lim_total', string.format('%.0f', (m[9] or 0) + math.max(0, now - m[10])))
+    redis.call('HSET', meta, 'lim_total', string.format('%d', (m[9] or 0) + math.max(0, now - m[10])))
     redis.call('HDEL', meta, 'lim_since')
   end
 end

@@ -40,7 +40,7 @@ for i = 1, #tids do
       if not leased[i] then stray[#stray + 1] = {tid, tonumber(domain)} end
     elseif leased[i] and kind == 'hold' and tonumber(ARGV[at + 4]) > 0 then
       order = math.max(now * 4096, order + 1)
-      due = format('%.0f', order + ARGV[at + 4] * 4096)
+      due = format('%d', order + ARGV[at + 4] * 4096)
       held[#held + 1] = tid
       later[#later + 1] = due
       later[#later + 1] = tid
@@ -49,14 +49,14 @@ for i = 1, #tids do
     elseif leased[i] then
       if kind == 'hold' then
         order = math.max(now * 4096, order + 1)
-        due = format('%.0f', order)
+        due = format('%d', order)
         changed[#changed + 1] = tid
         changed[#changed + 1] = delivery .. ' ' .. offer .. ' ' .. domain .. ' ' .. advance .. ' ' .. due .. ' ' .. base .. ' ' .. flag
       end
       domain = tonumber(domain)
       local list = ready[domain]
       if not list then list = {} ready[domain] = list end
-      list[#list + 1] = format('%.0f', due - advance * 4096)
+      list[#list + 1] = format('%d', due - advance * 4096)
       list[#list + 1] = tid
     end
   end
@@ -91,7 +91,7 @@ for i = 1, #stray do
 end
 if #changed > 0 then
   redis.call('HSET', rec, unpack(changed))
-  redis.call('HSET', meta, 'seq', format('%.0f', order))
+  redis.call('HSET', meta, 'seq', format('%d', order))
 end
 if #held > 0 then
   redis.call('SADD', hld, unpack(held))
@@ -100,7 +100,7 @@ end
 for domain, list in pairs(ready) do redis.call('ZADD', KEYS[7 + 3 * domain], unpack(list)) end
 if freed > 0 and m[4] and conc > 0 and not (rate > 0 and used >= rate) then
   -- A slot is free again: from now on a task waits for a worker, not for the limit.
-  redis.call('HSET', meta, 'lim_total', format('%.0f', (m[3] or 0) + math.max(0, now - m[4])))
+  redis.call('HSET', meta, 'lim_total', format('%d', (m[3] or 0) + math.max(0, now - m[4])))
   redis.call('HDEL', meta, 'lim_since')
 end
 if left > 0 then

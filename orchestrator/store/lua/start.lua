@@ -32,11 +32,11 @@ if field ~= '' then
 end
 local is_known = redis.call('HEXISTS', defs, ARGV[6])
 if is_known == 0 and ARGV[7] == '' then return {'NODEF'} end
-redis.call('XLEN', ev)
 
-local at = string.format('%.0f', now)
+-- The event is appended first: of the keys that are written, the inbox alone has not been read, and may be foreign.
+local at = string.format('%d', now)
+redis.call('XADD', ev, '*', 'k', 'start', 'w', wid, 't', at, 'x', '', 'b', ARGV[10])
 redis.call('HSET', w, 'v', '0', 's', 'RUNNING', 'rid', rid, 't', at, 'n', name, 'm', ARGV[8], 'i', ARGV[9])
 if field ~= '' then redis.call('HSET', idem, field, wid) end
 if is_known == 0 then redis.call('HSET', defs, ARGV[6], ARGV[7]) end
-redis.call('XADD', ev, '*', 'k', 'start', 'w', wid, 't', at, 'x', '', 'b', ARGV[10])
 return {'OK', wid}

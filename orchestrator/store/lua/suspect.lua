@@ -15,7 +15,7 @@ for i = 1, #fields do
   local count = (tonumber(counts[i]) or 0) + 1
   reply[#reply + 1] = count
   pairs_[#pairs_ + 1] = fields[i]
-  pairs_[#pairs_ + 1] = string.format('%.0f', count)
+  pairs_[#pairs_ + 1] = string.format('%d', count)
 end
 redis.call('HSET', KEYS[1], unpack(pairs_))
 return reply

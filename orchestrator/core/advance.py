@@ -142,13 +142,25 @@ def _settle(d: Draft, record: TaskRecord, result: Result, *, advance: bool) -> N
     if is_terminal(d.core.status):
         return
     for join_name in node.joins:
-        ref = execution_ref(join_name, made.iteration)
+        ref = d.latest(join_name)
         join = d.join(ref)
         if join is not None:  # otherwise not entered yet: it will look at this member when it is
             count_member(join, result.status, result.reason)
             complete_join(d, ref)
     if advance:
-        d.go(node.next, made.iteration)
+        proceed(d, node, node.next, made.iteration, result.status, result.reason)
+
+
+def proceed(d: Draft, node: Node, ref: str | None, iteration: int, status: str, reason: str | None = None) -> None:
+    """The flow goes on from a step to ``ref``; with None it has come to an end there, which may be a branch's."""
+    if ref is not None:
+        d.go(ref, iteration)
+    elif node.ends is not None and not is_terminal(d.core.status):
+        joined = execution_ref(node.ends, iteration)
+        join = d.join(joined)
+        if join is not None:
+            count_member(join, status, reason)
+            complete_join(d, joined)
 
 
 def count_member(join: Join, status: str, reason: str | None) -> None:
@@ -170,7 +182,7 @@ def skip_cases(d: Draft, node: Node, cases: list[Case], iteration: int) -> None:
     """
     for case in cases:
         for join_name, count in node.untaken[case].items():
-            ref = execution_ref(join_name, iteration)
+            ref = d.latest(join_name)
             join = d.join(ref)
             if join is not None:
                 join.remaining -= count

@@ -18,7 +18,6 @@ from orchestrator.core import advance, invariants, kin, operations, operators
 from orchestrator.core.closing import cancel_open_tasks, complete, end
 from orchestrator.core.draft import EVALUATED, RETRY, Draft, OpenTask
 from orchestrator.core.facts import Facts
-from orchestrator.core.operators import fork
 from orchestrator.core.program import Program, execution_ref
 from orchestrator.core.reports import task_reported
 from orchestrator.core.schemas import violation
@@ -137,13 +136,14 @@ def _run_agenda(d: Draft) -> None:
     """Enter the steps that became due, and those that became due by that, up to a commit's worth."""
     while d.agenda and not d.full:
         step = d.agenda.popleft()
-        node = d.node(step.ref)
+        node = d.node(step.ref, step.branch)
         if step.index == RETRY:
-            operators.enter(d, node, step.iteration, advance.retry(d, execution_ref(step.ref, step.iteration)))
+            failed = advance.retry(d, execution_ref(step.ref, step.iteration))
+            operators.enter(d, d.node_of(failed.scheduled), step.iteration, failed)
         elif step.index == EVALUATED:
             operators.evaluated(d, node, step.iteration)
         elif step.index:
-            fork.fan_out(d, node, step.iteration, step.index)
+            operators.go_on(d, node, step.iteration, step.index)
         else:
             operators.enter(d, node, step.iteration)
     if d.agenda:

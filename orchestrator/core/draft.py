@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import copy
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Raw
 from msgspec.structs import replace
 
-from orchestrator.codec import EMPTY_MAP, pack
+from orchestrator.codec import EMPTY_MAP, pack, unpack
+from orchestrator.core.branches import compile_branch, compile_dynamic
 from orchestrator.core.expressions import Template
 from orchestrator.core.facts import Facts
 from orchestrator.core.kinds import dispatch_state
@@ -93,6 +95,9 @@ class Draft:
         self.agenda: deque[Pending] = deque()
         self.again = False
         self.scheduling: str | None = None  # the task whose input is being rendered: ${CPEWF_TASK_ID}
+        self.around: str | None = None  # the loop that this task is in
+        self.branches: dict[str, dict[str, Node]] = {}  # dynamic branches this decision has met, by their first task
+        self.dynamic: dict[str, Node] = {}  # their steps
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -107,34 +112,82 @@ class Draft:
             return None
         raise RecordsNeeded([ref])
 
-    def require(self, refs: tuple[str, ...]) -> None:
-        """Make sure these records are at hand, asking for all missing ones at once."""
+    def require(self, refs: Iterable[str]) -> None:
+        """Make sure the records of these steps are at hand, asking for all missing ones at once."""
+        if not (self.state.complete or self.is_new):
+            self.require_tasks([name for ref in refs for name in self.candidates(ref)])
+
+    def require_tasks(self, refs: Iterable[str]) -> None:
+        """The same for tasks by their execution references."""
         if self.state.complete or self.is_new:
             return
-        missing = [ref for ref in map(self.latest, refs) if ref not in self.records and ref not in self.state.records]
+        missing = [ref for ref in refs if ref not in self.records and ref not in self.state.records]
         if missing:
             raise RecordsNeeded(missing)
 
     def latest(self, ref: str) -> str:
         """The execution reference of a step now: inside a loop, that of the newest iteration."""
-        node = self.program.nodes.get(ref)
+        node = self.find(ref)
         if node is None or node.loop is None:
             return ref
         return execution_ref(ref, self.iteration_of(node.loop))
+
+    def candidates(self, ref: str) -> tuple[str, ...]:
+        """What the task that an expression calls ``ref`` may be called, the likelier first.
+
+        A name that nobody knows is a dynamic branch's, of this round of the loop or from before it.
+        """
+        if self.around is None or self.find(ref) is not None:
+            return (self.latest(ref),)
+        return (execution_ref(ref, self.iteration_of(self.around)), ref)
 
     def iteration_of(self, loop_ref: str) -> int:
         """The iteration a loop is in; 0 outside."""
         found: int = self.core.loops.get(loop_ref, 0)
         return found
 
-    def node(self, ref: str) -> Node:
-        """The step of this name: one of the definition's, or a script task's."""
-        found = self.program.nodes.get(ref)
-        return found if found is not None else script_node(ref)
+    # --- steps ------------------------------------------------------------------------------------------------------
+
+    def find(self, ref: str) -> Node | None:
+        """The step of this name, of the definition or of a dynamic branch that this decision has met."""
+        return self.program.nodes.get(ref) or self.dynamic.get(ref)
+
+    def node(self, ref: str, branch: str = "") -> Node:
+        """The step of this name, in that dynamic branch; also a script task's. Raises ``RecordsNeeded``."""
+        found = (self.branch(branch) if branch else self.program.nodes).get(ref)
+        if found is None:
+            found = script_node(ref)
+            if branch:
+                found.branch = branch
+                self.dynamic[ref] = found
+        return found
+
+    def branch(self, name: str) -> dict[str, Node]:
+        """The steps of a dynamic branch, by the execution reference of its first task. Raises ``RecordsNeeded``."""
+        found = self.branches.get(name)
+        if found is not None:
+            return found
+        record = self.record(name)
+        assert record is not None, f"branch {name} has no task"
+        assert record.scheduled.step is not None, f"{name} does not begin a branch"
+        return self.meet(name, compile_branch(record.scheduled.step, name, self.program.nodes))
+
+    def meet(self, name: str, nodes: dict[str, Node]) -> dict[str, Node]:
+        """Know the steps of a dynamic branch from now on."""
+        self.branches[name] = nodes
+        self.dynamic.update(nodes)
+        return nodes
 
     def node_of(self, made: Scheduled) -> Node:
-        """The step that a task instance belongs to."""
-        return self.node(made.ref if not made.iteration else made.ref[: made.ref.rindex("__")])
+        """The step that a task instance belongs to. Raises ``RecordsNeeded`` for one inside a dynamic branch."""
+        ref = made.ref if not made.iteration else made.ref[: made.ref.rindex("__")]
+        step = made.step
+        if step is None:
+            return self.node(ref, made.branch)
+        if not step.fork:
+            return compile_dynamic(step, self.node(ref, made.branch), self.find)
+        found = self.branches.get(made.ref)
+        return (found or self.meet(made.ref, compile_branch(step, made.ref, self.program.nodes)))[ref]
 
     def current_variables(self) -> dict[str, Any]:
         """The workflow's variables as of this moment of the decision; not to be mutated."""
@@ -165,22 +218,25 @@ class Draft:
         attempt = previous.scheduled.attempt + 1 if previous is not None else 0
         ref = execution_ref(node.ref, iteration)
         self.scheduling = task_id(self.workflow_id, ref, iteration, attempt, self.core.generation)
+        self.around = node.loop
         try:
-            return self.render(node.inputs, node.reads)
+            rendered = self.render(node.inputs, node.reads)
         finally:
-            self.scheduling = None
+            self.scheduling = self.around = None
+        step = node.step
+        return {**rendered, **unpack(bytes(step.given))} if step is not None and step.given != EMPTY else rendered
 
     def render(self, template: Template, reads: tuple[str, ...]) -> Any:
         """A template's value; ``reads`` are the steps it may look into. Raises ``RecordsNeeded``."""
         self.require(reads)
         # The scope is made on demand: a draft that held it would be freed only by the cycle collector.
-        return template.render(DraftScope(self, reads_unknown=template.dynamic))
+        return template.render(DraftScope(self, None if template.dynamic else template.reads))
 
     def output_of(self, record: TaskRecord) -> bytes:
         """A task's output, packed; that of a JOIN is put together from its members. Raises ``RecordsNeeded``."""
         node = self.node_of(record.scheduled)
         if node.task.type in JOIN_TYPES:
-            return self.pack_payload(DraftScope(self, reads_unknown=True).output_of(node.ref, record), "output")
+            return self.pack_payload(DraftScope(self, None).output_of(node.ref, record), "output")
         return bytes(record.result.output) if record.result is not None else EMPTY_MAP
 
     def create(
@@ -221,6 +277,8 @@ class Draft:
             deadline_ms=deadline_ms,
             reason=previous.result.reason if previous is not None and previous.result is not None else None,
             input=Raw(input_),
+            branch=node.branch if node.branch != ref else "",
+            step=node.step,
         )
         record = TaskRecord(made)
         self.records[ref] = record
@@ -285,7 +343,8 @@ class Draft:
         """Enter the step ``ref`` next (or retry it, or fan it out further); held back while the workflow is paused."""
         if ref is None or is_terminal(self.core.status):
             return
-        step = Pending(ref, iteration, index)
+        known = self.dynamic.get(ref) if ref not in self.program.nodes else None
+        step = Pending(ref, iteration, index, known.branch if known is not None else "")
         if self.core.status == "PAUSED":
             self.core.held = [*self.core.held, step]
         else:

@@ -6,11 +6,12 @@ engine caches it by the definition's content hash and thousands of executions sh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from orchestrator.core.expressions import Template, compile_template
 from orchestrator.model.definitions import WorkflowDef, WorkflowTask
+from orchestrator.model.records import Step
 
 JOIN_TYPES = frozenset({"JOIN", "EXCLUSIVE_JOIN"})
 
@@ -41,10 +42,14 @@ class Node:
     if that is a SWITCH, ``loop`` the DO_WHILE whose body it is in. ``joins`` are the JOINs that list it, ``reads`` the
     steps whose records its inputs may look into. ``extra`` are the expressions that an operator has beside its inputs,
     with reads of their own. ``untaken`` (SWITCH): per branch, how many members a JOIN has there.
+    ``fork`` (JOIN): the dynamic fork before it, whose branches it waits for. Of a step in a dynamically forked branch,
+    ``branch`` is the branch's first task, ``ends`` the JOIN to be told if nothing follows; ``step`` is set where the
+    definition does not have the step (see ``records.Step``).
     """
 
     __slots__ = (
-        "case", "extra", "extra_reads", "inputs", "joins", "loop", "next", "parent", "reads", "ref", "task", "untaken"
+        "branch", "case", "ends", "extra", "extra_reads", "fork", "inputs", "joins", "loop", "next", "parent", "reads",
+        "ref", "step", "task", "untaken",
     )  # fmt: skip
 
     def __init__(self, task: WorkflowTask, place: Place) -> None:
@@ -60,6 +65,10 @@ class Node:
         self.extra_reads: tuple[str, ...] = ()
         self.reads: tuple[str, ...] = ()
         self.untaken: dict[Case, dict[str, int]] = {}
+        self.fork: str | None = None
+        self.branch = ""
+        self.ends: str | None = None
+        self.step: Step | None = None
 
 
 class Program:
@@ -71,66 +80,96 @@ class Program:
         self.definition = definition
         self.nodes: dict[str, Node] = {}
         self.first: str | None = definition.tasks[0].task_reference_name if definition.tasks else None
-        self._lay_out(definition.tasks)
-        for node in self.nodes.values():
-            if node.task.type in JOIN_TYPES:
-                for member in dict.fromkeys(node.task.join_on):
-                    if member in self.nodes:
-                        self.nodes[member].joins.append(node.ref)
-        for node in self.nodes.values():
-            node.reads = self.reads_of(node.inputs)
-            node.extra_reads = self.reads_of(node.extra)
-            if node.task.type in ("SWITCH", "DECISION"):
-                node.untaken = {case: self._members_inside(tasks) for case, tasks in switch_cases(node.task)}
+        lay_out(definition.tasks, Place(None, None, None), self.nodes)
+        link(self.nodes, self.nodes.get)
         parameters = definition.output_parameters
         self.output: Template | None = compile_template(parameters) if parameters else None
         self.output_reads: tuple[str, ...] = self.reads_of(self.output) if self.output else ()
 
-    def _lay_out(self, tasks: list[WorkflowTask]) -> None:
-        """Make the nodes of a task list and of all lists inside it."""
-        work = [(tasks, Place(None, None, None))]
-        while work:
-            tasks, place = work.pop()
-            for position, task in enumerate(tasks):
-                last = position + 1 == len(tasks)
-                after = place.after if last else tasks[position + 1].task_reference_name
-                node = self.nodes[task.task_reference_name] = Node(task, place._replace(after=after))
-                work.extend(_inner_lists(node))
-
-    def _members_inside(self, tasks: Iterable[WorkflowTask]) -> dict[str, int]:
-        counts: dict[str, int] = {}
-        for task in subtree(tasks):
-            for join in self.nodes[task.task_reference_name].joins:
-                counts[join] = counts.get(join, 0) + 1
-        return counts
-
     def reads_of(self, template: Template) -> tuple[str, ...]:
         """The steps whose records rendering ``template`` may ask for; a JOIN's output stands for its members'."""
-        refs: dict[str, None] = {}
-        for root, field, member in template.reads:
-            node = self.nodes.get(root)
-            if node is None:
-                if root != "workflow":
-                    refs[root] = None  # a dynamically forked step: known only at run time
-                continue
-            refs[root] = None
-            if node.task.type in JOIN_TYPES and field in (None, "output"):
-                on = node.task.join_on
-                refs.update(self.members_of([member] if member in on and not template.dynamic else on))
-        return tuple(refs)
+        return reads_of(template, self.nodes.get)
 
     def members_of(self, refs: Iterable[str | None]) -> dict[str, None]:
         """These steps, and of each JOIN among them the members, and theirs: what its output is put together from."""
-        found: dict[str, None] = {}
-        work = [ref for ref in refs if ref is not None]
-        while work:
-            ref = work.pop()
-            if ref not in found:
-                found[ref] = None
-                node = self.nodes.get(ref)
-                if node is not None and node.task.type in JOIN_TYPES:
-                    work.extend(node.task.join_on)
-        return found
+        return members_of(refs, self.nodes.get)
+
+
+Find = Callable[[str], Node | None]
+
+
+def lay_out(tasks: list[WorkflowTask], place: Place, nodes: dict[str, Node], branch: str = "") -> None:
+    """Make the nodes of a task list and of all lists inside it."""
+    work = [(tasks, place)]
+    while work:
+        tasks, place = work.pop()
+        for position, task in enumerate(tasks):
+            last = position + 1 == len(tasks)
+            after = place.after if last else tasks[position + 1].task_reference_name
+            node = nodes[task.task_reference_name] = Node(task, place._replace(after=after))
+            node.branch = branch
+            if position and task.type in JOIN_TYPES and tasks[position - 1].type == "FORK_JOIN_DYNAMIC":
+                node.fork = tasks[position - 1].task_reference_name
+            work.extend(_inner_lists(node))
+
+
+def link(nodes: dict[str, Node], find: Find) -> None:
+    """Tell freshly made nodes of each other; ``find`` also knows the steps that they lie among."""
+    for node in nodes.values():
+        if node.task.type in JOIN_TYPES and node.fork is None:
+            for member in dict.fromkeys(node.task.join_on):
+                if member in nodes:
+                    nodes[member].joins.append(node.ref)
+    for node in nodes.values():
+        node.reads = reads_of(node.inputs, find)
+        node.extra_reads = reads_of(node.extra, find)
+        if node.task.type in ("SWITCH", "DECISION"):
+            node.untaken = {case: _members_inside(tasks, nodes) for case, tasks in switch_cases(node.task)}
+
+
+def _members_inside(tasks: Iterable[WorkflowTask], nodes: dict[str, Node]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for task in subtree(tasks):
+        for join in nodes[task.task_reference_name].joins:
+            counts[join] = counts.get(join, 0) + 1
+    return counts
+
+
+def reads_of(template: Template, find: Find) -> tuple[str, ...]:
+    """The steps whose records rendering ``template`` may ask for; a JOIN's output stands for its members'.
+
+    The members of a dynamic fork's JOIN are known at run time only: here, those that are named.
+    """
+    refs: dict[str, None] = {}
+    for root, field, member in template.reads:
+        node = find(root)
+        if node is None:
+            if root != "workflow":
+                refs[root] = None  # a dynamically forked step: known only at run time
+            continue
+        refs[root] = None
+        if node.task.type not in JOIN_TYPES or field not in (None, "output"):
+            continue
+        if node.fork is None:
+            on = node.task.join_on
+            refs.update(members_of([member] if member in on and not template.dynamic else on, find))
+        elif member is not None:
+            refs[member] = None
+    return tuple(refs)
+
+
+def members_of(refs: Iterable[str | None], find: Find) -> dict[str, None]:
+    """These steps, and of each JOIN among them the members, and theirs: what its output is put together from."""
+    found: dict[str, None] = {}
+    work = [ref for ref in refs if ref is not None]
+    while work:
+        ref = work.pop()
+        if ref not in found:
+            found[ref] = None
+            node = find(ref)
+            if node is not None and node.task.type in JOIN_TYPES and node.fork is None:
+                work.extend(node.task.join_on)
+    return found
 
 
 def execution_ref(ref: str, iteration: int) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.codec import DEPTH_MAX
-from orchestrator.core.program import JOIN_TYPES
+from orchestrator.core.expression_readers import Read
+from orchestrator.core.program import JOIN_TYPES, Node, execution_ref
 from orchestrator.core.state import TaskRecord
 from orchestrator.model.status import is_terminal
 
@@ -55,27 +56,27 @@ TASK_FIELDS = (
 class DraftScope:
     """The expression scope of one rendering.
 
-    ``reads_unknown``: what it reads shows only while it is rendered, so nothing was loaded for it beforehand.
+    ``reads`` is what it will read; None when that shows only while it is rendered, so that nothing was loaded for it.
     """
 
-    __slots__ = ("draft", "reads_unknown")
+    __slots__ = ("draft", "reads")
 
-    def __init__(self, draft: Draft, *, reads_unknown: bool) -> None:
+    def __init__(self, draft: Draft, reads: frozenset[Read] | None) -> None:
         self.draft = draft
-        self.reads_unknown = reads_unknown
+        self.reads = reads
 
     def field(self, root: str, name: str) -> Any:
         """One field of the workflow or of a task's latest attempt."""
         if root == "workflow":
             return self._workflow_field(name)
-        record = self.draft.record(self.draft.latest(root))
+        record = self._record(root)
         return None if record is None else self._task_field(root, record, name)
 
     def document(self, root: str) -> Any:
         """All fields of the workflow or of a task's latest attempt."""
         if root == "workflow":
             return {name: self._workflow_field(name) for name in WORKFLOW_FIELDS}
-        record = self.draft.record(self.draft.latest(root))
+        record = self._record(root)
         return None if record is None else {name: self._task_field(root, record, name) for name in TASK_FIELDS}
 
     def constant(self, name: str) -> str | None:
@@ -87,6 +88,10 @@ class DraftScope:
     def env(self, name: str) -> str | None:
         """An environment variable that the installation allows."""
         return self.draft.facts.environment.get(name)
+
+    def _record(self, root: str) -> TaskRecord | None:
+        found = (self.draft.record(name) for name in self.draft.candidates(root))
+        return next((record for record in found if record is not None), None)
 
     def _workflow_field(self, name: str) -> Any:
         draft = self.draft
@@ -161,27 +166,48 @@ class DraftScope:
 
     def output_of(self, ref: str, record: TaskRecord) -> Any:
         """A task's output; a JOIN's is the non-empty outputs of those members that have ended, by reference name."""
-        node = self.draft.program.nodes.get(ref)
+        node = self.draft.find(ref)
         if node is None or node.task.type not in JOIN_TYPES:
             return record.output
-        if self.reads_unknown:
-            self.draft.require(tuple(self.draft.program.members_of(node.task.join_on)))
-        return self._join_output(node.task.join_on, 1)
+        if self.reads is None and node.fork is None:
+            self.draft.require(self.draft.program.members_of(node.task.join_on))
+        return self._join_output(node, record, self._wanted(ref), 1)
 
-    def _join_output(self, members: list[str], depth: int) -> dict[str, Any]:
-        """Members that were not loaded are left out: nobody reads them (see ``Program.reads_of``)."""
+    def _wanted(self, ref: str) -> set[str] | None:
+        """The members of a JOIN whose outputs will be read; None = all of them."""
+        wanted: set[str] = set()
+        for root, field, member in self.reads or ((ref, None, None),):
+            if root == ref and field in (None, "output"):
+                if member is None:
+                    return None
+                wanted.add(member)
+        return wanted
+
+    def _join_output(self, join: Node, record: TaskRecord, wanted: set[str] | None, depth: int) -> dict[str, Any]:
+        """Members that were not loaded are left out: nobody reads them (see ``reads_of``)."""
         output: dict[str, Any] = {}
         if depth > DEPTH_MAX:
             return output  # no payload may nest deeper
-        nodes, known = self.draft.program.nodes, self.draft.state.records
-        for member in members:
-            ref = self.draft.latest(member)
-            record = self.draft.records.get(ref) or known.get(ref)
-            if record is None or not is_terminal(record.status):
+        draft = self.draft
+        for member, ref in self._members(join, record, wanted):
+            found = draft.records.get(ref) or draft.state.records.get(ref)
+            if found is None or not is_terminal(found.status):
                 continue
-            node = nodes.get(member)
+            node = draft.find(member)
             is_join = node is not None and node.task.type in JOIN_TYPES
-            value = self._join_output(node.task.join_on, depth + 1) if node is not None and is_join else record.output
+            value = self._join_output(node, found, None, depth + 1) if node is not None and is_join else found.output
             if value:
                 output[ref] = value
         return output
+
+    def _members(self, join: Node, record: TaskRecord, wanted: set[str] | None) -> list[tuple[str, str]]:
+        """The members of a JOIN as they are called in the definition and in the execution. Raises ``RecordsNeeded``."""
+        draft = self.draft
+        if join.fork is None:
+            return [(member, draft.latest(member)) for member in join.task.join_on]
+        iteration = record.scheduled.iteration
+        members = [(member, execution_ref(member, iteration)) for member in record.input["joinOn"]]
+        if wanted is not None:
+            members = [pair for pair in members if not wanted.isdisjoint(pair)]
+        draft.require_tasks([ref for _, ref in members])
+        return members

@@ -47,7 +47,7 @@ def evaluate(
     except InvalidPayload as error:
         return Evaluation(error=f"The script's input cannot be stored: {error}")
     name = f"{node.ref}{SCRIPT_MARK}{purpose}" + (f".{attempt}" if attempt else "")
-    _offer(d, d.node(name), iteration, packed)
+    _offer(d, d.node(name, node.branch), iteration, packed)
     d.core.evaluating = [*d.core.evaluating, ref]
     return None
 

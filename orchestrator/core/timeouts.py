@@ -72,6 +72,16 @@ def first_timer_ms(scheduled: Scheduled, task_def: TaskDef) -> int:
     return min(due, default=0)
 
 
+def waiting_timer_ms(scheduled: Scheduled, task_def: TaskDef) -> int:
+    """When the timer of a task that waits for no worker must fire first; 0 = never. It counts as started at once."""
+    due = []
+    if task_def.timeout_seconds > 0:
+        due.append(scheduled.scheduled_ms + task_def.timeout_seconds * 1000)
+    if task_def.total_timeout_seconds > 0:
+        due.append(scheduled.first_scheduled_ms + task_def.total_timeout_seconds * 1000)
+    return min(due, default=0)
+
+
 def total_timeout_passed(scheduled: Scheduled, task_def: TaskDef, task_id: str, now_ms: int) -> str | None:
     """The reason why no further attempt may start, when the task's total time is used up."""
     limit_s = task_def.total_timeout_seconds

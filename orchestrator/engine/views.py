@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from orchestrator.codec import EMPTY_MAP, unpack
+from orchestrator.core.branches import read_task
 from orchestrator.ids import task_id, task_suffix
 from orchestrator.model.definitions import WorkflowDef, WorkflowTask, walk
 from orchestrator.model.execution import Task, TaskExecLog, Workflow
@@ -94,7 +95,8 @@ def _put_together(task: Task, outputs: dict[str, Task], joined: set[str]) -> Non
     if task.task_type != "JOIN" or not is_terminal(task.status) or task.task_id in joined:
         return
     joined.add(task.task_id)
-    members = [outputs[ref] for ref in task.input_data.get("joinOn", []) if ref in outputs]
+    names = [(f"{ref}__{task.iteration}", ref) for ref in task.input_data.get("joinOn", [])]
+    members = [outputs[own if own in outputs else ref] for own, ref in names if own in outputs or ref in outputs]
     for member in members:
         _put_together(member, outputs, joined)
     task.output_data = {
@@ -131,7 +133,7 @@ def _task(
         workflow_instance_id=stored.workflow_id,
         workflow_type=meta.name,
         reason_for_incompletion=scheduled.reason,
-        workflow_task=steps.get(base),
+        workflow_task=steps.get(base) if scheduled.step is None else read_task(scheduled.step),
         domain=scheduled.domain,
         workflow_priority=meta.priority,
         iteration=scheduled.iteration,

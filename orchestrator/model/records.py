@@ -44,6 +44,21 @@ class Meta(Struct, array_like=True, frozen=True, gc=False):
     child_versions: dict[str, int] = {}  # the versions that sub-workflows named without one had when this one started
 
 
+class Step(Struct, array_like=True, frozen=True, gc=False):
+    """A step that the definition does not have: a branch of a dynamic fork, or what a DYNAMIC step turned out to be.
+
+    It is kept with the task, so that any decider can go on from there. ``task`` is its definition in the JSON form,
+    ``given`` the input that lies over its parameters as it is. ``fork`` and ``join`` are the steps that made the branch
+    and that wait for its end, both empty for a DYNAMIC; ``loop`` is the DO_WHILE around the fork.
+    """
+
+    task: Raw
+    given: Raw = Raw(EMPTY_MAP)
+    fork: str = ""
+    join: str = ""
+    loop: str | None = None
+
+
 class Scheduled(Struct, array_like=True, frozen=True, gc=False):
     """One attempt of one task, as it was created. ``ref`` is the execution reference (``name__2`` in a loop)."""
 
@@ -64,6 +79,8 @@ class Scheduled(Struct, array_like=True, frozen=True, gc=False):
     deadline_ms: int = 0  # WAIT: due time on the store's clock; 0 = none
     reason: str | None = None  # why the previous attempt failed
     input: Raw = Raw(EMPTY_MAP)
+    branch: str = ""  # the first task of the dynamically forked branch that the step lies inside of
+    step: Step | None = None  # the step itself, where no definition has it
 
 
 class Result(Struct, array_like=True, frozen=True, gc=False):
@@ -117,6 +134,7 @@ class Pending(Struct, array_like=True, frozen=True, gc=False):
     ref: str
     iteration: int = 0
     index: int = 0
+    branch: str = ""  # see ``Scheduled.branch``
 
 
 class Core(Struct, array_like=True, gc=False):
@@ -144,6 +162,7 @@ class Core(Struct, array_like=True, gc=False):
     failure_workflow_id: str | None = None
     loops: dict[str, Any] = {}
     evaluating: list[str] = []  # tasks of operators that wait for a script task
+    first_fan: str | None = None  # the first dynamic fork: the names its branches get are shorter than those of others
 
 
 def array_decoder(kind: type[Any]) -> msgspec.msgpack.Decoder[Any]:

@@ -35,6 +35,26 @@ def test_a_fork_of_a_thousand_runs_every_branch_once_and_joins_once(real_stage: 
     assert stage.do(Command(("HLEN", stage.keys.dispatch(0, workflow_id)))) == 0
 
 
+def test_a_dynamic_fork_of_a_thousand_is_started_by_one_decider_and_joined_by_another(real_stage: Stage) -> None:
+    stage = real_stage
+    given = {"forkTaskName": "b", "forkTaskInputs": [{"n": n} for n in range(1_000)]}
+    fork = WorkflowTask(name="f", task_reference_name="f", type="FORK_JOIN_DYNAMIC", input_parameters=given)
+    join = WorkflowTask(name="j", task_reference_name="j", type="JOIN")
+    workflow_id = stage.start(flow(fork, join, output_parameters={"last": "${j.output._b_999.v}"}))
+    first = stage.decider("d1")
+    stage.run(first.turn())
+    stage.run(first.leave())
+    assert _run_out(stage, stage.decider("d2"), "b") == 1_000
+    view = stage.view(workflow_id)
+    assert (view.status, view.output) == ("COMPLETED", {"last": view.task("_b_999").output_data["v"]})
+    assert len(view.tasks) == 1_002
+    assert view.task("_b_7").input_data == {"n": 7, "__index": 7}
+    step = view.task("_b_7").workflow_task
+    assert step is not None
+    assert (step.name, step.task_reference_name) == ("b", "_b_7")
+    assert len(view.task("j").output_data) == 1_000
+
+
 def test_a_workflow_larger_than_its_share_of_memory_goes_on(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estate, "RECORDS_PER_WORKFLOW_MAX", 50)
     workflow_id = stage.start(chained(180, output_parameters={"first": "${a00000.output.v}"}))

@@ -86,3 +86,8 @@ def join(ref: str, *on: str, **fields: Any) -> WorkflowTask:
 def forked(ref: str, *branches: list[WorkflowTask]) -> list[WorkflowTask]:
     """A fork and the JOIN of its branches' last steps: ``forked("f", [simple("a")])`` is joined by ``f_join``."""
     return [fork(ref, *branches), join(f"{ref}_join", *(branch[-1].task_reference_name for branch in branches))]
+
+
+def dynamic_fork(ref: str, given: dict[str, Any] | None = None, **fields: Any) -> list[WorkflowTask]:
+    """A dynamic fork and its JOIN ``<ref>_join``: ``dynamic_fork("f", {"forkTaskName": "a", "forkTaskInputs": [1]})``."""
+    return [step("FORK_JOIN_DYNAMIC", ref, given, **fields), join(f"{ref}_join")]

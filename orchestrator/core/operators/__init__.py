@@ -10,9 +10,25 @@ from __future__ import annotations
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from orchestrator.core import scripting
-from orchestrator.core.operators import fork, join, noop, set_variable, sub_workflow, switch, terminate, wait, worker
+from orchestrator.core import advance, scripting
+from orchestrator.core.closing import end
+from orchestrator.core.kinds import SYSTEM_TASK_TYPES
+from orchestrator.core.operators import (
+    dynamic,
+    dynamic_fork,
+    fork,
+    human,
+    join,
+    noop,
+    set_variable,
+    sub_workflow,
+    switch,
+    terminate,
+    wait,
+    worker,
+)
 from orchestrator.core.program import execution_ref
+from orchestrator.model.definitions import is_built_in
 
 if TYPE_CHECKING:
     from orchestrator.core.draft import Draft
@@ -20,7 +36,10 @@ if TYPE_CHECKING:
     from orchestrator.core.state import TaskRecord
 
 OPERATORS: dict[str, ModuleType] = {
+    "DYNAMIC": dynamic,
     "FORK_JOIN": fork,
+    "FORK_JOIN_DYNAMIC": dynamic_fork,
+    "HUMAN": human,
     "JOIN": join,
     "NOOP": noop,
     "SET_VARIABLE": set_variable,
@@ -36,7 +55,37 @@ def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None = No
 
     ``previous`` is the failed attempt that this one follows.
     """
-    OPERATORS.get(node.task.type, worker).enter(d, node, iteration, previous)
+    if node.branch and previous is None and _is_taken(d, node, iteration):
+        return
+    operator = OPERATORS.get(node.task.type)
+    if operator is not None:
+        operator.enter(d, node, iteration, previous)
+    elif (
+        is_built_in(node.task.type) and node.task.type not in SYSTEM_TASK_TYPES
+    ):  # only a step that came at run time has not been checked before
+        reason = f"taskType: {node.task.type} is not supported by this installation; taskName: {node.task.name}"
+        advance.refuse(d, node, iteration, previous, node.task.type, reason)
+    else:
+        worker.enter(d, node, iteration, previous)
+
+
+def _is_taken(d: Draft, node: Node, iteration: int) -> bool:
+    """Whether another branch has used the name of a dynamically forked step already; the workflow fails then."""
+    ref = execution_ref(node.ref, iteration)
+    earlier = d.record(ref)
+    if earlier is None or earlier.scheduled.generation != d.core.generation:
+        return False
+    end(d, "FAILED", dynamic_fork.taken(d, node.parent, ref), failed=earlier)
+    return True
+
+
+def go_on(d: Draft, node: Node, iteration: int, index: int) -> None:
+    """Fan a fork out further, from the branch at ``index`` on."""
+    if node.task.type == "FORK_JOIN":
+        fork.fan_out(d, node, iteration, index)
+    else:
+        for branch in dynamic_fork.fan_out(d, node, iteration, index):
+            enter(d, branch, iteration)
 
 
 def resume(d: Draft, node: Node, record: TaskRecord) -> None:
@@ -49,7 +98,7 @@ def resume(d: Draft, node: Node, record: TaskRecord) -> None:
 def evaluated(d: Draft, script: Node, iteration: int) -> None:
     """A script task has ended: the operator that asked takes its answer, if its task is still waiting for one."""
     evaluation = scripting.take_answer(d, script, iteration)
-    node = d.node(script.parent or "")
-    record = d.record(execution_ref(node.ref, iteration))
+    record = d.record(execution_ref(script.parent or "", iteration))
     if record is not None and record.is_open:
+        node = d.node_of(record.scheduled)
         OPERATORS[node.task.type].evaluated(d, node, iteration, scripting.purpose_of(script), evaluation)

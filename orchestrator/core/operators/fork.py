@@ -24,7 +24,7 @@ BRANCHES_PER_SLICE = 100
 
 def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> None:
     """Make the FORK task, which is done at once, and send the JOIN and the first branches on their way."""
-    following = d.program.nodes.get(node.next) if node.next else None
+    following = d.find(node.next) if node.next else None
     reason = None
     packed = EMPTY_MAP
     if following is None or following.task.type not in JOIN_TYPES:

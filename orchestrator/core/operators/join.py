@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.core import advance
 from orchestrator.core.operators import switch
+from orchestrator.core.program import execution_ref
+from orchestrator.errors import InvalidPayload
 from orchestrator.model.records import Join
 from orchestrator.model.status import is_terminal
 
@@ -22,29 +24,42 @@ if TYPE_CHECKING:
 
 def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> None:
     """Start waiting for the members that have not ended yet."""
-    members = list(dict.fromkeys(node.task.join_on))
-    outside = [name for name in members if not _follows(d, node, name)]
-    d.require(tuple(outside))
+    members = _branches(d, node.fork, iteration) if node.fork else list(dict.fromkeys(node.task.join_on))
     join = Join(remaining=len(members), members=len(members))
-    for name in outside:
-        _count_earlier(d, node, join, name)
-    packed = d.pack_payload({"joinOn": members}, "input")
+    if node.fork is None:
+        outside = [name for name in members if not _follows(d, node, name)]
+        d.require(outside)
+        for name in outside:
+            _count_earlier(d, node, join, name)
+    try:
+        packed = d.pack_payload({**d.render_input(node, iteration, previous), "joinOn": members}, "input")
+    except InvalidPayload as error:
+        advance.refuse(d, node, iteration, previous, "JOIN", f"The task's input cannot be stored: {error}")
+        return
     record = d.create(node, iteration, type_="JOIN", name="JOIN", input_=packed, previous=previous)
     d.core.joins[record.scheduled.ref] = join
     advance.complete_join(d, record.scheduled.ref)
 
 
+def _branches(d: Draft, fork: str, iteration: int) -> list[str]:
+    """The branches of the dynamic fork before the JOIN; none of them has begun."""
+    made = d.record(execution_ref(fork, iteration))
+    found: list[str] = made.input["forkedTasks"] if made is not None else []
+    return found
+
+
 def _follows(d: Draft, node: Node, member: str) -> bool:
     """Whether the member lies inside the fork that this JOIN ends, and so has not run yet."""
-    return any(d.program.nodes[parent].next == node.ref and is_fork for parent, is_fork in _around(d, member))
+    return any(outer.next == node.ref and outer.task.type == "FORK_JOIN" for outer in _around(d, member))
 
 
-def _around(d: Draft, ref: str) -> Iterator[tuple[str, bool]]:
-    """The steps that a step lies inside of, from the inside out, and whether each is a fork."""
-    node = d.program.nodes.get(ref)
+def _around(d: Draft, ref: str) -> Iterator[Node]:
+    """The steps that a step lies inside of, from the inside out."""
+    node = d.find(ref)
     while node is not None and node.parent is not None:
-        node = d.program.nodes[node.parent]
-        yield node.ref, node.task.type == "FORK_JOIN"
+        node = d.find(node.parent)
+        if node is not None:
+            yield node
 
 
 def _count_earlier(d: Draft, node: Node, join: Join, name: str) -> None:
@@ -62,16 +77,15 @@ def _may_still_run(d: Draft, node: Node, name: str) -> bool:
 
     Not when it comes after the JOIN, lies in a branch that a SWITCH did not take, or is not in the definition.
     """
-    member = d.program.nodes.get(name)
+    member = d.find(name)
     if (
         member is None
         or member is node
-        or not {name, *(ref for ref, _ in _around(d, name))}.isdisjoint(_after(d, node))
+        or not {name, *(outer.ref for outer in _around(d, name))}.isdisjoint(_after(d, node))
     ):
         return False
     inner = member
-    while inner.parent is not None:
-        outer = d.program.nodes[inner.parent]
+    for outer in _around(d, name):
         record = d.record(d.latest(outer.ref))
         if record is not None and not record.is_open:  # an open SWITCH waits for its script and may take any branch
             return outer.task.type != "SWITCH" or _has_taken(outer, record, inner.case)
@@ -93,6 +107,7 @@ def _after(d: Draft, node: Node) -> set[str]:
         ref = inner.next
         while ref is not None and ref not in found:
             found.add(ref)
-            ref = d.program.nodes[ref].next
-        inner = d.program.nodes[inner.parent] if inner.parent is not None else None
+            following = d.find(ref)
+            ref = following.next if following is not None else None
+        inner = d.find(inner.parent) if inner.parent is not None else None
     return found

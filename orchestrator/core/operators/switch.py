@@ -76,7 +76,7 @@ def choose(d: Draft, node: Node, record: TaskRecord, given: dict[str, Any], valu
     record = d.amend_input(record, packed)
     advance.finish(d, record, "COMPLETED", output=output, advance=False)
     advance.skip_cases(d, node, [case for case in node.untaken if case != taken], iteration)
-    d.go(branch[0].task_reference_name if branch else node.next, iteration)
+    advance.proceed(d, node, branch[0].task_reference_name if branch else node.next, iteration, "COMPLETED")
 
 
 def case_taken(task: WorkflowTask, label: str) -> Case:

@@ -5,10 +5,12 @@ What a method does, raises and takes is said there; only ``with_options`` and ``
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
+from orchestrator.client import trials
 from orchestrator.client.calls import Calls, Enqueueable, Registrable, Startable
 from orchestrator.client.options import GivenOptions
 from orchestrator.client.sessions import AsyncSession, client_settings
@@ -23,6 +25,9 @@ from orchestrator.service.starting import StartedWorkflow
 from orchestrator.settings import Settings
 from orchestrator.store.connection import Connection
 from orchestrator.store.context import StoreContext
+
+if TYPE_CHECKING:
+    from orchestrator.testing.results import WorkflowResult
 
 T = TypeVar("T")
 
@@ -125,6 +130,18 @@ class AsyncClient:
         """
         started = self._handle(await self.run(self._calls.start_workflow(workflow, input, inputs, wait_commit=False)))
         return await started.result(timeout_s=self._calls.options.timeout_s)
+
+    async def test_workflow(
+        self, workflow: Startable, input: Mapping[str, Any] | None = None, /, *, mocks: Mapping[str, Any]
+    ) -> WorkflowResult:
+        """Run a registered workflow in this process with mocked outcomes, as ``orchestrator.testing.run`` does.
+
+        The definitions it needs are read from the installation; nothing is started there, no task's code runs, and time
+        jumps. Raises ``DefinitionNotFound``, ``InvalidRequest`` and, without the extra ``test``, ``MissingExtra``.
+        Example: ``await client.test_workflow("order", {"id": 7}, mocks={"charge": [{"paid": True}]})``
+        """
+        found = await self.run(trials.fetch(self.store, workflow, self._calls.options.version))
+        return await asyncio.to_thread(trials.play, found, input, mocks)
 
     def workflow(self, workflow_id: str) -> AsyncWorkflowHandle:
         """The handle of an execution by its id; nothing is read yet. Example: ``await client.workflow(id).status()``"""

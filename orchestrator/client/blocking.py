@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
+from orchestrator.client import trials
 from orchestrator.client.calls import Calls, Enqueueable, Registrable, Startable
 from orchestrator.client.options import GivenOptions
 from orchestrator.client.sessions import BlockingSession, Session, client_settings
@@ -23,6 +24,9 @@ from orchestrator.service.starting import StartedWorkflow
 from orchestrator.settings import Settings
 from orchestrator.store.connection import Connection
 from orchestrator.store.context import StoreContext
+
+if TYPE_CHECKING:
+    from orchestrator.testing.results import WorkflowResult
 
 T = TypeVar("T")
 
@@ -126,6 +130,17 @@ class Client:
         """
         started = self._handle(self.run(self._calls.start_workflow(workflow, input, inputs, wait_commit=False)))
         return started.result(timeout_s=self._calls.options.timeout_s)
+
+    def test_workflow(
+        self, workflow: Startable, input: Mapping[str, Any] | None = None, /, *, mocks: Mapping[str, Any]
+    ) -> WorkflowResult:
+        """Run a registered workflow in this process with mocked outcomes, as ``orchestrator.testing.run`` does.
+
+        The definitions it needs are read from the installation; nothing is started there, no task's code runs, and time
+        jumps. Raises ``DefinitionNotFound``, ``InvalidRequest`` and, without the extra ``test``, ``MissingExtra``.
+        Example: ``client.test_workflow("order", {"id": 7}, mocks={"charge": [{"paid": True}]})``
+        """
+        return trials.play(self.run(trials.fetch(self.store, workflow, self._calls.options.version)), input, mocks)
 
     def workflow(self, workflow_id: str) -> WorkflowHandle:
         """The handle of an execution by its id; nothing is read yet. Example: ``client.workflow(id).status()``"""

@@ -14,12 +14,13 @@ from orchestrator import codec, ids
 from orchestrator.binding import encode_output
 from orchestrator.context import TaskContext
 from orchestrator.errors import InvalidRequest
-from orchestrator.model.definitions import WorkflowDef
+from orchestrator.model.definitions import TaskDef, WorkflowDef
 from orchestrator.model.status import TaskStatus
 from orchestrator.task import Task
 from orchestrator.testing.clock import START, ManualClock
 from orchestrator.testing.enqueued import Enqueued, all_enqueued, assert_enqueued, refute_enqueued
 from orchestrator.testing.environment import Environment, environment
+from orchestrator.testing.mocks import MockOutput, Mocks, mocks_of_request
 from orchestrator.testing.results import TaskResult, WorkflowResult
 from orchestrator.testing.running import run_task
 from orchestrator.workflow import Workflow
@@ -28,12 +29,14 @@ __all__ = [
     "Enqueued",
     "Environment",
     "ManualClock",
+    "MockOutput",
     "TaskResult",
     "WorkflowResult",
     "all_enqueued",
     "assert_enqueued",
     "call_task",
     "environment",
+    "mocks_of_request",
     "refute_enqueued",
     "run",
 ]
@@ -44,30 +47,48 @@ def run(
     input: Mapping[str, Any] | None = None,
     tasks: Mapping[str, Any] | Iterable[Task[..., Any]] = (),
     *,
-    others: Iterable[Workflow | WorkflowDef] = (),
+    mocks: Mapping[str, Any] | None = None,
+    others: Iterable[Workflow | WorkflowDef | TaskDef] = (),
     now: datetime = START,
 ) -> WorkflowResult:
     """Run a workflow in this process until it has ended or nothing more can happen by itself.
 
     ``tasks`` replaces tasks by name with functions, lists of outcomes or values, or adds task objects; those that the
-    workflow was written with run as they are. ``others`` are registered too, such as the workflow started on failure.
-    An execution that fails does not raise: ask the result. Raises ``InvalidRequest`` when a task has no function.
-    Example: ``testing.run(hello, input={"name": "Ada"}, tasks={"greet": ["Hello, Ada"]}).assert_completed().output``
+    workflow was written with run as they are. ``others`` are registered too: the workflow started on failure, TaskDefs.
+
+    ``mocks`` gives steps by reference name a list of outcomes, one for each attempt: what a fake may do, or a
+    ``MockOutput``. Waits, people and sub-workflows can be mocked as well; a mapping under a sub-workflow's name holds
+    the mocks of its steps. A step without a mock left and without a function stays open (``result.missing``).
+
+    An execution that fails does not raise: ask the result. Raises ``InvalidRequest`` when, without ``mocks``, a task has
+    no function, and for mocks of steps that there are not.
+    Example: ``testing.run(order, {"id": 7}, mocks={"charge": [TimeoutError("closed"), {"paid": True}]})``
     """
     fakes = tasks if isinstance(tasks, Mapping) else {}
     added = [] if isinstance(tasks, Mapping) else list(tasks)
     written = [task for item in (workflow, *others) if isinstance(item, Workflow) for task in item.tasks]
-    with environment([*{task.name: task for task in [*written, *added]}.values()], fakes, now=now) as env:
-        env.client.register(*others)
+    served = [*{task.name: task for task in [*written, *added]}.values()]
+    played = None if mocks is None else Mocks(mocks, workflow.name)
+    if played is not None:
+        definitions = [_definition(item) for item in (workflow, *others) if not isinstance(item, TaskDef)]
+        played.check(definitions)
+        workflow, *rest = [played.stubbed(definition) for definition in definitions]
+        others = [*rest, *(item for item in others if isinstance(item, TaskDef))]
+    with environment(served, fakes, now=now, mocks=played) as env:
+        env.client.register(*written, *others)
         handle = env.client.start_workflow(workflow, input)
         env.run_until_quiet()
         missing = env.unserved()
-        if missing:
+        if missing and played is None:
             raise InvalidRequest(
                 f"workflow {workflow.name} uses tasks that have no function in this test: {', '.join(missing)}; give "
                 f"tasks={{{missing[0]!r}: ...}}"
             )
-        return WorkflowResult(handle.describe())
+        return WorkflowResult(handle.describe(), missing)
+
+
+def _definition(workflow: Workflow | WorkflowDef) -> WorkflowDef:
+    return workflow if isinstance(workflow, WorkflowDef) else workflow.definition()
 
 
 def call_task(task: Task[..., Any], input: Mapping[str, Any] | None = None, /, **inputs: Any) -> TaskResult:

@@ -28,6 +28,8 @@ from orchestrator.store.keys import clock_of
 from orchestrator.task import Task, unique_tasks
 from orchestrator.testing.clock import START, ManualClock
 from orchestrator.testing.fakes import fake_task
+from orchestrator.testing.mocked import MockedWorker
+from orchestrator.testing.mocks import Mocks
 from orchestrator.testing.system import system_tasks
 from orchestrator.testing.worker import InlineWorker
 
@@ -54,6 +56,7 @@ class Environment:
         now: datetime = START,
         allow_http: bool = False,
         settings: Settings | None = None,
+        mocks: Mocks | None = None,
     ) -> None:
         self._name = f"testing-{os.getpid()}-{next(_names)}"
         settings = replace(settings or Settings(partitions=1), redis_url=f"fakeredis://{self._name}")
@@ -65,6 +68,8 @@ class Environment:
         self.clock = ManualClock(now, self._clock_moved)
         self.client = Client.over(self)
         self.worker = InlineWorker(self.store, self.clock)
+        if mocks is not None:
+            self.worker = MockedWorker(self.store, self.clock, mocks)
         self._decider = Decider(self.store, "test-decider")
         self.worker.tasks.update(system_tasks(self.store, self._drive, allow_http=allow_http))
         self.serve(*tasks, **(fakes or {}))
@@ -101,7 +106,7 @@ class Environment:
                 due_ms = self._next_due_ms()
                 if due_ms is None:
                     return
-                self.clock.advance_to(max(due_ms, self.clock.now_ms() + 1))
+                self._let_pass(max(due_ms, self.clock.now_ms() + 1))
         raise _endless()
 
     def decide(self) -> int:
@@ -188,8 +193,12 @@ class Environment:
             due_ms = self._next_due_ms()
             if due_ms is None:
                 raise WaitTimeout(self._why_stuck())
-            self.clock.advance_to(min(max(due_ms, self.clock.now_ms() + 1), deadline_ms))
+            self._let_pass(min(max(due_ms, self.clock.now_ms() + 1), deadline_ms))
         raise _endless()
+
+    def _let_pass(self, now_ms: int) -> None:
+        self.clock.advance_to(now_ms)
+        self._drive(self.worker.keep_alive())
 
     def _next_due_ms(self) -> int | None:
         """When something happens next without anybody's doing."""
@@ -212,14 +221,16 @@ def environment(
     now: datetime = START,
     allow_http: bool = False,
     settings: Settings | None = None,
+    mocks: Mocks | None = None,
 ) -> Environment:
     """A fresh installation in this process, empty, at ``now`` on its own clock.
 
     ``tasks`` are run as they are, ``fakes`` stand in for tasks by name and for system tasks by type (see ``fake_task``).
     HTTP tasks and others that talk to the world outside need a fake, or ``allow_http``; ``settings`` are for them too.
+    ``mocks`` are played by reference name (see ``run``).
     Raises ``MissingExtra`` without fakeredis. Example: ``with testing.environment([greet]) as env: ...``
     """
-    return Environment(tasks, fakes, now=now, allow_http=allow_http, settings=settings)
+    return Environment(tasks, fakes, now=now, allow_http=allow_http, settings=settings, mocks=mocks)
 
 
 def _endless() -> InvalidRequest:

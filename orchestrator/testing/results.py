@@ -5,6 +5,7 @@ A result is a picture of one moment; nothing in it changes afterwards.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,9 +30,11 @@ class TaskResult:
 class WorkflowResult:
     """One execution as it stood when the test looked. Example: ``result.assert_completed().task("greet").output``"""
 
-    def __init__(self, workflow: Workflow) -> None:
+    def __init__(self, workflow: Workflow, missing: Sequence[str] = ()) -> None:
         self.workflow = workflow
         """The whole view, for what has no property here."""
+        self.missing = list(missing)
+        """The steps that wait for an outcome: they have no mock left and no function."""
 
     @property
     def id(self) -> str:
@@ -80,7 +83,8 @@ class WorkflowResult:
         lines = [_line(task, begin, width) for task in self.workflow.tasks]
         end = _seconds(self.workflow.end_time, begin)
         reason = f": {self.reason}" if self.reason else ""
-        return "\n".join([*lines, f"{'':10} {end}  {self.status}{reason}"])
+        waiting = [f"{'':21}  no mock left for {', '.join(self.missing)}"] if self.missing else []
+        return "\n".join([*lines, *waiting, f"{'':10} {end}  {self.status}{reason}"])
 
     def __repr__(self) -> str:
         return f"<WorkflowResult {self.workflow.workflow_name} {self.status}>"

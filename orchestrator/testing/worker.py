@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from orchestrator import codec
@@ -77,7 +77,7 @@ class InlineWorker:
     def next_due_ms(self) -> Plan[int | None]:
         """When a delayed task of a served type falls due, or a limit may let one go; ``None`` = nothing is known."""
         stats = yield from self._stats()
-        served = [name for name in stats if name in self.tasks]
+        served = self.served(stats)
         heads = yield [
             Command(("ZRANGE", self._store.keys.delayed(name), 0, 0, "WITHSCORES"), _due_ms) for name in served
         ]
@@ -85,6 +85,14 @@ class InlineWorker:
         # Tasks that are ready and were not handed out wait for a limit.
         limited = [self._hints_ms.get(name, 1) for name in served if stats[name].ready and not stats[name].is_paused]
         return min([*times, *(self._clock.now_ms() + hint for hint in limited)], default=None)
+
+    def served(self, names: Iterable[str]) -> list[str]:
+        """Those of the task types that it runs."""
+        return [name for name in names if name in self.tasks]
+
+    def keep_alive(self) -> Plan[None]:
+        """Give signs of life after time has passed; tasks that run inline take none."""
+        yield from ()
 
     def unserved(self) -> Plan[list[str]]:
         """Task types that have tasks waiting, and no function."""

@@ -1,0 +1,34 @@
+"""Tests of registered workflows: fetched from the installation, run in this process with mocked outcomes.
+
+Nothing is started or stored in the installation, and no task's code runs. ``orchestrator.testing`` belongs to the floor
+above and is loaded by name when it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.client.calls import Startable
+from orchestrator.plan import Plan
+from orchestrator.service.companions import Company, company, company_of
+from orchestrator.store.context import StoreContext
+from orchestrator.workflow import Workflow
+
+if TYPE_CHECKING:
+    from orchestrator.testing.results import WorkflowResult
+
+
+def fetch(store: StoreContext, workflow: Startable, version: int | None) -> Plan[Company]:
+    """The workflow under test with all it may start. Raises ``DefinitionNotFound``."""
+    if isinstance(workflow, str):
+        return company_of(store, workflow, version)
+    return company(store, workflow.definition() if isinstance(workflow, Workflow) else workflow)
+
+
+def play(found: Company, input: Mapping[str, Any] | None, mocks: Mapping[str, Any]) -> WorkflowResult:
+    """Run it to its end, on a clock of its own. Raises ``MissingExtra`` without the extra ``test``."""
+    testing = importlib.import_module("orchestrator.testing")
+    result: WorkflowResult = testing.run(found.workflow, input, mocks=mocks, others=[*found.others, *found.task_defs])
+    return result

@@ -1,4 +1,4 @@
-"""``orchestrator workflow``: start executions, look at them, wait for them, act on them.
+"""``orchestrator workflow``: start executions, look at them, wait for them; what acts on them is in ``acts``.
 
 Every command is one verb of the service. What starts one takes its input from ``inputs``, what waits for one shows it
 with ``progress``; the exit status of both is that of the execution's end. Called by users and by scripts.
@@ -16,6 +16,8 @@ from orchestrator_cli.inputs import read_input
 from orchestrator_cli.output import Column, as_json, moment, say, show, show_all, span, table
 from orchestrator_cli.session import Store, current_session
 
+_ACTS = "orchestrator_cli.acts"
+
 STATUSES = ("RUNNING", "PAUSED", "COMPLETED", "FAILED", "TIMED_OUT", "TERMINATED")
 
 group = LazyGroup(
@@ -27,11 +29,16 @@ group = LazyGroup(
         "get": Entry(__name__, "get", "Show one with its tasks."),
         "list": Entry(__name__, "list_", "List executions, the latest first."),
         "watch": Entry(__name__, "watch", "Follow one to its end."),
-        "pause": Entry(__name__, "pause", "Schedule nothing more until it is resumed."),
-        "resume": Entry(__name__, "resume", "Go on after a pause."),
-        "terminate": Entry(__name__, "terminate", "End one now."),
-        "signal": Entry(__name__, "signal", "Give a waiting one what it waits for."),
-        "unpark": Entry(__name__, "unpark", "Let a quarantined one go on."),
+        "pause": Entry(_ACTS, "pause", "Schedule nothing more until it is resumed."),
+        "resume": Entry(_ACTS, "resume", "Go on after a pause."),
+        "terminate": Entry(_ACTS, "terminate", "End one now."),
+        "signal": Entry(_ACTS, "signal", "Give a waiting one what it waits for."),
+        "restart": Entry(_ACTS, "restart", "Let an ended one start over."),
+        "skip": Entry(_ACTS, "skip", "Pass over a step when its turn comes."),
+        "set-variables": Entry(_ACTS, "set_variables", "Change its variables."),
+        "update-task": Entry(_ACTS, "update_task", "Say from outside how a task ended."),
+        "reset-callbacks": Entry(_ACTS, "reset_callbacks", "Let delayed tasks run now."),
+        "unpark": Entry(_ACTS, "unpark", "Let a quarantined one go on."),
     },
 )
 
@@ -243,67 +250,3 @@ def _follow(store: Store, workflow_id: str, timeout_s: float | None) -> None:
 
     follow(store, workflow_id, timeout_s)
     click.echo(as_json(store.run(workflows.result, workflow_id, 0)))
-
-
-# --- act --------------------------------------------------------------------------------------------------------------
-
-
-@click.command(cls=Leaf, examples="orchestrator workflow pause ID")
-@click.argument("workflow_id", metavar="ID")
-def pause(workflow_id: str) -> None:
-    """Schedule nothing more until it is resumed; tasks that are running go on."""
-    from orchestrator.service import workflows
-
-    _act(workflow_id, workflows.pause)
-
-
-@click.command(cls=Leaf, examples="orchestrator workflow resume ID")
-@click.argument("workflow_id", metavar="ID")
-def resume(workflow_id: str) -> None:
-    """Go on after a pause."""
-    from orchestrator.service import workflows
-
-    _act(workflow_id, workflows.resume)
-
-
-@click.command(cls=Leaf, examples="orchestrator workflow terminate ID --reason 'ordered twice'")
-@click.argument("workflow_id", metavar="ID")
-@click.option("--reason", help="Kept with the execution.")
-def terminate(workflow_id: str, reason: str | None) -> None:
-    """End an execution now; its open tasks are cancelled."""
-    from orchestrator.service import workflows
-
-    _act(workflow_id, workflows.terminate, reason=reason)
-
-
-@click.command(cls=Leaf, examples="orchestrator workflow signal ID approved -i by=Ada\norchestrator workflow signal ID")
-@click.argument("workflow_id", metavar="ID")
-@click.argument("name", required=False)
-@click.option(
-    "-i", "--input", "pairs", multiple=True, metavar="KEY=TEXT|KEY:=JSON", help="One key of what it is given."
-)
-@click.option("--input-file", "files", multiple=True, metavar="FILE", help="All of it as a JSON object; - is stdin.")
-def signal(workflow_id: str, name: str | None, pairs: tuple[str, ...], files: tuple[str, ...]) -> None:
-    """End the WAIT task that waits for NAME (its signal or its reference); without NAME the first that waits."""
-    from orchestrator.service import workflows
-
-    _act(workflow_id, workflows.signal, name=name, payload=read_input(pairs, files))
-
-
-@click.command(cls=Leaf, examples="orchestrator workflow unpark ID")
-@click.argument("workflow_id", metavar="ID")
-def unpark(workflow_id: str) -> None:
-    """Let a quarantined execution go on: what was put aside is replayed in order."""
-    from orchestrator.service import workflows
-
-    with current_session().store() as store:
-        moved = store.run(workflows.unpark, workflow_id)
-    click.echo(workflow_id)
-    say(f"{moved} event{'' if moved == 1 else 's'} put back; see: orchestrator workflow get {workflow_id}")
-
-
-def _act(workflow_id: str, verb: Callable[..., Any], **arguments: Any) -> None:
-    with current_session().store() as store:
-        answer = store.run(verb, workflow_id, **arguments)
-    click.echo(workflow_id)
-    say(f"workflow {workflow_id} is {answer.get('status', 'unchanged')}")

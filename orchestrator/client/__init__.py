@@ -1,6 +1,7 @@
 """The way into an installation from Python: clients, handles and the default client.
 
-``blocking`` and ``asynchronous`` are the two faces, ``calls`` what both ask for, ``sessions`` how they reach the store.
+``blocking`` and ``asynchronous`` are the two faces with their ``handles``, ``calls`` what both ask for, ``sessions`` how
+they reach the store.
 ``task.enqueue`` goes through the default client, which is made at its first use. Importing this loads the Redis client.
 """
 
@@ -8,8 +9,10 @@ from __future__ import annotations
 
 import threading
 
-from orchestrator.client.asynchronous import AsyncClient, AsyncTaskHandle, AsyncWorkflowHandle
-from orchestrator.client.blocking import Client, TaskHandle, WorkflowHandle
+from orchestrator.client.async_handles import AsyncTaskHandle, AsyncWorkflowHandle
+from orchestrator.client.asynchronous import AsyncClient
+from orchestrator.client.blocking import Client
+from orchestrator.client.handles import TaskHandle, WorkflowHandle
 from orchestrator.client.options import Options
 from orchestrator.client.sessions import client_settings
 

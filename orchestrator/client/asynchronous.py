@@ -1,4 +1,4 @@
-"""``AsyncClient`` and its handles: the face of ``blocking`` for asyncio, method by method, over the same plans.
+"""``AsyncClient``: the face of ``blocking`` for asyncio, method by method, over the same plans.
 
 What a method does, raises and takes is said there; only ``with_options`` and ``workflow`` are not awaited.
 """
@@ -11,14 +11,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from orchestrator.client import trials
+from orchestrator.client.async_handles import AsyncTaskHandle, AsyncWorkflowHandle
 from orchestrator.client.calls import Calls, Enqueueable, Registrable, Startable
 from orchestrator.client.options import GivenOptions
 from orchestrator.client.sessions import AsyncSession, client_settings
 from orchestrator.model.event_handlers import EventExecution, EventHandler
-from orchestrator.model.execution import Workflow
-from orchestrator.model.status import WorkflowStatus
 from orchestrator.plan import Plan
-from orchestrator.service import events, listing, workflows
+from orchestrator.service import events, listing
 from orchestrator.service.listing import WorkflowList
 from orchestrator.service.metadata import Applied
 from orchestrator.service.starting import StartedWorkflow
@@ -225,116 +224,3 @@ class AsyncClient:
 
     def _handle(self, started: StartedWorkflow) -> AsyncWorkflowHandle:
         return AsyncWorkflowHandle(self._session, started.workflow_id, existed=started.existed)
-
-
-class AsyncWorkflowHandle:
-    """One execution, by its id. Making a handle reads nothing; every method may raise ``WorkflowNotFound``.
-
-    ``existed``: the start found an earlier execution under its idempotency key.
-    Example: ``await handle.result(timeout_s=30)``
-    """
-
-    def __init__(self, session: AsyncSession, workflow_id: str, *, existed: bool = False) -> None:
-        self._session = session
-        self.id = workflow_id
-        self.existed = existed
-
-    async def status(self) -> WorkflowStatus:
-        """Where it stands now."""
-        return (await self._session.run(workflows.standing(self._session.store, self.id))).status
-
-    async def result(self, timeout_s: float | None = None) -> dict[str, Any]:
-        """Wait for its end and return its output; ``None`` waits as long as it takes.
-
-        Raises ``WorkflowFailed``, ``WorkflowTerminated`` or ``WorkflowTimedOut`` for any end but COMPLETED, and
-        ``WaitTimeout`` when it is still under way; the execution goes on then.
-        """
-        return await self._session.run(workflows.result(self._session.store, self.id, timeout_s))
-
-    async def output(self) -> dict[str, Any]:
-        """Its output as it is now, without waiting: ``{}`` before the end."""
-        return (await self._session.run(workflows.standing(self._session.store, self.id))).output
-
-    async def describe(self) -> Workflow:
-        """Everything about it, with its tasks. Example: ``(await handle.describe()).task("charge").status``"""
-        return await self._session.run(workflows.get(self._session.store, self.id))
-
-    async def pause(self, *, request_id: str | None = None, timeout_s: float = workflows.ANSWER_WAIT_S) -> None:
-        """Schedule nothing more until ``resume``; tasks that are out go on. Raises ``Conflict`` when it has ended.
-
-        This and the other actions raise ``OutcomeUnknown`` when no decider answers within ``timeout_s``; repeated under
-        the same ``request_id`` an action happens once.
-        """
-        await self._act("pause", {}, request_id, timeout_s)
-
-    async def resume(self, *, request_id: str | None = None, timeout_s: float = workflows.ANSWER_WAIT_S) -> None:
-        """Go on after ``pause``. Raises ``Conflict`` when it is not paused."""
-        await self._act("resume", {}, request_id, timeout_s)
-
-    async def terminate(
-        self,
-        reason: str | None = None,
-        *,
-        request_id: str | None = None,
-        timeout_s: float = workflows.ANSWER_WAIT_S,
-    ) -> None:
-        """End it now as TERMINATED; open tasks are cancelled. Raises ``Conflict`` when it has COMPLETED."""
-        await self._act("terminate", {"reason": reason}, request_id, timeout_s)
-
-    async def signal(
-        self,
-        name: str | None = None,
-        payload: Mapping[str, Any] | None = None,
-        *,
-        request_id: str | None = None,
-        timeout_s: float = workflows.ANSWER_WAIT_S,
-    ) -> None:
-        """End the step that waits for this signal (``None``: the first one that waits); ``payload`` is its output.
-
-        Raises ``TaskNotFound`` when nothing waits for it, ``Conflict`` when the execution has ended.
-        Example: ``await handle.signal("approved", {"by": "Ada"})``
-        """
-        await self._act("signal", {"name": name, "payload": dict(payload or {})}, request_id, timeout_s)
-
-    async def _act(self, action: str, arguments: dict[str, Any], request_id: str | None, timeout_s: float) -> None:
-        store = self._session.store
-        await self._session.run(
-            workflows.act(store, self.id, action, arguments, request_id=request_id, timeout_s=timeout_s)
-        )
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.id}>"
-
-
-class AsyncTaskHandle:
-    """One enqueued task; its ``id`` is that of the one-step workflow that carries it.
-
-    ``existed``: an earlier enqueue with the same ``unique_key`` was found.
-    """
-
-    def __init__(self, session: AsyncSession, workflow_id: str, *, existed: bool = False) -> None:
-        self._workflow = AsyncWorkflowHandle(session, workflow_id)
-        self.id = workflow_id
-        self.existed = existed
-
-    async def status(self) -> WorkflowStatus:
-        """Where it stands now: RUNNING until it has ended, retries and delays included."""
-        return await self._workflow.status()
-
-    async def result(self, timeout_s: float | None = None) -> dict[str, Any]:
-        """Wait for the end and return the task's output; a value that is no object stands under ``result``.
-
-        Raises like ``WorkflowHandle.result``.
-        """
-        return await self._workflow.result(timeout_s)
-
-    async def cancel(self, reason: str = "cancelled") -> None:
-        """Do not run it, or stop wanting it when it runs already. Raises ``Conflict`` when it has COMPLETED."""
-        await self._workflow.terminate(reason)
-
-    def workflow(self) -> AsyncWorkflowHandle:
-        """The execution that carries the task, for everything else there is to ask."""
-        return self._workflow
-
-    def __repr__(self) -> str:
-        return f"<AsyncTaskHandle {self.id}>"

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from orchestrator.core.closing import end
 from orchestrator.core.draft import EMPTY, EVALUATED, RETRY, Draft
 from orchestrator.core.kinds import INTERNAL
-from orchestrator.core.program import SCRIPT, Case, Node, execution_ref
+from orchestrator.core.program import SCRIPT, Case, Node, execution_ref, inner_lists, members_inside
 from orchestrator.core.retries import may_retry, retry_delay_ms, retry_limit
 from orchestrator.core.state import TaskRecord
 from orchestrator.core.timeouts import total_timeout_passed
@@ -141,12 +141,7 @@ def _settle(d: Draft, record: TaskRecord, result: Result, *, advance: bool) -> N
     _close_attempt(d, record, result)
     if is_terminal(d.core.status):
         return
-    for join_name in node.joins:
-        ref = d.latest(join_name)
-        join = d.join(ref)
-        if join is not None:  # otherwise not entered yet: it will look at this member when it is
-            count_member(join, result.status, result.reason)
-            complete_join(d, ref)
+    _tell_joins(d, node, result.status, result.reason)
     if advance:
         proceed(d, node, node.next, made.iteration, result.status, result.reason)
 
@@ -161,6 +156,25 @@ def proceed(d: Draft, node: Node, ref: str | None, iteration: int, status: str, 
         if join is not None:
             count_member(join, status, reason)
             complete_join(d, joined)
+
+
+def _tell_joins(d: Draft, node: Node, status: str, reason: str | None) -> None:
+    for join_name in node.joins:
+        ref = d.latest(join_name)
+        join = d.join(ref)
+        if join is not None:  # otherwise not entered yet: it will look at this member when it is
+            count_member(join, status, reason)
+            complete_join(d, ref)
+
+
+def pass_by(d: Draft, node: Node, iteration: int) -> None:
+    """The flow reaches a step that was skipped: go on behind it. What lies inside of it never runs."""
+    ref = execution_ref(node.ref, iteration)
+    d.core.skips = [other for other in d.core.skips if other != ref]
+    for tasks, _ in inner_lists(node):
+        _let_go(d, members_inside(tasks, d.program.nodes))
+    _tell_joins(d, node, "SKIPPED", None)
+    proceed(d, node, node.next, iteration, "SKIPPED")
 
 
 def count_member(join: Join, status: str, reason: str | None) -> None:
@@ -181,12 +195,17 @@ def skip_cases(d: Draft, node: Node, cases: list[Case], iteration: int) -> None:
     Conductor would wait for ever (its known trap); a step that can no longer run counts as satisfied here.
     """
     for case in cases:
-        for join_name, count in node.untaken[case].items():
-            ref = d.latest(join_name)
-            join = d.join(ref)
-            if join is not None:
-                join.remaining -= count
-                complete_join(d, ref)
+        _let_go(d, node.untaken[case])
+
+
+def _let_go(d: Draft, members: dict[str, int]) -> None:
+    """So many members of these JOINs will never run."""
+    for join_name, count in members.items():
+        ref = d.latest(join_name)
+        join = d.join(ref)
+        if join is not None:
+            join.remaining -= count
+            complete_join(d, ref)
 
 
 def complete_join(d: Draft, ref: str) -> None:

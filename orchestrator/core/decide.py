@@ -10,28 +10,29 @@ what the events touch, never how many tasks the workflow has run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from orchestrator.codec import pack
 from orchestrator.core import advance, invariants, kin, operations, operators
+from orchestrator.core.beginning import begin
 from orchestrator.core.closing import cancel_open_tasks, complete, end
 from orchestrator.core.draft import EVALUATED, RETRY, Draft, OpenTask
 from orchestrator.core.facts import Facts
 from orchestrator.core.program import Program, execution_ref
 from orchestrator.core.reports import task_reported
-from orchestrator.core.schemas import violation
-from orchestrator.core.state import OpenTasksNeeded, RecordsNeeded, WorkflowState
+from orchestrator.core.state import OpenTasksNeeded, ProgramNeeded, RecordsNeeded, WorkflowState
 from orchestrator.core.timers import timer_fired
 from orchestrator.model.events import Continued, Event, Operation, Started, TaskReported, TimerFired, Told
 from orchestrator.model.status import is_terminal
 
 
 class Need(NamedTuple):
-    """What a decision lacks: task records by execution reference, and whether it wants the list of open tasks."""
+    """What a decision lacks: task records by execution reference, the list of open tasks, another definition's program."""
 
     refs: list[str]
     open_tasks: bool = False
+    definition_hash: str = ""
 
 
 def decide(
@@ -40,24 +41,28 @@ def decide(
     program: Program,
     facts: Facts,
     open_tasks: list[OpenTask] | None = None,
+    programs: Mapping[str, Program | None] | None = None,
 ) -> Draft | Need:
     """Apply ``events`` in order to one workflow.
 
     Returns the finished ``Draft``: the new core and everything to be written, or ``Need``. The state is not changed.
     ``open_tasks`` are the workflow's open tasks as the dispatch records list them, given only when they were needed.
-    How events are grouped makes no difference. Raises ``InvariantBroken`` rather than return a damaged workflow.
+    ``programs`` are other definitions' by content hash (None: unusable), given when the workflow goes over to one. How
+    events are grouped makes no difference. Raises ``InvariantBroken`` rather than return a damaged workflow.
 
     Example: ``decide(state, [Started(at_ms=now, meta=meta, input=raw)], program, facts)``
     """
     invariants.check_beginning(state, events)
-    draft = Draft(state, program, facts, events[0].at_ms, open_tasks)
+    draft = Draft(state, program, facts, events[0].at_ms, open_tasks, programs)
     try:
         for event in events:
             _take(draft, event)
     except RecordsNeeded as missing:
-        return Need(list(dict.fromkeys([*missing.refs, *_needs_of_each(draft, events)])))
+        return Need(list(dict.fromkeys([*missing.refs, *_needs_of_each(draft, program, events)])))
     except OpenTasksNeeded:
         return Need([], open_tasks=True)
+    except ProgramNeeded as missing:
+        return Need([], definition_hash=missing.definition_hash)
     draft.core.updated_ms = draft.now
     if draft.variables is not None:
         draft.variables_packed = pack(draft.variables)
@@ -71,19 +76,23 @@ def _take(d: Draft, event: Event) -> None:
     _apply(d, event)
     _run_agenda(d)
     _close_when_done(d)
+    while operations.may_take_up(d):
+        operations.take_up(d)
+        _run_agenda(d)
+        _close_when_done(d)
 
 
-def _needs_of_each(d: Draft, events: Sequence[Event]) -> Iterator[str]:
+def _needs_of_each(d: Draft, program: Program, events: Sequence[Event]) -> Iterator[str]:
     """The records that each event by itself would ask for, so that a batch of many is not loaded one by one.
 
     Every event is tried on a draft of its own, which is thrown away.
     """
     for event in events if len(events) > 1 else ():
         try:
-            _take(Draft(d.state, d.program, d.facts, event.at_ms, d.open_tasks), event)
+            _take(Draft(d.before, program, d.facts, event.at_ms, d.open_tasks, d.programs), event)
         except RecordsNeeded as missing:
             yield from missing.refs
-        except OpenTasksNeeded:
+        except (OpenTasksNeeded, ProgramNeeded):
             continue
 
 
@@ -106,21 +115,7 @@ def _apply(d: Draft, event: Event) -> None:
 def _started(d: Draft) -> None:
     if not d.is_new or d.core.sequence or is_terminal(d.core.status):
         return  # a repeated start of a workflow that is already under way
-    definition = d.program.definition
-    if definition.variables:
-        d.variables = dict(definition.variables)
-    if definition.timeout_seconds > 0:
-        d.timers["-", ""] = d.core.created_ms + definition.timeout_seconds * 1000
-    if definition.input_schema is not None and definition.enforce_schema:
-        # Callers check before they start; children, failure workflows and workflows started by events come this way.
-        fault = violation(definition.input_schema, d.state.input, "input")
-        if fault is not None:
-            end(d, "FAILED", f"The workflow's input does not comply with its schema: {fault}")
-            return
-    if d.program.first is None:
-        end(d, "COMPLETED", "No tasks found to be executed")
-        return
-    d.go(d.program.first, 0)
+    begin(d)
 
 
 def _continued(d: Draft) -> None:
@@ -144,6 +139,8 @@ def _run_agenda(d: Draft) -> None:
             operators.evaluated(d, node, step.iteration)
         elif step.index:
             operators.go_on(d, node, step.iteration, step.index)
+        elif d.core.skips and execution_ref(step.ref, step.iteration) in d.core.skips:
+            advance.pass_by(d, node, step.iteration)
         else:
             operators.enter(d, node, step.iteration)
     if d.agenda:

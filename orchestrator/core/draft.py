@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Raw
@@ -22,10 +22,10 @@ from orchestrator.core.facts import Facts
 from orchestrator.core.kinds import dispatch_state
 from orchestrator.core.program import JOIN_TYPES, SCRIPT, Node, Program, execution_ref, script_node
 from orchestrator.core.scope import DraftScope
-from orchestrator.core.state import RecordsNeeded, TaskRecord, WorkflowState
+from orchestrator.core.state import ProgramNeeded, RecordsNeeded, TaskRecord, WorkflowState
 from orchestrator.ids import task_id
 from orchestrator.model.effects import Enqueue, Handoff, StartWorkflow
-from orchestrator.model.records import FORMAT, Core, Join, Pending, Result, Scheduled
+from orchestrator.model.records import FORMAT, Core, Join, Meta, Pending, Result, Scheduled, encode
 from orchestrator.model.status import is_terminal
 
 if TYPE_CHECKING:
@@ -64,10 +64,18 @@ class Draft:
     """The working copy of one workflow during one decision, and what the decision will write."""
 
     def __init__(
-        self, state: WorkflowState, program: Program, facts: Facts, at_ms: int, open_tasks: list[OpenTask] | None = None
+        self,
+        state: WorkflowState,
+        program: Program,
+        facts: Facts,
+        at_ms: int,
+        open_tasks: list[OpenTask] | None = None,
+        programs: Mapping[str, Program | None] | None = None,
     ) -> None:
         self.state = state
+        self.before = state  # as it was committed; ``state`` is a changed copy once records are dropped
         self.program = program
+        self.programs = programs or {}
         self.facts = facts
         self.now = at_ms
         self.open_tasks = open_tasks
@@ -80,6 +88,8 @@ class Draft:
         self.variables: dict[str, Any] | None = None
         self.variables_packed: bytes | None = None
         self.output: bytes | None = None
+        self.meta_packed: bytes | None = None
+        self.is_wiped = False
         self.records: dict[str, TaskRecord] = {}
         self.scheduled: dict[str, Scheduled] = {}
         self.results: dict[str, Result] = {}
@@ -196,6 +206,17 @@ class Draft:
     def task_def(self, node: Node) -> TaskDef:
         """The live task definition of a step."""
         return self.facts.task_def(node.task)
+
+    def use_program(self, definition_hash: str) -> bool:
+        """Go on by another definition, if it can be used. Raises ``ProgramNeeded``."""
+        if definition_hash != self.state.meta.definition_hash:
+            if definition_hash not in self.programs:
+                raise ProgramNeeded(definition_hash)
+            found = self.programs[definition_hash]
+            if found is None:
+                return False
+            self.program = found
+        return True
 
     def dispatch_state(self, record: TaskRecord) -> str:
         """Where an open attempt waits (see ``kinds``): by its step, since a SIMPLE task may have any name."""
@@ -328,6 +349,30 @@ class Draft:
         self.closed[suffix] = None
         if guarded:
             self.guarded[suffix] = None
+
+    def pass_over(self, node: Node, iteration: int, given: bytes, output: bytes) -> None:
+        """Record that a step is not to run when its turn comes, with what later steps are to see of it."""
+        task, last_ref = node.task, self.core.last_ref
+        type_ = task.name if task.type == "SIMPLE" else task.type
+        record = self.create(node, iteration, type_=type_, name=task.name, input_=given)
+        self.core.open -= 1
+        self.core.last_ref = last_ref
+        self.core.skips = [*self.core.skips, record.scheduled.ref]
+        self.set_result(record, Result(format=FORMAT, status="SKIPPED", ended_ms=self.now, output=Raw(output)))
+
+    def set_meta(self, meta: Meta) -> None:
+        """Change what the start fixed: only when the workflow starts over."""
+        self.state = self.state.changed(meta=meta)
+        self.meta_packed = encode(meta)
+
+    def drop_everything(self) -> None:
+        """Forget every task that ever ran. Only when none is open."""
+        self.state = self.state.changed(without=())
+        self.is_wiped = True
+        self.records.clear()
+        self.scheduled.clear()
+        self.results.clear()
+        self.superseded.clear()
 
     def set_result(self, record: TaskRecord, result: Result) -> TaskRecord:
         """Record how an attempt stands; returns the record as it is now."""

@@ -73,7 +73,7 @@ def _progress(d: Draft) -> Iterator[str]:
 def _attempts(d: Draft) -> Iterator[str]:
     """Tasks are numbered without gaps; an attempt replaces the one before it, which has ended."""
     core, before = d.core, d.state.core
-    numbered_before = before.sequence if before is not None else 0
+    numbered_before = before.sequence if before is not None and not d.is_wiped else 0
     if not d.scheduled and not d.superseded and core.sequence == numbered_before:
         return
     made = [*d.scheduled.values(), *(old for old, _ in d.superseded)]
@@ -95,6 +95,11 @@ def _attempts(d: Draft) -> Iterator[str]:
 
 def _open_count(d: Draft) -> Iterator[str]:
     """The number of open tasks changed by what was opened and what has ended."""
+    if d.is_wiped:
+        expected = sum(record.is_open for record in d.records.values())  # nothing was open when it started over
+        if d.core.open != expected:
+            yield f"{d.core.open} tasks count as open, {expected} are"
+        return
     expected = d.state.core.open if d.state.core is not None else 0
     for ref in d.records.keys() | d.results.keys():
         now, before = d.records.get(ref), d.state.records.get(ref)

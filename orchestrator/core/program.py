@@ -110,7 +110,7 @@ def lay_out(tasks: list[WorkflowTask], place: Place, nodes: dict[str, Node], bra
             node.branch = branch
             if position and task.type in JOIN_TYPES and tasks[position - 1].type == "FORK_JOIN_DYNAMIC":
                 node.fork = tasks[position - 1].task_reference_name
-            work.extend(_inner_lists(node))
+            work.extend(inner_lists(node))
 
 
 def link(nodes: dict[str, Node], find: Find) -> None:
@@ -124,10 +124,11 @@ def link(nodes: dict[str, Node], find: Find) -> None:
         node.reads = reads_of(node.inputs, find)
         node.extra_reads = reads_of(node.extra, find)
         if node.task.type in ("SWITCH", "DECISION"):
-            node.untaken = {case: _members_inside(tasks, nodes) for case, tasks in switch_cases(node.task)}
+            node.untaken = {case: members_inside(tasks, nodes) for case, tasks in switch_cases(node.task)}
 
 
-def _members_inside(tasks: Iterable[WorkflowTask], nodes: dict[str, Node]) -> dict[str, int]:
+def members_inside(tasks: Iterable[WorkflowTask], nodes: dict[str, Node]) -> dict[str, int]:
+    """How many members each JOIN has in these lists and inside them."""
     counts: dict[str, int] = {}
     for task in subtree(tasks):
         for join in nodes[task.task_reference_name].joins:
@@ -200,7 +201,8 @@ def _beside_inputs(task: WorkflowTask) -> dict[str, Any]:
     }
 
 
-def _inner_lists(node: Node) -> Iterator[tuple[list[WorkflowTask], Place]]:
+def inner_lists(node: Node) -> Iterator[tuple[list[WorkflowTask], Place]]:
+    """The task lists inside a step, each with its place."""
     task = node.task
     if task.type in ("SWITCH", "DECISION"):
         for case, tasks in switch_cases(task):

@@ -7,6 +7,7 @@ asking for one that is neither raises ``RecordsNeeded``, the engine loads it and
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec import Raw
@@ -28,6 +29,13 @@ class RecordsNeeded(Exception):
 
 class OpenTasksNeeded(Exception):
     """Raised inside a decision that must cancel open tasks and was not given a list of them."""
+
+
+class ProgramNeeded(Exception):
+    """Raised inside a decision that goes over to another definition, by the hash it was not given."""
+
+    def __init__(self, definition_hash: str) -> None:
+        self.definition_hash = definition_hash
 
 
 class TaskRecord:
@@ -113,6 +121,27 @@ class WorkflowState:
             self._variables = unpack(self.variables_raw)
         found: dict[str, Any] = self._variables
         return found
+
+    def changed(
+        self, *, meta: Meta | None = None, input_raw: Raw | bytes | None = None, without: Iterable[str] | None = None
+    ) -> WorkflowState:
+        """A copy under another meta record or input; ``without`` these task records, or (empty) without any."""
+        copy = WorkflowState(
+            self.workflow_id,
+            meta or self.meta,
+            self.input_raw if input_raw is None else input_raw,
+            core=self.core,
+            version=self.version,
+            variables_raw=self.variables_raw,
+            records=self.records,
+            complete=self.complete,
+        )
+        copy.payload_bytes = self.payload_bytes
+        if without is not None:
+            gone = dict.fromkeys(without)
+            copy.records = {**self.records, **gone} if gone else {}
+            copy.complete = self.complete or not gone
+        return copy
 
     def set_variables(self, packed: bytes) -> None:
         """Replace the variables by what a committed decision wrote."""

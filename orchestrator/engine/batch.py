@@ -159,6 +159,18 @@ class Batch:
                 log.exception("definition_unusable", extra={"workflow_id": case.workflow_id})
                 case.reason = f"its definition cannot be used: {error}"
 
+    def _find_other_program(self, case: Case, definition_hash: str) -> Plan[None]:
+        """The program of a definition that the workflow goes over to; whoever asked for that has left it here."""
+        programs = self.decider.programs
+        found = programs.get(definition_hash)
+        if found is None:
+            body = yield partition.load_definition(self.keys, case.estate.number, definition_hash)
+            try:
+                found = programs.compile(definition_hash, body) if body is not None else None
+            except Exception:
+                log.exception("definition_unusable", extra={"workflow_id": case.workflow_id})
+        case.programs[definition_hash] = found
+
     def _dead_letter(self, case: Case) -> Plan[None]:
         """Events of a workflow that does not exist: it was removed, or never was."""
         ids = [entry.id for entry in case.entries]
@@ -186,7 +198,7 @@ class Batch:
         assert case.state is not None
         assert case.program is not None
         try:
-            answer = decide(case.state, case.events, case.program, self.facts, case.open_tasks)
+            answer = decide(case.state, case.events, case.program, self.facts, case.open_tasks, case.programs)
         except Exception as error:
             log.exception("decision_failed", extra={"workflow_id": case.workflow_id, "event": case.entries[0].id})
             case.reason = f"{type(error).__name__}: {error}"
@@ -239,6 +251,8 @@ class Batch:
                     )
                 except loading.Unreadable as error:
                     case.reason = str(error)
+            if need.definition_hash:
+                yield from self._find_other_program(case, need.definition_hash)
             if need.refs:
                 asked.append((case, need))
                 commands.append(loading.records_command(self.keys, number, workflow_id, need.refs))

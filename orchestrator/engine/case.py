@@ -30,6 +30,7 @@ class Case:
         "is_freed",
         "open_tasks",
         "program",
+        "programs",
         "reason",
         "size",
         "state",
@@ -44,6 +45,7 @@ class Case:
         self.has_timers = False  # spares most cases the search for them
         self.state: WorkflowState | None = None
         self.program: Program | None = None
+        self.programs: dict[str, Program | None] = {}  # other definitions that it goes over to
         self.open_tasks: list[OpenTask] | None = None
         self.draft: Draft | None = None
         self.size = 0  # bytes that the commit writes for it

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from orchestrator.engine import family
 from orchestrator.engine.family import FamilyHandoff
 from orchestrator.model.definitions import TaskDef
-from orchestrator.model.effects import Enqueue, Handoff, Remove
+from orchestrator.model.effects import Enqueue, Expedite, Handoff, Remove
 from orchestrator.plan import Call, Plan
 from orchestrator.store import catalog, queue
 from orchestrator.store.context import StoreContext
@@ -46,6 +46,7 @@ class Relay:
         """
         offers: dict[str, list[Offer]] = {}
         removals: dict[str, list[str]] = {}
+        hastened: dict[str, list[str]] = {}
         others: list[tuple[int, FamilyHandoff]] = []
         for index, letter in enumerate(letters):
             for handoff in letter.handoffs:
@@ -54,6 +55,8 @@ class Relay:
                     offers.setdefault(handoff.type, []).append(offer)
                 elif isinstance(handoff, Remove):
                     removals.setdefault(handoff.type, []).append(handoff.task_id)
+                elif isinstance(handoff, Expedite):
+                    hastened.setdefault(handoff.type, []).append(handoff.task_id)
                 else:
                     others.append((index, handoff))
         failed: set[str | int] = set()  # task types that refused, and letters by their place
@@ -63,6 +66,8 @@ class Relay:
             yield from self._note_queues(offers)
         if removals:
             failed |= _refused((yield from queue.remove(self._store.queues, removals)), "remove")
+        if hastened:
+            failed |= _refused((yield from queue.expedite(self._store.queues, hastened)), "expedite")
         for index, handoff in others:
             if not (yield from family.deliver(self._store, handoff)):
                 failed.add(index)

@@ -21,9 +21,12 @@ def write(section: Section, keys: Keys, number: int, draft: Draft) -> int:
     if draft.variables_packed is not None:
         section.put_workflow("x", draft.variables_packed)
         size += len(draft.variables_packed)
-    if draft.output is not None:
-        section.put_workflow("o", draft.output)
-        size += len(draft.output)
+    for field, value in (("o", draft.output), ("m", draft.meta_packed)):
+        if value is not None:
+            section.put_workflow(field, value)
+            size += len(value)
+    if draft.is_wiped:
+        section.unlink(keys.tasks(number, draft.workflow_id))
     size += _write_records(section, draft)
     _write_dispatch(section, draft)
     _write_timers(section, draft)
@@ -101,12 +104,13 @@ def _write_status(section: Section, keys: Keys, number: int, draft: Draft) -> No
     core, before = draft.core, draft.state.core
     old = before.status if before is not None else None
     status = str(core.status)
-    if status == old:
+    is_moved = before is None or before.created_ms != core.created_ms
+    if status == old and not is_moved:
         return
     section.put_workflow("s", status)
-    if old is not None:
+    if old is not None and old != status:
         section.unindex(keys.by_status(number, old))
-    else:
+    if is_moved:
         meta = draft.state.meta
         section.index(keys.by_name(number, meta.name), core.created_ms)
         if meta.correlation_id:

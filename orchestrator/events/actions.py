@@ -29,7 +29,7 @@ from orchestrator.model.event_handlers import (
 from orchestrator.model.execution import StartWorkflowRequest
 from orchestrator.model.records import FORMAT, Outcome, encode
 from orchestrator.plan import Command, Plan
-from orchestrator.service import starting, workflows
+from orchestrator.service import actions, starting
 from orchestrator.service.starting import Launch
 from orchestrator.store import dispatch
 from orchestrator.store.context import StoreContext
@@ -157,7 +157,7 @@ def _terminate(
 ) -> Plan[Output]:
     workflow_id = _workflow(detail.workflow_id, payload)
     reason = text_of(detail.termination_reason, payload)
-    yield from workflows.terminate(store, workflow_id, reason, request_id=request_id_of(execution))
+    yield from actions.terminate(store, workflow_id, reason, request_id=request_id_of(execution))
     return {"workflowId": workflow_id}
 
 
@@ -165,8 +165,10 @@ def _update_variables(
     store: StoreContext, detail: UpdateVariablesDetail, execution: EventExecution, payload: Any
 ) -> Plan[Output]:
     workflow_id = _workflow(detail.workflow_id, payload)
-    arguments = {"variables": rendered(detail.variables, payload), "append_array": detail.append_array}
-    yield from workflows.act(store, workflow_id, "update_variables", arguments, request_id=request_id_of(execution))
+    variables = rendered(detail.variables, payload)
+    yield from actions.update_variables(
+        store, workflow_id, variables, append_array=detail.append_array, request_id=request_id_of(execution)
+    )
     return {"workflowId": workflow_id}
 
 

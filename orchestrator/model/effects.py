@@ -1,8 +1,8 @@
 """What to do: the outputs of a decision that reach beyond the workflow's own records.
 
-``Enqueue``, ``Remove``, ``StartWorkflow``, ``NotifyParent`` and ``CancelChild`` are hand-offs to other slots: the commit
-writes them to the outbox in this encoding and the relay delivers them, at least once, to receivers that recognise a
-repetition.
+``Enqueue``, ``Remove``, ``Expedite``, ``StartWorkflow``, ``NotifyParent`` and ``CancelChild`` are hand-offs to other
+slots: the commit writes them to the outbox in this encoding and the relay delivers them, at least once, to receivers that
+recognise a repetition.
 """
 
 from __future__ import annotations
@@ -29,6 +29,13 @@ class Remove(Struct, array_like=True, frozen=True, gc=False, tag_field="handoff"
     type: str
     task_id: str
     domain: str | None = None
+
+
+class Expedite(Struct, array_like=True, frozen=True, gc=False, tag_field="handoff", tag="x"):
+    """Let a task that waits in its queue for its time be claimed at once."""
+
+    type: str
+    task_id: str
 
 
 class StartWorkflow(Struct, array_like=True, frozen=True, gc=False, tag_field="handoff", tag="s"):
@@ -60,7 +67,7 @@ class CancelChild(Struct, array_like=True, frozen=True, gc=False, tag_field="han
     reason: str | None = None
 
 
-Handoff = Enqueue | Remove | StartWorkflow | NotifyParent | CancelChild
+Handoff = Enqueue | Remove | Expedite | StartWorkflow | NotifyParent | CancelChild
 
 
 encode_handoffs = msgspec.msgpack.Encoder().encode

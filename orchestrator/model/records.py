@@ -137,6 +137,14 @@ class Pending(Struct, array_like=True, frozen=True, gc=False):
     branch: str = ""  # see ``Scheduled.branch``
 
 
+class Deferred(Struct, array_like=True, frozen=True, gc=False):
+    """An operation that cannot be carried out yet."""
+
+    request_id: str
+    action: str
+    arguments: dict[str, Any] = {}
+
+
 class Core(Struct, array_like=True, gc=False):
     """The state of a workflow that every decision needs. Mutable only inside one decision's own copy."""
 
@@ -163,6 +171,8 @@ class Core(Struct, array_like=True, gc=False):
     loops: dict[str, Any] = {}
     evaluating: list[str] = []  # tasks of operators that wait for a script task
     first_fan: str | None = None  # the first dynamic fork: the names its branches get are shorter than those of others
+    skips: list[str] = []  # tasks to be passed over that the flow has not reached yet
+    deferred: list[Deferred] = []  # operations that wait until nothing of the ended workflow is open any more
 
 
 def array_decoder(kind: type[Any]) -> msgspec.msgpack.Decoder[Any]:

@@ -1,24 +1,18 @@
-"""What a user can do with an execution: look at it, wait for it, act on it, remove it. Starting it is ``starting``.
+"""What a user can do with an execution: look at it, wait for it, remove it. Starting is ``starting``, acting ``actions``.
 
 Every verb is a plan and is written here only; the command line, the Python clients and the HTTP layer drive the same
-ones. Whether an action is legal is not judged here: the decider does, on committed state, and its answer is passed on.
+ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from orchestrator.codec import EMPTY_MAP, pack, unpack
+from orchestrator.codec import EMPTY_MAP, unpack
 from orchestrator.engine.views import load_view
 from orchestrator.errors import (
     Conflict,
-    InvalidRequest,
-    NotFound,
-    OrchestratorError,
-    OutcomeUnknown,
     StoreUnavailable,
-    TaskNotFound,
     WaitTimeout,
     WorkflowFailed,
     WorkflowNotFound,
@@ -30,21 +24,16 @@ from orchestrator.model.execution import Workflow
 from orchestrator.model.records import decode_core, decode_meta
 from orchestrator.model.status import WorkflowStatus, is_terminal
 from orchestrator.plan import Command, Plan, Wait
-from orchestrator.service.starting import new_request_id
 from orchestrator.store import partition, quarantine, view
 from orchestrator.store.context import StoreContext
 from orchestrator.store.dispatch import parse_dispatch
 from orchestrator.store.timers import timer_member
 
-ANSWER_WAIT_S = 10.0
 WAIT_SLICE_S = 60.0
 """An endless wait is made of slices, because every wait has an end."""
 
 REMOVE_TRIES_MAX = 5
 
-_ANSWERS: dict[str, type[OrchestratorError]] = {
-    kind.code: kind for kind in (InvalidRequest, NotFound, WorkflowNotFound, TaskNotFound, Conflict)
-}
 _UNSUCCESSFUL: dict[WorkflowStatus, type[WorkflowUnsuccessful]] = {
     WorkflowStatus.FAILED: WorkflowFailed,
     WorkflowStatus.TERMINATED: WorkflowTerminated,
@@ -118,76 +107,7 @@ def result(store: StoreContext, workflow_id: str, timeout_s: float | None = None
     return end.output
 
 
-# --- act --------------------------------------------------------------------------------------------------------------
-
-
-def act(
-    store: StoreContext,
-    workflow_id: str,
-    action: str,
-    arguments: Mapping[str, Any] | None = None,
-    *,
-    request_id: str | None = None,
-    timeout_s: float = ANSWER_WAIT_S,
-) -> Plan[dict[str, Any]]:
-    """Ask the decider to do ``action`` and give its answer; a repeat with the same request id gets the same answer.
-
-    Raises ``WorkflowNotFound``, what the decider refused with (``Conflict``, ``TaskNotFound``, ``InvalidRequest``), and
-    ``OutcomeUnknown`` when no answer came within ``timeout_s``: repeat it then with the request id of the message.
-    Example: ``executor.run(act(store, workflow_id, "pause"))``
-    """
-    keys, number = store.keys, store.keys.partition_of(workflow_id)
-    request_id = request_id or new_request_id()
-    given = dict(arguments or {})
-    pack(given, action, store.settings.payload_bytes_max)
-    reply = yield partition.request(keys, number, workflow_id, request_id, action, given)
-    if reply.state == "UNKNOWN":
-        raise unknown_workflow(workflow_id)
-    answer = reply.answer
-    if not answer:
-        channel = keys.answer_channel(number, request_id)
-        answer = yield Wait(channel, partition.read_answer(keys, number, request_id), bool, timeout_s)
-    if not answer:
-        raise OutcomeUnknown(
-            f"{action} of workflow {workflow_id} was sent, but no decider answered within {timeout_s:g} s; is one "
-            f"running (orchestrator doctor)? Repeat it with request_id={request_id!r} to learn its outcome"
-        )
-    found: dict[str, Any] = unpack(answer)
-    if "error" in found:
-        raise _ANSWERS.get(found["error"], InvalidRequest)(found["message"])
-    return found
-
-
-def pause(store: StoreContext, workflow_id: str, **options: Any) -> Plan[dict[str, Any]]:
-    """Schedule nothing more until ``resume``; tasks that are out go on. Options as for ``act``."""
-    return act(store, workflow_id, "pause", **options)
-
-
-def resume(store: StoreContext, workflow_id: str, **options: Any) -> Plan[dict[str, Any]]:
-    """Go on after ``pause``. Options as for ``act``."""
-    return act(store, workflow_id, "resume", **options)
-
-
-def terminate(store: StoreContext, workflow_id: str, reason: str | None = None, **options: Any) -> Plan[dict[str, Any]]:
-    """End it now as TERMINATED; open tasks are cancelled. Options as for ``act``."""
-    return act(store, workflow_id, "terminate", {"reason": reason}, **options)
-
-
-def signal(
-    store: StoreContext,
-    workflow_id: str,
-    name: str | None = None,
-    payload: Mapping[str, Any] | None = None,
-    *,
-    status: str = "COMPLETED",
-    **options: Any,
-) -> Plan[dict[str, Any]]:
-    """End the WAIT task that waits for ``name`` (its reference or its signal; ``None``: the first one).
-
-    ``payload`` becomes its output. The answer holds ``task_id`` and ``ref``. Options as for ``act``.
-    """
-    arguments = {"name": name, "payload": dict(payload or {}), "status": status}
-    return act(store, workflow_id, "signal", arguments, **options)
+# --- mend and remove --------------------------------------------------------------------------------------------------
 
 
 def unpark(store: StoreContext, workflow_id: str) -> Plan[int]:

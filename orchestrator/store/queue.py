@@ -129,6 +129,15 @@ def remove(queues: Queues, batches: Mapping[str, Sequence[str]]) -> Plan[dict[st
     return (yield from _in_parts(batches, builder, total))
 
 
+def expedite(queues: Queues, batches: Mapping[str, Sequence[str]]) -> Plan[dict[str, int | Exception]]:
+    """Let tasks that wait for their time be claimed at once, by task type. Gives how many did wait."""
+
+    def builder(task_type: str, part: Sequence[str]) -> Builder:
+        return lambda: queues.expedite_call(task_type, part)
+
+    return (yield from _in_parts(batches, builder, lambda counts: sum(counts)))
+
+
 def set_limits(queues: Queues, task_type: str, limits: Limits) -> Plan[bool]:
     """Write limits and wake who may now go on. ``False``: the queue has newer ones."""
     return bool((yield from _one(lambda: queues.set_limits_call(task_type, limits))))

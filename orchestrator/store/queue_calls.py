@@ -111,6 +111,13 @@ class Queues:
             "remove_task", layout.keys, (layout.version, *task_ids), self._reader(task_type, _removed), durable=True
         )
 
+    def expedite_call(self, task_type: str, task_ids: Sequence[str]) -> Call:
+        """Let at most ``BATCH_MAX`` delayed tasks be claimed now. Replies how many were moved, or ``RELEARNED``."""
+        layout = self._layout(task_type)
+        return Call(
+            "expedite", layout.keys, (layout.version, *task_ids), self._reader(task_type, _second), durable=True
+        )
+
     def set_limits_call(self, task_type: str, limits: Limits | None = None, is_paused: bool | None = None) -> Call:
         """Write the limits, and pause or resume; ``None`` leaves what is there.
 

@@ -151,3 +151,40 @@ def test_queues_are_listed_with_what_is_in_them(invoke: Invoke, tmp_path: Path) 
     eventually(is_ready)
     line = next(line for line in invoke("queue", "list").stdout.splitlines() if line.startswith("nobody_does_this"))
     assert "0 of 4 at once" in line
+
+
+# --- act --------------------------------------------------------------------------------------------------------------
+
+
+def test_an_ended_execution_starts_over(invoke: Invoke) -> None:
+    invoke("workflow", "run", "hello", "--id", "mine", "-i", "name=Ada")
+    answer = invoke("workflow", "restart", "mine")
+    assert (answer.exit_code, answer.stdout, answer.stderr) == (0, "mine\n", "workflow mine is RUNNING\n")
+    assert invoke("workflow", "watch", "mine").exit_code == 0
+    assert invoke("workflow", "restart", "mine", "--latest").exit_code == 0
+    assert invoke("workflow", "watch", "mine").exit_code == 0
+    assert invoke("workflow", "restart", started(invoke, "patient")).exit_code == 4
+
+
+def test_a_waiting_execution_is_changed_and_ended_by_hand(invoke: Invoke) -> None:
+    workflow_id = started(invoke, "patient")
+    assert invoke("workflow", "set-variables", workflow_id, "-i", "limit:=5").exit_code == 0
+    shown = json.loads(invoke("workflow", "get", workflow_id, "-o", "json").stdout)
+    assert shown["variables"] == {"limit": 5}
+    assert invoke("workflow", "reset-callbacks", workflow_id).exit_code == 0
+    waits = shown["tasks"][0]["referenceTaskName"]
+    answer = invoke("workflow", "update-task", workflow_id, waits, "completed", "-i", "by=Ada")
+    assert (answer.exit_code, answer.stdout) == (0, f"{shown['tasks'][0]['taskId']}\n")
+    assert invoke("workflow", "watch", workflow_id).exit_code == 0
+    assert invoke("workflow", "update-task", workflow_id, waits, "COMPLETED").exit_code == 3
+
+
+def test_a_step_is_skipped_once_and_only_before_it_begins(invoke: Invoke) -> None:
+    workflow_id = started(invoke, "patient")
+    shown = json.loads(invoke("workflow", "get", workflow_id, "-o", "json").stdout)
+    later = [step["taskReferenceName"] for step in shown["workflowDefinition"]["tasks"]][-1]
+    begun = shown["tasks"][0]["referenceTaskName"]
+    assert invoke("workflow", "skip", workflow_id, begun).exit_code == 4
+    assert invoke("workflow", "skip", workflow_id, "nobody").exit_code == 3
+    assert later != begun
+    assert invoke("workflow", "skip", workflow_id, later, "-i", "said=yes").exit_code == 0

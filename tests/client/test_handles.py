@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from orchestrator import RetryPolicy, Workflow, task
 from orchestrator.client.calls import Calls
 from orchestrator.errors import (
     Conflict,
+    DefinitionNotFound,
+    InvalidPayload,
+    NotFound,
     OutcomeUnknown,
     TaskNotFound,
     TerminalError,
@@ -18,12 +23,12 @@ from orchestrator.errors import (
     WorkflowTimedOut,
 )
 from orchestrator.plan import Wait
-from orchestrator.service import workflows
+from orchestrator.service import actions, workflows
 from orchestrator.settings import Settings
 from orchestrator.store.connection import connect
 from orchestrator.store.context import StoreContext
 from orchestrator.testing import Environment
-from tests.client.conftest import hello, waiting
+from tests.client.conftest import greet, hello, waiting
 
 
 @task(retry=RetryPolicy(limit=0))
@@ -108,7 +113,7 @@ def test_without_a_decider_the_outcome_of_an_action_is_unknown(fakeredis_url: st
     executor, store = connect(settings=settings).sync(), StoreContext(settings)
     started = executor.run(Calls(store).start_workflow(hello, None, {}, wait_commit=False))
     with pytest.raises(OutcomeUnknown, match=r"request_id='r-1'"):
-        executor.run(workflows.act(store, started.workflow_id, "pause", request_id="r-1", timeout_s=0))
+        executor.run(actions.act(store, started.workflow_id, "pause", request_id="r-1", timeout_s=0))
 
 
 def test_an_endless_wait_is_made_of_waits_with_an_end() -> None:
@@ -144,3 +149,83 @@ def test_unparking_what_is_not_parked_moves_nothing(env: Environment) -> None:
     assert env.client.run(workflows.unpark(env.store, handle.id)) == 0
     with pytest.raises(WorkflowNotFound):
         env.client.run(workflows.unpark(env.store, "nobody"))
+
+
+# --- acting on what has ended, and on what is under way ----------------------------------------------------------------
+
+
+def test_a_restarted_execution_runs_again_by_the_latest_definition(env: Environment) -> None:
+    first = Workflow("order", version=1).then(greet, name="first")
+    env.client.register(first)
+    handle = env.client.start_workflow("order")
+    assert handle.result() == {"result": "Hello, first"}
+    env.client.register(Workflow("order", version=2).then(greet, ref="again", name="second"))
+    handle.restart()
+    assert handle.result() == {"result": "Hello, first"}
+    handle.restart(use_latest_definitions=True)
+    assert handle.status() == "RUNNING"
+    assert env.client.list_workflows(status="RUNNING").total == 1
+    assert handle.result() == {"result": "Hello, second"}
+    described = handle.describe()
+    assert (described.workflow_version, [task.reference_task_name for task in described.tasks]) == (2, ["again"])
+    with pytest.raises(Conflict, match="only one that has ended"):
+        env.client.start_workflow(waiting).restart()
+
+
+def test_a_restart_by_the_latest_definition_needs_a_registered_one(env: Environment) -> None:
+    handle = env.client.start_workflow(hello, name="Ada")
+    handle.result()
+    with pytest.raises(DefinitionNotFound):
+        handle.restart(use_latest_definitions=True)
+    with pytest.raises(WorkflowNotFound):
+        env.client.workflow("nobody").restart(use_latest_definitions=True)
+
+
+def test_a_restarted_execution_moves_to_the_front_of_the_lists(env: Environment) -> None:
+    one = env.client.with_options(correlation_id="c").start_workflow(hello, name="Ada")
+    one.result()
+    env.clock.advance(5)
+    other = env.client.with_options(correlation_id="c").start_workflow(hello, name="Bob")
+    env.clock.advance(5)
+    one.restart()
+    by_each: list[dict[str, Any]] = [{"correlation_id": "c"}, {"name": "hello"}, {"status": "RUNNING"}]
+    for conditions in by_each:
+        assert [item.workflow_id for item in env.client.list_workflows(**conditions).items] == [one.id, other.id]
+
+
+def test_a_skipped_step_is_passed_over_with_the_output_given(env: Environment) -> None:
+    handle = env.client.start_workflow(waiting)
+    handle.skip("greet", output={"result": "by hand"})
+    handle.signal("go")
+    assert handle.status() == "COMPLETED"
+    assert handle.describe().task("greet").status == "SKIPPED"
+    with pytest.raises(NotFound, match="nobody does not exist"):
+        env.client.start_workflow(waiting).skip("nobody")
+
+
+def test_variables_and_tasks_are_changed_from_outside(env: Environment) -> None:
+    flow = Workflow("flow").wait(signal="w").output(said="${workflow.variables.said}", by="${w.output.by}")
+    handle = env.client.start_workflow(flow)
+    handle.update_variables({"said": "yes"})
+    assert handle.update_task("w", output={"by": "Ada"})
+    assert handle.result() == {"said": "yes", "by": "Ada"}
+    with pytest.raises(InvalidPayload, match="greater than the permissible limit"):
+        env.client.start_workflow(flow).update_variables({"x": "y" * 300_000})
+
+
+def test_a_delayed_retry_runs_at_once_when_callbacks_are_reset(env: Environment) -> None:
+    ran = []
+
+    @task(retry=RetryPolicy(limit=1, delay_s=3600))
+    def flaky() -> str:
+        ran.append(env.clock.monotonic_s())
+        if len(ran) == 1:
+            raise ValueError("the first time")
+        return "done"
+
+    env.serve(flaky)
+    handle = env.client.start_workflow(Workflow("retried").then(flaky))
+    env.drain()
+    assert handle.reset_callbacks() == 1
+    env.drain()
+    assert (handle.status(), len(ran), env.clock.monotonic_s()) == ("COMPLETED", 2, 0)

@@ -336,7 +336,7 @@ def test_what_fails_only_for_now_stays_and_is_a_dead_letter_in_the_end(
         raise OutcomeUnknown("nobody answered")
         yield
 
-    monkeypatch.setattr("orchestrator.service.workflows.terminate", away)
+    monkeypatch.setattr("orchestrator.service.actions.terminate", away)
     scene.on({"action": "terminate_workflow", "terminate_workflow": {"workflowId": "w"}})
     scene.publish({})
     (message,) = scene.read()

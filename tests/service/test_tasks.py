@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator import RetryPolicy, TaskContext, Workflow, task
-from orchestrator.client.blocking import WorkflowHandle
+from orchestrator.client import WorkflowHandle
 from orchestrator.errors import DefinitionInvalid, InvalidPayload, InvalidRequest, TaskNotFound, WorkflowNotFound
 from orchestrator.model.execution import TaskExecLog, TaskResult
 from orchestrator.model.status import TaskStatus

@@ -25,6 +25,7 @@ from orchestrator.store.queue import (
     Settlement,
     claim,
     enqueue,
+    expedite,
     remove,
     set_limits,
     set_paused,
@@ -95,6 +96,10 @@ class QueueStory:
     def remove(self, *task_ids: str) -> Removed:
         """Cancel."""
         return _value(self.store.run(remove(self.queues, {TYPE: task_ids}))[TYPE])
+
+    def expedite(self, *task_ids: str) -> int:
+        """Let delayed tasks go; gives how many did wait."""
+        return _value(self.store.run(expedite(self.queues, {TYPE: task_ids}))[TYPE])
 
     def limit(self, *, concurrency: int = 0, rate: int = 0, window_ms: int = 1000, guard_ms: int = 5) -> bool:
         """Write limits under the next revision."""

@@ -75,12 +75,13 @@ def _calls(queues: Queues) -> dict[str, Call]:
         "claim": queues.claim_call(Ask(TYPE, "w", 5, None, 2000)),
         "settle": queues.settle_call(TYPE, [Settlement(Release.DONE, "a", 1, 0)]),
         "remove": queues.remove_call(TYPE, ["a"]),
+        "expedite": queues.expedite_call(TYPE, ["a"]),
         "set_limits": queues.set_limits_call(TYPE, is_paused=True),
         "stats": queues.stats_call(TYPE),
     }
 
 
-@pytest.mark.parametrize("verb", ["enqueue", "claim", "settle", "remove", "set_limits", "stats"])
+@pytest.mark.parametrize("verb", ["enqueue", "claim", "settle", "remove", "expedite", "set_limits", "stats"])
 def test_a_call_built_on_an_old_list_changes_nothing_and_teaches_the_new_one(
     queue: QueueStory, keys: Keys, verb: str
 ) -> None:

@@ -12,7 +12,7 @@ from orchestrator.store.queue import Ask, Claim, Limits, Offer, Queues, Release,
 from tests.store.queue_story import TYPE, QueueStory, run_call, snapshot
 from tests.support.eventually import eventually
 
-CALLS = ["enqueue", "claim", "settle", "heartbeat", "remove", "set_limits", "stats", "limited", "domain"]
+CALLS = ["enqueue", "claim", "settle", "heartbeat", "remove", "expedite", "set_limits", "stats", "limited", "domain"]
 
 
 def _busy(queue: QueueStory) -> None:
@@ -27,6 +27,7 @@ def _busy(queue: QueueStory) -> None:
     queue.claim(claimant="w2", domain="eu", wait_ms=60_000)
     queue.offer("anew")
     queue.offer("due", "soon", delay_ms=800)
+    queue.offer("later", delay_ms=60_000)
     queue.offer("ready", "other")
     queue.advance(1000)
 
@@ -42,6 +43,7 @@ def _call(queues: Queues, name: str) -> Call:
         "settle": lambda: queues.settle_call(TYPE, [*settlements, Settlement(Release.DONE, "held", 1, 0)]),
         "heartbeat": lambda: queues.heartbeat_call(TYPE, [("done", 1)]),
         "remove": lambda: queues.remove_call(TYPE, ["held", "ready", "cancelled", "soon"]),
+        "expedite": lambda: queues.expedite_call(TYPE, ["held", "soon", "later", "ready", "unknown"]),
         "set_limits": lambda: queues.set_limits_call(TYPE, Limits(99, 20, 100), is_paused=False),
         "stats": lambda: queues.stats_call(TYPE),
         "limited": lambda: queues.limited_call(TYPE, "ready"),

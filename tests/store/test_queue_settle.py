@@ -198,3 +198,45 @@ def test_removing_twice_and_removing_nothing_are_harmless(queue: QueueStory, tas
     assert queue.remove() == Removed(0, 0)
     queue.release(Release.DONE, task)
     assert queue.remove(task.task_id) == Removed(0, 0)
+
+
+# --- expedite ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_delayed_task_can_be_claimed_as_soon_as_it_is_let_go(queue: QueueStory) -> None:
+    queue.offer("a", delay_ms=60_000)
+    queue.offer("b", delay_ms=60_000)
+    assert queue.take() == []
+    assert queue.expedite("b", "nobody") == 1
+    assert queue.take_ids(9) == ["b"]
+    assert queue.expedite("b") == 0
+
+
+def test_a_task_that_is_let_go_stands_behind_those_that_are_ready(queue: QueueStory) -> None:
+    queue.offer("late", delay_ms=60_000)
+    queue.offer("a")
+    queue.expedite("late")
+    queue.offer("b")
+    assert queue.take_ids(9) == ["a", "late", "b"]
+
+
+def test_a_postponed_task_that_is_let_go_keeps_its_slot_and_wakes_a_waiter(queue: QueueStory) -> None:
+    queue.limit(concurrency=1)
+    queue.offer("a")
+    (task,) = queue.take()
+    queue.release(Release.HOLD, task, delay_ms=60_000)
+    queue.offer("b")
+    assert queue.claim(wait_ms=5_000).tasks == []
+    assert queue.expedite("a") == 1
+    assert queue.listen()
+    assert queue.take_ids(9) == ["a"]
+
+
+def test_letting_go_twice_or_what_is_out_changes_nothing(queue: QueueStory) -> None:
+    queue.offer("a")
+    queue.take()
+    queue.offer("b", delay_ms=500)
+    before = queue.where()
+    assert (queue.expedite("a"), queue.expedite()) == (0, 0)
+    assert queue.where() == before
+    assert (queue.expedite("b"), queue.expedite("b")) == (1, 0)

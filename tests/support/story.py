@@ -74,6 +74,7 @@ class Story:
         **meta: Any,
     ) -> None:
         self.program = Program(definition)
+        self.programs: dict[str, Program | None] = {}  # other definitions, by hash
         self.facts = Facts({one.name: one for one in task_defs}, environment, scripts=scripts)
         fields = {"format": FORMAT, "name": definition.name, "version": definition.version, "definition_hash": "h"}
         self.meta = Meta(**{**fields, **meta})
@@ -224,15 +225,18 @@ class Story:
 
     def _make(self, state: WorkflowState, events: list[Event], *, count: bool) -> Draft:
         open_tasks: list[OpenTask] | None = None
+        supplied: dict[str, Program | None] = {}
         everything = any(isinstance(event, Operation) for event in events)
         before = encode(state.core) if state.core is not None else None
         for _ in range(50):
-            answer = decide(state, events, self.program, self.facts, open_tasks)
+            answer = decide(state, events, self.program, self.facts, open_tasks, supplied)
             assert (encode(state.core) if state.core is not None else None) == before, "decide changed its input"
             if isinstance(answer, Draft):
                 return answer
             self.rounds += count
             self._supply(state, answer, count=count)
+            if answer.definition_hash:
+                supplied[answer.definition_hash] = self.programs.get(answer.definition_hash)
             if answer.open_tasks:
                 listed = sorted(OpenTask(e.ref, suffix, e.state) for suffix, e in self.dispatch.items())
                 open_tasks = listed if everything else _slice(listed)
@@ -254,6 +258,7 @@ class Story:
             self.warm.set_variables(draft.variables_packed)
         if draft.output is not None:
             self.output = unpack(draft.output)
+        self._change_state(draft)
         self._apply_records(draft)
         for suffix in draft.guarded:
             assert self.dispatch[suffix].state != "A", "the commit would be refused: that outcome has been accepted"
@@ -274,6 +279,18 @@ class Story:
             self.warm.complete = True
         self.warm.core = draft.core
         self.warm.records.update(draft.records)
+
+    def _change_state(self, draft: Draft) -> None:
+        """A workflow that starts over may be another: no records, or under another definition."""
+        self.warm = draft.state
+        self.program = draft.program
+        self.meta = draft.state.meta
+        if draft.meta_packed is not None:
+            assert draft.meta_packed == encode(self.meta)
+        if draft.is_wiped:
+            self.scheduled.clear()
+            self.aside.clear()
+            self.results.clear()
 
     def _apply_records(self, draft: Draft) -> None:
         for ref, made in draft.scheduled.items():
@@ -320,6 +337,8 @@ def _image(d: Draft) -> tuple[Any, ...]:
         encode(d.core),
         d.variables_packed,
         d.output,
+        d.meta_packed,
+        d.is_wiped,
         {ref: encode(made) for ref, made in d.scheduled.items()},
         {ref: encode(result) for ref, result in d.results.items()},
         [(encode(made), encode(result)) for made, result in d.superseded],

@@ -42,15 +42,23 @@ def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> 
 
 
 def _branches(d: Draft, fork: str, iteration: int) -> list[str]:
-    """The branches of the dynamic fork before the JOIN; none of them has begun."""
+    """The branches of the dynamic fork before the JOIN; none of them has begun. A skipped fork has none."""
     made = d.record(execution_ref(fork, iteration))
-    found: list[str] = made.input["forkedTasks"] if made is not None else []
+    found: list[str] = made.input.get("forkedTasks", []) if made is not None else []
     return found
 
 
 def _follows(d: Draft, node: Node, member: str) -> bool:
     """Whether the member lies inside the fork that this JOIN ends, and so has not run yet."""
-    return any(outer.next == node.ref and outer.task.type == "FORK_JOIN" for outer in _around(d, member))
+    return any(
+        outer.next == node.ref and outer.task.type == "FORK_JOIN" and not _is_skipped(d, outer)
+        for outer in _around(d, member)
+    )
+
+
+def _is_skipped(d: Draft, node: Node) -> bool:
+    record = d.record(d.latest(node.ref))
+    return record is not None and record.status == "SKIPPED"
 
 
 def _around(d: Draft, ref: str) -> Iterator[Node]:
@@ -65,7 +73,7 @@ def _around(d: Draft, ref: str) -> Iterator[Node]:
 def _count_earlier(d: Draft, node: Node, join: Join, name: str) -> None:
     """Count a member from before or beside the fork, which may have ended, may be running, or may never run."""
     record = d.record(d.latest(name))
-    if record is None or record.scheduled.ref in d.core.joins:
+    if record is None or record.scheduled.ref in d.core.joins or record.scheduled.ref in d.core.skips:
         join.remaining -= not _may_still_run(d, node, name)
     elif is_terminal(record.status) and not d.awaits_retry(record.scheduled.ref):
         reason = record.result.reason if record.result is not None else None
@@ -88,7 +96,7 @@ def _may_still_run(d: Draft, node: Node, name: str) -> bool:
     for outer in _around(d, name):
         record = d.record(d.latest(outer.ref))
         if record is not None and not record.is_open:  # an open SWITCH waits for its script and may take any branch
-            return outer.task.type != "SWITCH" or _has_taken(outer, record, inner.case)
+            return record.status != "SKIPPED" and (outer.task.type != "SWITCH" or _has_taken(outer, record, inner.case))
         inner = outer
     return True
 

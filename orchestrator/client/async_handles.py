@@ -1,0 +1,156 @@
+"""``AsyncWorkflowHandle`` and ``AsyncTaskHandle``: the handles of ``handles`` for asyncio, over the same plans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, Unpack
+
+from orchestrator.client.sessions import AsyncSession
+from orchestrator.model.execution import Workflow
+from orchestrator.model.status import WorkflowStatus
+from orchestrator.plan import Plan
+from orchestrator.service import actions, tasks, workflows
+from orchestrator.service.actions import ActOptions
+
+T = TypeVar("T")
+
+
+class AsyncWorkflowHandle:
+    """One execution, by its id. Making a handle reads nothing; every method may raise ``WorkflowNotFound``.
+
+    ``existed``: the start found an earlier execution under its idempotency key.
+    Example: ``await handle.result(timeout_s=30)``
+    """
+
+    def __init__(self, session: AsyncSession, workflow_id: str, *, existed: bool = False) -> None:
+        self._session = session
+        self.id = workflow_id
+        self.existed = existed
+
+    async def status(self) -> WorkflowStatus:
+        """Where it stands now."""
+        return (await self._session.run(workflows.standing(self._session.store, self.id))).status
+
+    async def result(self, timeout_s: float | None = None) -> dict[str, Any]:
+        """Wait for its end and return its output; ``None`` waits as long as it takes.
+
+        Raises ``WorkflowFailed``, ``WorkflowTerminated`` or ``WorkflowTimedOut`` for any end but COMPLETED, and
+        ``WaitTimeout`` when it is still under way; the execution goes on then.
+        """
+        return await self._session.run(workflows.result(self._session.store, self.id, timeout_s))
+
+    async def output(self) -> dict[str, Any]:
+        """Its output as it is now, without waiting: ``{}`` before the end."""
+        return (await self._session.run(workflows.standing(self._session.store, self.id))).output
+
+    async def describe(self) -> Workflow:
+        """Everything about it, with its tasks. Example: ``(await handle.describe()).task("charge").status``"""
+        return await self._session.run(workflows.get(self._session.store, self.id))
+
+    async def pause(self, **options: Unpack[ActOptions]) -> None:
+        """Schedule nothing more until ``resume``; tasks that are out go on. Raises ``Conflict`` when it has ended.
+
+        This and the other actions take ``request_id`` and ``timeout_s`` (10): they raise ``OutcomeUnknown`` when no
+        decider answers within that time; repeated under the same request id an action happens once.
+        """
+        await self._do(actions.pause, **options)
+
+    async def resume(self, **options: Unpack[ActOptions]) -> None:
+        """Go on after ``pause``. Raises ``Conflict`` when it is not paused."""
+        await self._do(actions.resume, **options)
+
+    async def terminate(
+        self, reason: str | None = None, *, trigger_failure_workflow: bool = False, **options: Unpack[ActOptions]
+    ) -> None:
+        """End it now as TERMINATED; open tasks are cancelled. Raises ``Conflict`` when it has COMPLETED."""
+        await self._do(actions.terminate, reason, trigger_failure_workflow=trigger_failure_workflow, **options)
+
+    async def restart(self, *, use_latest_definitions: bool = False, **options: Unpack[ActOptions]) -> None:
+        """Start over under the same id when it has ended: nothing of the former run is left, variables are as at first.
+
+        Raises ``Conflict`` while it is under way, or when it has COMPLETED and its definition is not restartable.
+        """
+        await self._do(actions.restart, use_latest_definitions=use_latest_definitions, **options)
+
+    async def skip(
+        self,
+        ref: str,
+        input: Mapping[str, Any] | None = None,
+        output: Mapping[str, Any] | None = None,
+        **options: Unpack[ActOptions],
+    ) -> None:
+        """Pass over the step ``ref`` when its turn comes; later steps see it SKIPPED, with this input and output.
+
+        Raises ``NotFound`` for a step that the definition does not have, ``Conflict`` for one that has begun.
+        Example: ``await handle.skip("charge", output={"receipt": "by hand"})``
+        """
+        await self._do(actions.skip, ref, input, output, **options)
+
+    async def update_variables(self, variables: Mapping[str, Any], **options: Unpack[ActOptions]) -> None:
+        """Lay ``variables`` over its variables. Raises ``Conflict`` when it has ended, ``InvalidPayload``."""
+        await self._do(actions.update_variables, variables, **options)
+
+    async def update_task(
+        self, ref: str, status: str = "COMPLETED", output: Mapping[str, Any] | None = None, *, reason: str | None = None
+    ) -> bool:
+        """Say from outside how its open task ``ref`` ended; ``output`` is laid over what the task has.
+
+        ``False``: it had ended before, and nothing was changed. Raises ``TaskNotFound``, ``InvalidRequest``.
+        Example: ``await handle.update_task("approval", "COMPLETED", {"by": "Ada"})``
+        """
+        return (await self._do(tasks.update_task_by_ref, ref, status, output, reason=reason)).is_accepted
+
+    async def reset_callbacks(self, **options: Unpack[ActOptions]) -> int:
+        """Let its tasks that wait for a delay or a retry be claimed at once; gives how many did."""
+        answer = await self._do(actions.reset_callbacks, **options)
+        return int(answer["tasks"])
+
+    async def signal(
+        self, name: str | None = None, payload: Mapping[str, Any] | None = None, **options: Unpack[ActOptions]
+    ) -> None:
+        """End the step that waits for this signal (``None``: the first one that waits); ``payload`` is its output.
+
+        Raises ``TaskNotFound`` when nothing waits for it, ``Conflict`` when the execution has ended.
+        Example: ``await handle.signal("approved", {"by": "Ada"})``
+        """
+        await self._do(actions.signal, name, payload, **options)
+
+    async def _do(self, verb: Callable[..., Plan[T]], *arguments: Any, **options: Any) -> T:
+        return await self._session.run(verb(self._session.store, self.id, *arguments, **options))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id}>"
+
+
+class AsyncTaskHandle:
+    """One enqueued task; its ``id`` is that of the one-step workflow that carries it.
+
+    ``existed``: an earlier enqueue with the same ``unique_key`` was found.
+    """
+
+    def __init__(self, session: AsyncSession, workflow_id: str, *, existed: bool = False) -> None:
+        self._workflow = AsyncWorkflowHandle(session, workflow_id)
+        self.id = workflow_id
+        self.existed = existed
+
+    async def status(self) -> WorkflowStatus:
+        """Where it stands now: RUNNING until it has ended, retries and delays included."""
+        return await self._workflow.status()
+
+    async def result(self, timeout_s: float | None = None) -> dict[str, Any]:
+        """Wait for the end and return the task's output; a value that is no object stands under ``result``.
+
+        Raises like ``WorkflowHandle.result``.
+        """
+        return await self._workflow.result(timeout_s)
+
+    async def cancel(self, reason: str = "cancelled") -> None:
+        """Do not run it, or stop wanting it when it runs already. Raises ``Conflict`` when it has COMPLETED."""
+        await self._workflow.terminate(reason)
+
+    def workflow(self) -> AsyncWorkflowHandle:
+        """The execution that carries the task, for everything else there is to ask."""
+        return self._workflow
+
+    def __repr__(self) -> str:
+        return f"<AsyncTaskHandle {self.id}>"

@@ -1,0 +1,159 @@
+"""``WorkflowHandle`` and ``TaskHandle``: one execution, looked at, waited for and acted on.
+
+Every verb is a plan of ``service`` and only driven here. ``async_handles`` is the same face for asyncio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, Unpack
+
+from orchestrator.client.sessions import Session
+from orchestrator.model.execution import Workflow
+from orchestrator.model.status import WorkflowStatus
+from orchestrator.plan import Plan
+from orchestrator.service import actions, tasks, workflows
+from orchestrator.service.actions import ActOptions
+
+T = TypeVar("T")
+
+
+class WorkflowHandle:
+    """One execution, by its id. Making a handle reads nothing; every method may raise ``WorkflowNotFound``.
+
+    ``existed``: the start found an earlier execution under its idempotency key.
+    Example: ``handle.result(timeout_s=30)``
+    """
+
+    def __init__(self, session: Session, workflow_id: str, *, existed: bool = False) -> None:
+        self._session = session
+        self.id = workflow_id
+        self.existed = existed
+
+    def status(self) -> WorkflowStatus:
+        """Where it stands now."""
+        return self._session.run(workflows.standing(self._session.store, self.id)).status
+
+    def result(self, timeout_s: float | None = None) -> dict[str, Any]:
+        """Wait for its end and return its output; ``None`` waits as long as it takes.
+
+        Raises ``WorkflowFailed``, ``WorkflowTerminated`` or ``WorkflowTimedOut`` for any end but COMPLETED, and
+        ``WaitTimeout`` when it is still under way; the execution goes on then.
+        """
+        return self._session.run(workflows.result(self._session.store, self.id, timeout_s))
+
+    def output(self) -> dict[str, Any]:
+        """Its output as it is now, without waiting: ``{}`` before the end."""
+        return self._session.run(workflows.standing(self._session.store, self.id)).output
+
+    def describe(self) -> Workflow:
+        """Everything about it, with its tasks. Example: ``handle.describe().task("charge").output_data``"""
+        return self._session.run(workflows.get(self._session.store, self.id))
+
+    def pause(self, **options: Unpack[ActOptions]) -> None:
+        """Schedule nothing more until ``resume``; tasks that are out go on. Raises ``Conflict`` when it has ended.
+
+        This and the other actions take ``request_id`` and ``timeout_s`` (10): they raise ``OutcomeUnknown`` when no
+        decider answers within that time; repeated under the same request id an action happens once.
+        """
+        self._do(actions.pause, **options)
+
+    def resume(self, **options: Unpack[ActOptions]) -> None:
+        """Go on after ``pause``. Raises ``Conflict`` when it is not paused."""
+        self._do(actions.resume, **options)
+
+    def terminate(
+        self, reason: str | None = None, *, trigger_failure_workflow: bool = False, **options: Unpack[ActOptions]
+    ) -> None:
+        """End it now as TERMINATED; open tasks are cancelled. Raises ``Conflict`` when it has COMPLETED."""
+        self._do(actions.terminate, reason, trigger_failure_workflow=trigger_failure_workflow, **options)
+
+    def restart(self, *, use_latest_definitions: bool = False, **options: Unpack[ActOptions]) -> None:
+        """Start over under the same id when it has ended: nothing of the former run is left, variables are as at first.
+
+        Raises ``Conflict`` while it is under way, or when it has COMPLETED and its definition is not restartable.
+        """
+        self._do(actions.restart, use_latest_definitions=use_latest_definitions, **options)
+
+    def skip(
+        self,
+        ref: str,
+        input: Mapping[str, Any] | None = None,
+        output: Mapping[str, Any] | None = None,
+        **options: Unpack[ActOptions],
+    ) -> None:
+        """Pass over the step ``ref`` when its turn comes; later steps see it SKIPPED, with this input and output.
+
+        Raises ``NotFound`` for a step that the definition does not have, ``Conflict`` for one that has begun.
+        Example: ``handle.skip("charge", output={"receipt": "by hand"})``
+        """
+        self._do(actions.skip, ref, input, output, **options)
+
+    def update_variables(self, variables: Mapping[str, Any], **options: Unpack[ActOptions]) -> None:
+        """Lay ``variables`` over its variables. Raises ``Conflict`` when it has ended, ``InvalidPayload``."""
+        self._do(actions.update_variables, variables, **options)
+
+    def update_task(
+        self, ref: str, status: str = "COMPLETED", output: Mapping[str, Any] | None = None, *, reason: str | None = None
+    ) -> bool:
+        """Say from outside how its open task ``ref`` ended; ``output`` is laid over what the task has.
+
+        ``False``: it had ended before, and nothing was changed. Raises ``TaskNotFound``, ``InvalidRequest``.
+        Example: ``handle.update_task("approval", "COMPLETED", {"by": "Ada"})``
+        """
+        return self._do(tasks.update_task_by_ref, ref, status, output, reason=reason).is_accepted
+
+    def reset_callbacks(self, **options: Unpack[ActOptions]) -> int:
+        """Let its tasks that wait for a delay or a retry be claimed at once; gives how many did."""
+        answer = self._do(actions.reset_callbacks, **options)
+        return int(answer["tasks"])
+
+    def signal(
+        self, name: str | None = None, payload: Mapping[str, Any] | None = None, **options: Unpack[ActOptions]
+    ) -> None:
+        """End the step that waits for this signal (``None``: the first one that waits); ``payload`` is its output.
+
+        Raises ``TaskNotFound`` when nothing waits for it, ``Conflict`` when the execution has ended.
+        Example: ``handle.signal("approved", {"by": "Ada"})``
+        """
+        self._do(actions.signal, name, payload, **options)
+
+    def _do(self, verb: Callable[..., Plan[T]], *arguments: Any, **options: Any) -> T:
+        return self._session.run(verb(self._session.store, self.id, *arguments, **options))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id}>"
+
+
+class TaskHandle:
+    """One enqueued task; its ``id`` is that of the one-step workflow that carries it.
+
+    ``existed``: an earlier enqueue with the same ``unique_key`` was found. Example: ``handle.result(timeout_s=10)``
+    """
+
+    def __init__(self, session: Session, workflow_id: str, *, existed: bool = False) -> None:
+        self._workflow = WorkflowHandle(session, workflow_id)
+        self.id = workflow_id
+        self.existed = existed
+
+    def status(self) -> WorkflowStatus:
+        """Where it stands now: RUNNING until it has ended, retries and delays included."""
+        return self._workflow.status()
+
+    def result(self, timeout_s: float | None = None) -> dict[str, Any]:
+        """Wait for the end and return the task's output; a value that is no object stands under ``result``.
+
+        Raises like ``WorkflowHandle.result``.
+        """
+        return self._workflow.result(timeout_s)
+
+    def cancel(self, reason: str = "cancelled") -> None:
+        """Do not run it, or stop wanting it when it runs already. Raises ``Conflict`` when it has COMPLETED."""
+        self._workflow.terminate(reason)
+
+    def workflow(self) -> WorkflowHandle:
+        """The execution that carries the task, for everything else there is to ask."""
+        return self._workflow
+
+    def __repr__(self) -> str:
+        return f"<TaskHandle {self.id}>"

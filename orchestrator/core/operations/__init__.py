@@ -1,0 +1,81 @@
+"""What an operator or a caller may do to a workflow: one file per family, found in one literal table by name.
+
+Legality is decided here and nowhere else, on the committed state, and the answer is written by the same commit as the
+effect: one writer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from orchestrator.codec import pack
+from orchestrator.core.draft import Draft
+from orchestrator.core.operations.answers import Answer, label, misfit, refuse
+from orchestrator.core.operations.callbacks import reset_callbacks
+from orchestrator.core.operations.progress import pause, resume, terminate
+from orchestrator.core.operations.restart import restart
+from orchestrator.core.operations.signals import signal
+from orchestrator.core.operations.skip import skip
+from orchestrator.core.operations.variables import update_variables
+from orchestrator.model.events import Operation
+from orchestrator.model.records import Deferred
+from orchestrator.model.status import is_terminal
+
+OPERATIONS: dict[str, Callable[[Draft, dict[str, Any]], Answer]] = {
+    "pause": pause,
+    "reset_callbacks": reset_callbacks,
+    "restart": restart,
+    "resume": resume,
+    "signal": signal,
+    "skip": skip,
+    "terminate": terminate,
+    "update_variables": update_variables,
+}
+
+
+REVIVALS = frozenset({"restart"})
+"""What makes an ended workflow go on. Its open tasks must have been cancelled before, and accepted outcomes be in."""
+
+
+def apply(d: Draft, event: Operation) -> None:
+    """Carry out one operation, or refuse it, or keep it for when it can be; its request id gets the answer."""
+    operation = Deferred(event.request_id, event.action, event.arguments)
+    if event.action == "terminate":
+        _call_off(d)
+    elif d.core.deferred or _must_wait(d, event.action):
+        d.core.deferred = [*d.core.deferred, operation]
+        return
+    _carry_out(d, operation)
+
+
+def may_take_up(d: Draft) -> bool:
+    """Whether an operation waits that need wait no longer."""
+    return bool(d.core.deferred) and not _must_wait(d, d.core.deferred[0].action)
+
+
+def take_up(d: Draft) -> None:
+    """Carry out the first operation that had to wait."""
+    operation, *d.core.deferred = d.core.deferred
+    _carry_out(d, operation)
+
+
+def _must_wait(d: Draft, action: str) -> bool:
+    return action in REVIVALS and is_terminal(d.core.status) and d.core.open > 0
+
+
+def _call_off(d: Draft) -> None:
+    """Whoever terminates a workflow wants nothing of what still waits to happen to it."""
+    for operation in d.core.deferred:
+        refusal = refuse("CONFLICT", f"workflow {label(d)} was terminated before its {operation.action} could begin")
+        d.answers.append((operation.request_id, pack(refusal)))
+    d.core.deferred = []
+
+
+def _carry_out(d: Draft, operation: Deferred) -> None:
+    handler = OPERATIONS.get(operation.action)
+    wrong = misfit(operation.arguments)
+    if handler is None:
+        wrong = f"unknown operation {operation.action!r} on workflow {d.workflow_id}"
+    answer = handler(d, operation.arguments) if handler and wrong is None else refuse("INVALID_REQUEST", wrong or "")
+    d.answers.append((operation.request_id, pack(answer)))

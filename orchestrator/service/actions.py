@@ -1,0 +1,191 @@
+"""What a user can do to an execution: one verb each, asked of the decider and answered by it.
+
+Every verb is a plan and is written here only; the command line, the Python clients and the HTTP layer drive the same
+ones. Whether an action is legal is not judged here: the decider does, on committed state, and its answer is passed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypedDict, Unpack
+
+from orchestrator.codec import pack, unpack
+from orchestrator.engine.starts import resolve_name
+from orchestrator.errors import (
+    Conflict,
+    InvalidPayload,
+    InvalidRequest,
+    NotFound,
+    OrchestratorError,
+    OutcomeUnknown,
+    TaskNotFound,
+    WorkflowNotFound,
+)
+from orchestrator.model.records import decode_meta
+from orchestrator.plan import Command, Plan, Wait
+from orchestrator.service.starting import new_request_id
+from orchestrator.service.workflows import unknown_workflow
+from orchestrator.store import partition
+from orchestrator.store.context import StoreContext
+
+ANSWER_WAIT_S = 10.0
+
+Answer = dict[str, Any]
+
+_ANSWERS: dict[str, type[OrchestratorError]] = {
+    kind.code: kind for kind in (InvalidRequest, NotFound, WorkflowNotFound, TaskNotFound, Conflict)
+}
+
+
+class ActOptions(TypedDict, total=False):
+    """Options of every action.
+
+    ``request_id``: repeated under the same one, it happens once and is answered alike. ``timeout_s``: how long to wait
+    for the decider's answer (default 10 s).
+    """
+
+    request_id: str | None
+    timeout_s: float
+
+
+def act(
+    store: StoreContext,
+    workflow_id: str,
+    action: str,
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    request_id: str | None = None,
+    timeout_s: float = ANSWER_WAIT_S,
+) -> Plan[Answer]:
+    """Ask the decider to do ``action`` and give its answer; a repeat with the same request id gets the same answer.
+
+    Raises ``WorkflowNotFound``, what the decider refused with (``Conflict``, ``TaskNotFound``, ``InvalidRequest``), and
+    ``OutcomeUnknown`` when no answer came within ``timeout_s``: repeat it then with the request id of the message.
+    Example: ``executor.run(act(store, workflow_id, "pause"))``
+    """
+    keys, number = store.keys, store.keys.partition_of(workflow_id)
+    request_id = request_id or new_request_id()
+    given = dict(arguments or {})
+    pack(given, action, store.settings.payload_bytes_max)
+    reply = yield partition.request(keys, number, workflow_id, request_id, action, given)
+    if reply.state == "UNKNOWN":
+        raise unknown_workflow(workflow_id)
+    answer = reply.answer
+    if not answer:
+        channel = keys.answer_channel(number, request_id)
+        answer = yield Wait(channel, partition.read_answer(keys, number, request_id), bool, timeout_s)
+    if not answer:
+        raise OutcomeUnknown(
+            f"{action} of workflow {workflow_id} was sent, but no decider answered within {timeout_s:g} s; is one "
+            f"running (orchestrator doctor)? Repeat it with request_id={request_id!r} to learn its outcome"
+        )
+    found: dict[str, Any] = unpack(answer)
+    if found.get("error") == InvalidPayload.code:
+        raise InvalidPayload(action, found["message"])
+    if "error" in found:
+        raise _ANSWERS.get(found["error"], InvalidRequest)(found["message"])
+    return found
+
+
+def pause(store: StoreContext, workflow_id: str, **options: Unpack[ActOptions]) -> Plan[Answer]:
+    """Schedule nothing more until ``resume``; tasks that are out go on. Options as for ``act``."""
+    return act(store, workflow_id, "pause", **options)
+
+
+def resume(store: StoreContext, workflow_id: str, **options: Unpack[ActOptions]) -> Plan[Answer]:
+    """Go on after ``pause``. Options as for ``act``."""
+    return act(store, workflow_id, "resume", **options)
+
+
+def terminate(
+    store: StoreContext,
+    workflow_id: str,
+    reason: str | None = None,
+    *,
+    trigger_failure_workflow: bool = False,
+    **options: Unpack[ActOptions],
+) -> Plan[Answer]:
+    """End it now as TERMINATED; open tasks are cancelled, and its failure workflow starts if that is asked for.
+
+    Options as for ``act``.
+    """
+    arguments = {"reason": reason, "trigger_failure_workflow": trigger_failure_workflow}
+    return act(store, workflow_id, "terminate", arguments, **options)
+
+
+def signal(
+    store: StoreContext,
+    workflow_id: str,
+    name: str | None = None,
+    payload: Mapping[str, Any] | None = None,
+    *,
+    status: str = "COMPLETED",
+    **options: Unpack[ActOptions],
+) -> Plan[Answer]:
+    """End the WAIT task that waits for ``name`` (its reference or its signal; ``None``: the first one).
+
+    ``payload`` becomes its output. The answer holds ``task_id`` and ``ref``. Options as for ``act``.
+    """
+    arguments = {"name": name, "payload": dict(payload or {}), "status": status}
+    return act(store, workflow_id, "signal", arguments, **options)
+
+
+def restart(
+    store: StoreContext, workflow_id: str, *, use_latest_definitions: bool = False, **options: Unpack[ActOptions]
+) -> Plan[Answer]:
+    """Let an ended execution start over under its id: nothing of the former run is left, variables are as at first.
+
+    ``use_latest_definitions``: by the latest registered version of its workflow. Raises ``Conflict`` while it is under
+    way or when it may not be restarted, ``DefinitionNotFound``. Options as for ``act``.
+    """
+    arguments = {}
+    if use_latest_definitions:
+        keys, number = store.keys, store.keys.partition_of(workflow_id)
+        loaded = yield partition.load_workflow(keys, number, workflow_id)
+        if loaded is None:
+            raise unknown_workflow(workflow_id)
+        latest = yield from resolve_name(store, decode_meta(loaded.meta).name, None)
+        yield Command(("HSETNX", keys.definitions(number), latest.hash, latest.body))
+        arguments["definition_hash"] = latest.hash
+    return (yield from act(store, workflow_id, "restart", arguments, **options))
+
+
+def skip(
+    store: StoreContext,
+    workflow_id: str,
+    ref: str,
+    input: Mapping[str, Any] | None = None,
+    output: Mapping[str, Any] | None = None,
+    **options: Unpack[ActOptions],
+) -> Plan[Answer]:
+    """Pass over the step ``ref`` when its turn comes; later steps see it SKIPPED, with this input and output.
+
+    Raises ``NotFound`` for a step that the definition does not have and ``Conflict`` for one that has begun. Options as
+    for ``act``.
+    """
+    arguments = {"ref": ref, "input": dict(input or {}), "output": dict(output or {})}
+    return act(store, workflow_id, "skip", arguments, **options)
+
+
+def update_variables(
+    store: StoreContext,
+    workflow_id: str,
+    variables: Mapping[str, Any],
+    *,
+    append_array: bool = False,
+    **options: Unpack[ActOptions],
+) -> Plan[Answer]:
+    """Lay ``variables`` over those of an execution that has not ended; lists behind lists with ``append_array``.
+
+    Options as for ``act``.
+    """
+    arguments = {"variables": dict(variables), "append_array": append_array}
+    return act(store, workflow_id, "update_variables", arguments, **options)
+
+
+def reset_callbacks(store: StoreContext, workflow_id: str, **options: Unpack[ActOptions]) -> Plan[Answer]:
+    """Let its tasks that wait for a delay or a retry be claimed at once; the answer says how many ``tasks`` did.
+
+    Options as for ``act``.
+    """
+    return act(store, workflow_id, "reset_callbacks", **options)

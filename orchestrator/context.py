@@ -8,7 +8,7 @@ It never talks to a store and has no clock: its maker passes in the time and wha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -40,6 +40,7 @@ class TaskContext:
         "iteration",
         "logs",
         "ref",
+        "runtime_metadata",
         "task_id",
         "task_type",
         "workflow_id",
@@ -60,6 +61,7 @@ class TaskContext:
         generation: int = 0,
         now_ms: Callable[[], int] | None = None,
         beat: Callable[[TaskContext], None] | None = None,
+        runtime_metadata: Mapping[str, str] | None = None,
     ) -> None:
         self.task_id = task_id
         self.workflow_id = workflow_id
@@ -70,6 +72,8 @@ class TaskContext:
         self.delivery = delivery
         self.iteration = iteration
         self.generation = generation
+        self.runtime_metadata: Mapping[str, str] = runtime_metadata or {}
+        """Values of the names in the task definition's ``runtimeMetadata``: secrets, else environment values."""
         self.cancelled = False
         """True once the result is no longer wanted: the workflow cancelled the task or the worker lost its lease."""
         self.logs: list[tuple[int, str]] = []

@@ -1,8 +1,8 @@
 """Every setting of the product, read once, checked once, each value with its source.
 
-A value comes from an argument, from ``ORCHESTRATOR_<NAME>`` or is the default; the Redis URL may also come from the
-file that ``ORCHESTRATOR_REDIS_URL_FILE`` names, because secrets are mounted as files. Nothing else in the package reads
-the environment. Limits of single tasks and workflows are not settings: they are in their definitions.
+A value comes from an argument, from ``ORCHESTRATOR_<NAME>`` or is the default; the Redis URL and the key of secrets may
+also come from the file that ``ORCHESTRATOR_<NAME>_FILE`` names, because secrets are mounted as files. Nothing else in
+the package reads the environment. Limits of single tasks and workflows are not settings: they are in their definitions.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any
 from orchestrator.errors import SettingsInvalid
 
 PREFIX = "ORCHESTRATOR_"
+SECRET_PREFIX = "ORCHESTRATOR_SECRET_"
+_DERIVED = frozenset({"sources", "env_values", "secret_values"})
 DURABILITIES = ("none", "fsync", "replicas")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
@@ -67,7 +69,12 @@ class Settings:
     http_allow: str = ""  # hosts, *.domains and networks that HTTP tasks may reach although they are not public
     kafka_servers: str = ""  # brokers that tasks may send to, host:port; empty: any
     http_hosts: str = ""  # for tests: bank.example=127.0.0.1:8081, where a host is to be found instead
+    env_names: str = ""  # environment variables that expressions may read as workflow.env.NAME, with commas between
+    secrets_dir: str = ""  # a folder of files, each a secret by its name, as orchestrators of containers mount them
+    secrets_key: str = field(default="", repr=False)  # what secrets in Redis are encrypted with
     log_level: str = "INFO"
+    env_values: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)  # of the env_names
+    secret_values: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)  # ORCHESTRATOR_SECRET_*
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -96,7 +103,7 @@ def load_settings(environ: Mapping[str, str] | None = None, **arguments: Any) ->
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for item in fields(Settings):
-        if item.name == "sources":
+        if item.name in _DERIVED:
             continue
         if arguments.get(item.name) is not None:
             values[item.name], sources[item.name] = arguments[item.name], "argument"
@@ -105,6 +112,11 @@ def load_settings(environ: Mapping[str, str] | None = None, **arguments: Any) ->
         if found is not None:
             text, source = found
             values[item.name], sources[item.name] = _read(item.name, text, type(item.default), source), source
+    allowed = [name.strip() for name in values.get("env_names", "").split(",")]
+    values["env_values"] = {name: environ[name] for name in allowed if name in environ}
+    values["secret_values"] = {
+        name.removeprefix(SECRET_PREFIX): value for name, value in environ.items() if name.startswith(SECRET_PREFIX)
+    }
     return Settings(**values, sources=sources)
 
 
@@ -112,7 +124,7 @@ def _from_environment(name: str, environ: Mapping[str, str]) -> tuple[str, str] 
     variable = PREFIX + name.upper()
     if environ.get(variable):
         return environ[variable], variable
-    if name == "redis_url" and environ.get(variable + "_FILE"):
+    if name in ("redis_url", "secrets_key") and environ.get(variable + "_FILE"):
         path = environ[variable + "_FILE"]
         try:
             return Path(path).read_text("utf-8").strip(), f"{variable}_FILE={path}"

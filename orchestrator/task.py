@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import ModuleType
@@ -220,6 +220,7 @@ def task(
     input_schema: SchemaLike | None = None,
     output_schema: SchemaLike | None = None,
     enforce_schema: bool | None = None,
+    runtime_metadata: Sequence[str] = (),
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
 
@@ -243,6 +244,7 @@ def task(
     input_schema: SchemaLike | None = None,
     output_schema: SchemaLike | None = None,
     enforce_schema: bool | None = None,
+    runtime_metadata: Sequence[str] = (),
 ) -> Any:
     """Make a task of a plain ``def`` or an ``async def``; with or without arguments.
 
@@ -251,7 +253,8 @@ def task(
     between signs of life (default one hour, at most ``timeout_s``). ``concurrency`` and ``rate_limit`` hold over all
     workers. ``pool="process"`` runs a plain function in a process of its own. Inputs and outputs are checked against
     ``input_schema`` and ``output_schema`` unless ``enforce_schema=False``; ``enforce_schema=True`` alone takes the
-    schemas from the type hints. Raises ``DefinitionInvalid`` or ``InvalidRequest`` where the function is written.
+    schemas from the type hints. ``runtime_metadata`` names secrets and environment values that a running task finds in
+    ``TaskContext.runtime_metadata``. Raises ``DefinitionInvalid`` or ``InvalidRequest`` where the function is written.
     Example: ``@task(retry=RetryPolicy(limit=5), concurrency=10)``
     """
     policy = retry or RetryPolicy()
@@ -280,6 +283,7 @@ def task(
             rate_limit_frequency_in_seconds=rate_limit.per_s if rate_limit else 1,
             input_schema=schemas[0],
             output_schema=schemas[1],
+            runtime_metadata=list(runtime_metadata),
             enforce_schema=schemas != (None, None) if enforce_schema is None else enforce_schema,
         )
         _require_runnable(task_name, decorated, pool)

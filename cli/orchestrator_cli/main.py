@@ -26,6 +26,8 @@ COMMANDS = {
     "system": Entry("orchestrator_cli.roles", "system", "Carry out HTTP calls and other system tasks until a signal."),
     "worker": Entry("orchestrator_cli.roles", "worker", "Run the tasks of modules until a signal ends it."),
     "def": Entry("orchestrator_cli.definition", "group", "Workflow definitions: apply, list, get, validate, graph."),
+    "secret": Entry("orchestrator_cli.secret", "group", "Secrets that tasks are handed: set, list, delete, key."),
+    "env": Entry("orchestrator_cli.env", "group", "Values for ${workflow.env.NAME}: set, list, delete."),
     "schema": Entry(
         "orchestrator_cli.schema", "group", "JSON Schemas of inputs and outputs: apply, list, get, delete."
     ),

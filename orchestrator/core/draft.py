@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Raw
@@ -22,6 +22,7 @@ from orchestrator.core.facts import Facts
 from orchestrator.core.kinds import dispatch_state
 from orchestrator.core.program import JOIN_TYPES, SCRIPT, Node, Program, execution_ref, script_node
 from orchestrator.core.scope import DraftScope
+from orchestrator.core.secret_references import names_in, names_of
 from orchestrator.core.state import ProgramNeeded, RecordsNeeded, TaskRecord, WorkflowState
 from orchestrator.ids import task_id
 from orchestrator.model.effects import Enqueue, Handoff, StartWorkflow
@@ -227,6 +228,16 @@ class Draft:
         steps = (*self.core.held, *self.core.agenda, *self.agenda)
         return any(step.index == RETRY and execution_ref(step.ref, step.iteration) == ref for step in steps)
 
+    def secrets_in(self, packed: bytes, task_def: TaskDef | None = None) -> list[str]:
+        """The secrets a payload refers to that this workflow's definition, its parent's or the task's spells out."""
+        found = names_in(packed)
+        if not found:
+            return []
+        allowed = self.program.secrets.union(
+            self.state.meta.secrets, names_of(task_def) if task_def is not None else ()
+        )
+        return [name for name in found if name in allowed]
+
     @property
     def full(self) -> bool:
         """Whether this decision has made as many tasks as one commit should carry."""
@@ -273,6 +284,8 @@ class Draft:
         delay_ms: int = 0,
         domain: str | None = None,
         deadline_ms: int = 0,
+        secrets: Sequence[str] = (),
+        runtime: Sequence[str] = (),
     ) -> TaskRecord:
         """Make the next attempt of a step (the first, or the one after ``previous``) and count it as open."""
         core = self.core
@@ -300,6 +313,8 @@ class Draft:
             input=Raw(input_),
             branch=node.branch if node.branch != ref else "",
             step=node.step,
+            secrets=list(secrets),
+            runtime=list(runtime),
         )
         record = TaskRecord(made)
         self.records[ref] = record

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from orchestrator.core.expressions import Template, compile_template
+from orchestrator.core.secret_references import names_of
 from orchestrator.model.definitions import WorkflowDef, WorkflowTask
 from orchestrator.model.records import Step
 
@@ -74,7 +75,7 @@ class Node:
 class Program:
     """The compiled form of one workflow definition."""
 
-    __slots__ = ("definition", "first", "nodes", "output", "output_reads")
+    __slots__ = ("definition", "first", "nodes", "output", "output_reads", "secrets")
 
     def __init__(self, definition: WorkflowDef) -> None:
         self.definition = definition
@@ -82,6 +83,7 @@ class Program:
         self.first: str | None = definition.tasks[0].task_reference_name if definition.tasks else None
         lay_out(definition.tasks, Place(None, None, None), self.nodes)
         link(self.nodes, self.nodes.get)
+        self.secrets = names_of(definition)
         parameters = definition.output_parameters
         self.output: Template | None = compile_template(parameters) if parameters else None
         self.output_reads: tuple[str, ...] = self.reads_of(self.output) if self.output else ()

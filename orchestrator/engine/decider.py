@@ -13,7 +13,7 @@ dead letter.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -49,14 +49,14 @@ DEATHS_BEFORE_QUARANTINE = 2
 class Decider:
     """One decider process's work, without the waiting."""
 
-    def __init__(self, store: StoreContext, name: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, store: StoreContext, name: str, environment: Mapping[str, str] | None = None) -> None:
         self.store = store
         self.name = name
         self.estates: dict[int, Estate] = {}
         self.programs = Programs()
         self.definitions = LiveDefinitions(store)
         self.relay = Relay(store)
-        self.environment = environment or {}
+        self.environment = store.settings.env_values if environment is None else environment
         self.clock_ms = 0  # the store's clock as last seen
         self.deliver_again_ms = 0  # when refused hand-offs are due again, on that clock
         self._deliver_pause_ms = DELIVER_AGAIN_MS

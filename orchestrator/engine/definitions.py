@@ -1,4 +1,4 @@
-"""Task definitions as they are now: read once, then only what changed, about once a second.
+"""Task definitions and environment values as they are now: read once, then only what changed, about once a second.
 
 They are live (D9 of the design): a new retry policy governs the next attempt of workflows that already run, and new
 limits reach the queue with the next hand-off.
@@ -34,6 +34,7 @@ class LiveDefinitions:
         self._revision = 0
         self._revisions: dict[str, int] = {}
         self._facts: Facts | None = None
+        self._environment: dict[str, str] = {}
         self.task_defs: dict[str, TaskDef] = {}
         self.limits: Mapping[str, Limits] = {}
 
@@ -49,6 +50,10 @@ class LiveDefinitions:
                 self._take(name, body)
             if len(changes) < CHANGES_PER_READ:
                 break
+        environment = yield catalog.list_environment(self._store.keys)
+        if environment != self._environment:
+            self._environment = environment
+            self._facts = None
         if changed:
             self._facts = None
             self.limits = limits_of(self.task_defs, self._revisions, self._store.settings.rate_guard_ms)
@@ -64,10 +69,14 @@ class LiveDefinitions:
             log.error("task_definition_unreadable", extra={"task": name, "reason": str(error)})
 
     def facts(self, environment: Mapping[str, str]) -> Facts:
-        """The facts of a decision; the same object until something changes."""
+        """The facts of a decision; the same object until something changes. Stored values go before ``environment``."""
         if self._facts is None:
             settings = self._store.settings
+            known = {**environment, **self._environment}
             self._facts = Facts(
-                dict(self.task_defs), environment, settings.payload_bytes_max, settings.variables_bytes_max
+                dict(self.task_defs),
+                known,
+                settings.payload_bytes_max,
+                settings.variables_bytes_max,
             )
         return self._facts

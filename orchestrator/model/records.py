@@ -42,6 +42,7 @@ class Meta(Struct, array_like=True, frozen=True, gc=False):
     parent_ref: str | None = None  # the parent's SUB_WORKFLOW task by its execution reference
     depth: int = 0  # how many workflows are above this one
     child_versions: dict[str, int] = {}  # the versions that sub-workflows named without one had when this one started
+    secrets: list[str] = []  # names that the parent passed on by reference in the input
 
 
 class Step(Struct, array_like=True, frozen=True, gc=False):
@@ -81,6 +82,8 @@ class Scheduled(Struct, array_like=True, frozen=True, gc=False):
     input: Raw = Raw(EMPTY_MAP)
     branch: str = ""  # the first task of the dynamically forked branch that the step lies inside of
     step: Step | None = None  # the step itself, where no definition has it
+    secrets: list[str] = []  # names that references in the input may be resolved to when a worker gets it
+    runtime: list[str] = []  # names of secrets or environment values that the worker gets beside the input
 
 
 class Result(Struct, array_like=True, frozen=True, gc=False):

@@ -9,7 +9,7 @@ possible. Callers are native workers, the simulation and the HTTP server; nobody
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -26,6 +26,7 @@ from orchestrator.model.records import (
     encode,
 )
 from orchestrator.plan import Call, Plan
+from orchestrator.service import secrets
 from orchestrator.store import dispatch as truth
 from orchestrator.store import queue
 from orchestrator.store.context import StoreContext
@@ -86,12 +87,19 @@ class ClaimReply(NamedTuple):
 
 
 class TaskToRun(NamedTuple):
-    """A claimed task that its partition confirmed; ``started_ms`` is the first start of the attempt."""
+    """A claimed task that its partition confirmed; ``started_ms`` is the first start of the attempt.
+
+    The input in ``scheduled`` is the worker's copy, with secrets in their places; the ``hidden`` texts are to be struck
+    out of what is told of the task. A task with a ``fault`` is not run but reported FAILED (``fault_outcome``).
+    """
 
     claimed: Claimed
     scheduled: Scheduled
     meta: Meta
     started_ms: int
+    runtime_metadata: Mapping[str, str] = {}
+    hidden: tuple[str, ...] = ()
+    fault: str | None = None
 
 
 class Refused(NamedTuple):
@@ -158,7 +166,10 @@ def start_tasks(store: StoreContext, claimed: Sequence[Claimed], claimant: str) 
     answers = yield from _ask_partitions(store, claimed, starting)
     if store.settings.durability != "none":
         yield from _confirm_gone(store, claimed, starting, answers)
-    return [_started(task, answer) for task, answer in zip(claimed, answers, strict=True)]
+    found = [_started(task, answer) for task, answer in zip(claimed, answers, strict=True)]
+    if any(isinstance(task, TaskToRun) and (task.scheduled.secrets or task.scheduled.runtime) for task in found):
+        found = yield from _revealed(store, found)
+    return found
 
 
 def report_tasks(store: StoreContext, reports: Sequence[Report], claimant: str) -> Plan[list[Judged]]:
@@ -220,6 +231,11 @@ def touch_tasks(store: StoreContext, held: Sequence[Claimed], claimant: str) -> 
 def release(claimed: Claimed, how: How, delay_ms: int = 0) -> Release:
     """Give a lease back under the numbers it was claimed with. Example: ``release(claimed, How.BACK)``"""
     return Release(claimed.type, Settlement(how, claimed.task_id, claimed.delivery, claimed.offer, delay_ms))
+
+
+def fault_outcome(fault: str) -> Outcome:
+    """What to report of a task that cannot be run as it is: a retriable failure, since the fault can be mended."""
+    return Outcome(FORMAT, "FAILED", reason=fault)
 
 
 def lost_outcome(claimed: Claimed) -> Outcome:
@@ -322,6 +338,12 @@ def _ask_partitions(
 
 def _deliveries(part: Sequence[Claimed]) -> list[truth.Claimed]:
     return [truth.Claimed(claimed.task_id, claimed.delivery) for claimed in part]
+
+
+def _revealed(store: StoreContext, found: Sequence[TaskToRun | Refused]) -> Plan[list[TaskToRun | Refused]]:
+    runs = [task for task in found if isinstance(task, TaskToRun)]
+    copies = iter((yield from secrets.reveal(store, [run.scheduled for run in runs])))
+    return [task._replace(**next(copies)._asdict()) if isinstance(task, TaskToRun) else task for task in found]
 
 
 def _word(answer: Any) -> str:

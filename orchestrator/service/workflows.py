@@ -21,6 +21,7 @@ from orchestrator.errors import (
     WorkflowUnsuccessful,
 )
 from orchestrator.model.execution import Workflow
+from orchestrator.model.masking import masked_workflow
 from orchestrator.model.records import decode_core, decode_meta
 from orchestrator.model.status import WorkflowStatus, is_terminal
 from orchestrator.plan import Command, Plan, Wait
@@ -56,12 +57,14 @@ class Standing(NamedTuple):
 def get(store: StoreContext, workflow_id: str, *, include_tasks: bool = True) -> Plan[Workflow]:
     """The whole execution as it is committed, with what is known of its open tasks. Raises ``WorkflowNotFound``.
 
+    What the definition lists under ``maskedFields`` shows as ``***``.
+
     Example: ``executor.run(get(store, workflow_id)).task("charge").status``
     """
     found = yield from load_view(store.keys, workflow_id, include_tasks=include_tasks)
     if found is None:
         raise unknown_workflow(workflow_id)
-    return found
+    return masked_workflow(found)
 
 
 def standing(store: StoreContext, workflow_id: str) -> Plan[Standing]:

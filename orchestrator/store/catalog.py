@@ -150,6 +150,44 @@ def list_schemas(keys: Keys) -> Command:
     return Command(("HGETALL", keys.schema_names()), lambda raw: _sorted_map(raw, int))
 
 
+# --- secrets and environment values -----------------------------------------------------------------------------------
+
+
+def read_secrets(keys: Keys, names: Sequence[str]) -> Command:
+    """The sealed values of these secrets, in order; ``None`` for one that is not kept here."""
+    return Command(("HMGET", keys.secrets(), *names))
+
+
+def write_secret(keys: Keys, name: str, sealed: bytes) -> Command:
+    """Keep a sealed value, replacing what there is."""
+    return Command(("HSET", keys.secrets(), name, sealed))
+
+
+def delete_secret(keys: Keys, name: str) -> Command:
+    """Forget a secret; replies how many there were."""
+    return Command(("HDEL", keys.secrets(), name))
+
+
+def secret_names(keys: Keys) -> Command:
+    """The names of all secrets kept here, sorted."""
+    return Command(("HKEYS", keys.secrets()), _sorted_names)
+
+
+def list_environment(keys: Keys) -> Command:
+    """All stored environment values; replies ``dict[str, str]`` in order of names."""
+    return Command(("HGETALL", keys.environment()), lambda raw: _sorted_map(raw, bytes.decode))
+
+
+def write_environment(keys: Keys, name: str, value: str) -> Command:
+    """Store one environment value, replacing what there is."""
+    return Command(("HSET", keys.environment(), name, value))
+
+
+def delete_environment(keys: Keys, name: str) -> Command:
+    """Forget an environment value; replies how many there were."""
+    return Command(("HDEL", keys.environment(), name))
+
+
 # --- task definitions -------------------------------------------------------------------------------------------------
 
 

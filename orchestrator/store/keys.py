@@ -207,6 +207,14 @@ class Keys:
         """Hash: schema name -> latest version."""
         return self._catalog + "scs"
 
+    def secrets(self) -> str:
+        """Hash: name of a secret -> nonce and value, encrypted with a key that Redis never sees."""
+        return self._catalog + "sec"
+
+    def environment(self) -> str:
+        """Hash: name -> value that expressions read as ``workflow.env.<name>``."""
+        return self._catalog + "env"
+
     def task_definitions(self) -> str:
         """Hash: task definition name -> JSON."""
         return self._catalog + "td"
@@ -320,7 +328,7 @@ _EVENT_KINDS = (
     KeyKind("simclock", "string"),
 )
 _CATALOG_KINDS = (
-    KeyKind("meta|wfs|scs|td|eh|(wf|sc):.+", "hash"),
+    KeyKind("meta|wfs|scs|sec|env|td|eh|(wf|sc):.+", "hash"),
     KeyKind("tdrev|deciders", "zset"),
     KeyKind("queues", "set"),
     KeyKind("rev|ehrev|simclock", "string"),

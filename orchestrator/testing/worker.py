@@ -12,6 +12,7 @@ from orchestrator.ids import workflow_id_of
 from orchestrator.plan import Command, Plan
 from orchestrator.service import dispatch
 from orchestrator.service.dispatch import Refused, Report, TaskToRun, Want
+from orchestrator.service.secrets import masked
 from orchestrator.store import catalog, queue
 from orchestrator.store.context import StoreContext
 from orchestrator.store.queue import QueueStats
@@ -60,6 +61,8 @@ class InlineWorker:
 
     def _run(self, run: TaskToRun) -> Any:
         claimed, scheduled = run.claimed, run.scheduled
+        if run.fault is not None:
+            return dispatch.fault_outcome(run.fault)
         context = TaskContext(
             claimed.task_id,
             workflow_id_of(claimed.task_id),
@@ -71,8 +74,10 @@ class InlineWorker:
             iteration=scheduled.iteration,
             generation=scheduled.generation,
             now_ms=self._clock.now_ms,
+            runtime_metadata=run.runtime_metadata,
         )
-        return run_task(self.tasks[claimed.type], codec.unpack(bytes(scheduled.input)), context).outcome
+        ran = run_task(self.tasks[claimed.type], codec.unpack(bytes(scheduled.input)), context)
+        return masked(ran.outcome, run.hidden)
 
     def next_due_ms(self) -> Plan[int | None]:
         """When a delayed task of a served type falls due, or a limit may let one go; ``None`` = nothing is known."""

@@ -41,6 +41,7 @@ class Order(msgspec.Struct, array_like=True, frozen=True):
     input: bytes
     identity: tuple[str, str, str, str, str]
     counters: tuple[int, int, int, int]
+    runtime_metadata: dict[str, str]
 
 
 class Child:
@@ -133,6 +134,7 @@ def _carry_out(order: Order, known: dict[tuple[str, str], Task[..., Any]]) -> Ou
         iteration=iteration,
         generation=generation,
         now_ms=SystemClock().now_ms,
+        runtime_metadata=order.runtime_metadata,
     )
     try:
         where = (order.target, order.attribute)
@@ -151,6 +153,7 @@ def _order(job: Job) -> Order:
         bytes(job.input),  # it may be a msgspec.Raw, which would be taken for structure
         (at.task_id, at.workflow_id, at.workflow_name, at.ref, at.task_type),
         (at.attempt, at.delivery, at.iteration, at.generation),
+        dict(at.runtime_metadata),
     )
 
 

@@ -38,6 +38,7 @@ class Job:
         "claimed",
         "context",
         "ending",
+        "hidden",
         "input",
         "interrupt",
         "lease_end_s",
@@ -48,12 +49,19 @@ class Job:
     )
 
     def __init__(
-        self, claimed: Claimed, registered: RegisteredTask, context: TaskContext, input: bytes, lease_end_s: float
+        self,
+        claimed: Claimed,
+        registered: RegisteredTask,
+        context: TaskContext,
+        input: bytes,
+        lease_end_s: float,
+        hidden: tuple[str, ...] = (),
     ) -> None:
         self.claimed = claimed
         self.registered = registered
         self.context = context
         self.input = input
+        self.hidden = hidden  # texts to be struck out of what is told of the task
         self.lease_end_s = lease_end_s
         self.beat_due_s = 0.0
         self.touch_due_s = 0.0

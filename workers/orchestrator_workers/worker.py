@@ -25,6 +25,7 @@ from orchestrator.ids import workflow_id_of
 from orchestrator.model.records import Outcome
 from orchestrator.service import dispatch
 from orchestrator.service.dispatch import Claimed, Judged, Refused, TaskToRun
+from orchestrator.service.secrets import masked
 from orchestrator.settings import Settings
 from orchestrator.store import catalog
 from orchestrator.store.connection import Connection
@@ -260,12 +261,15 @@ class Worker:
         if run.claimed.is_lost:
             self._returned(job, dispatch.lost_outcome(run.claimed))
             return
+        if run.fault is not None:
+            self._returned(job, dispatch.fault_outcome(run.fault))
+            return
         if self._observe is not _ignore:
             self._observe("started", _fields(job))
         self._runners.start(job)
 
     def _job(self, run: TaskToRun, lease_end_s: float) -> Job:
-        claimed, scheduled, meta, _ = run
+        claimed, scheduled, meta = run.claimed, run.scheduled, run.meta
         context = TaskContext(
             claimed.task_id,
             workflow_id_of(claimed.task_id),
@@ -278,9 +282,10 @@ class Worker:
             generation=scheduled.generation,
             now_ms=self._clock.now_ms,
             beat=self._heartbeat.ask,
+            runtime_metadata=run.runtime_metadata,
         )
         registered = self._tasks[claimed.type]
-        return Job(claimed, registered, context, scheduled.input, lease_end_s)
+        return Job(claimed, registered, context, scheduled.input, lease_end_s, run.hidden)
 
     def _returned(self, job: Job, outcome: Outcome | None) -> None:
         """The task's code has returned, or was stopped (then without an outcome)."""
@@ -296,7 +301,8 @@ class Worker:
             self._claims.settle(dispatch.release(job.claimed, How.BACK))
             return
         # A cancelled task is reported too: its partition answers GONE, and on that word the queue frees its slot.
-        self._reports.add(job, outcome or outcomes.failure("cancelled while it was running", job.context))
+        outcome = outcome or outcomes.failure("cancelled while it was running", job.context)
+        self._reports.add(job, masked(outcome, job.hidden) if job.hidden else outcome)
 
     def _settled(self, job: Job, judged: Judged) -> None:
         """The partition has judged the outcome."""

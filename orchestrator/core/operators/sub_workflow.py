@@ -157,6 +157,7 @@ def _launch(d: Draft, record: TaskRecord) -> Result:
     child_input = given["workflowInput"]
     if definition is not None:
         child_input = {**child_input, "_systemMetadata": {"dynamic": True}}
+    packed = pack(child_input)
     d.handoffs.append(
         StartWorkflow(
             workflow_id=child_id,
@@ -172,8 +173,9 @@ def _launch(d: Draft, record: TaskRecord) -> Result:
                 parent_task_id=own_id,
                 parent_ref=made.ref,
                 depth=meta.depth + 1,
+                secrets=d.secrets_in(packed),
             ),
-            input=Raw(pack(child_input)),
+            input=Raw(packed),
             latest=definition is None and given["subWorkflowVersion"] is None,
             definition=msgspec.json.encode(definition) if definition is not None else None,
         )

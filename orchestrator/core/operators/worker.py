@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 NO_DOMAIN = "NO_DOMAIN"
 ASYNC_COMPLETE = "asyncComplete"
 
+STORING_TYPES = frozenset({"EVENT", "START_WORKFLOW"})
+"""What these are given is stored elsewhere, so references to secrets stay references in it."""
+
 
 def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> None:
     """Make the task and offer it to its queue, a retry after its delay."""
@@ -53,6 +56,8 @@ def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> 
         previous=previous,
         delay_ms=wait_ms,
         domain=domain,
+        secrets=[] if task.type in STORING_TYPES else d.secrets_in(packed, task_def),
+        runtime=task_def.runtime_metadata,
     )
     if task_def.input_schema is not None and task_def.enforce_schema:
         fault = violation(task_def.input_schema, value, "input")

@@ -1,0 +1,55 @@
+"""``orchestrator env``: values that expressions read as ``${workflow.env.NAME}``, for settings that are no secrets.
+
+Holds no rule. Called by users and their CI.
+"""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator_cli.command import Entry, LazyGroup, Leaf, output_option
+from orchestrator_cli.output import Column, show_all
+from orchestrator_cli.session import current_session
+
+group = LazyGroup(
+    "env",
+    help="Values that expressions read as ${workflow.env.NAME}.",
+    entries={
+        "set": Entry(__name__, "set_", "Store a value for all deciders."),
+        "list": Entry(__name__, "list_", "List the values."),
+        "delete": Entry(__name__, "delete", "Forget a stored value."),
+    },
+)
+
+
+@click.command("set", cls=Leaf, examples="orchestrator env set REGION eu-west-1")
+@click.argument("name")
+@click.argument("value")
+def set_(name: str, value: str) -> None:
+    """Store a value; deciders go by it within a second, and it goes before a variable of their own."""
+    from orchestrator.service import secrets
+
+    with current_session().store() as store:
+        store.run(secrets.put_environment, name, value)
+
+
+@click.command("list", cls=Leaf, examples="orchestrator env list\norchestrator env list -o json")
+@output_option()
+def list_(form: str) -> None:
+    """List stored values and the variables of this process that the setting env_names allows."""
+    from orchestrator.service import secrets
+
+    with current_session().store() as store:
+        found = store.run(secrets.environment_values)
+    columns = [Column("name", lambda row: row["name"]), Column("value", lambda row: row["value"])]
+    show_all([{"name": name, "value": value} for name, value in sorted(found.items())], form, columns, name="name")
+
+
+@click.command(cls=Leaf, examples="orchestrator env delete REGION")
+@click.argument("name")
+def delete(name: str) -> None:
+    """Forget a stored value."""
+    from orchestrator.service import secrets
+
+    with current_session().store() as store:
+        store.run(secrets.delete_environment, name)

@@ -29,6 +29,7 @@ group = LazyGroup(
         "get": Entry(__name__, "get", "Show one with its tasks."),
         "list": Entry(__name__, "list_", "List executions, the latest first."),
         "watch": Entry(__name__, "watch", "Follow one to its end."),
+        "why": Entry("orchestrator_cli.why", "why", "Say what one waits for."),
         "pause": Entry(_ACTS, "pause", "Schedule nothing more until it is resumed."),
         "resume": Entry(_ACTS, "resume", "Go on after a pause."),
         "terminate": Entry(_ACTS, "terminate", "End one now."),

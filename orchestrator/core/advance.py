@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from orchestrator.core.closing import end
 from orchestrator.core.draft import EMPTY, EVALUATED, RETRY, Draft
 from orchestrator.core.kinds import INTERNAL
-from orchestrator.core.program import SCRIPT, Case, Node, execution_ref, inner_lists, members_inside
+from orchestrator.core.program import Case, Node, execution_ref, inner_lists, members_inside
 from orchestrator.core.retries import may_retry, retry_delay_ms, retry_limit
 from orchestrator.core.state import TaskRecord
 from orchestrator.core.timeouts import total_timeout_passed
@@ -66,9 +66,10 @@ def finish(
     )
     if guarded:
         d.undispatch(record, guarded=True)
-    if d.node_of(record.scheduled).task.type == SCRIPT:  # whatever came of it, the operator that asked goes on from it
+    node = d.node_of(record.scheduled)
+    if node.is_script:  # whatever came of it, the operator that asked goes on from it
         _close_attempt(d, record, result)
-        d.go(d.node_of(record.scheduled).ref, record.scheduled.iteration, EVALUATED)
+        d.go(node.ref, record.scheduled.iteration, EVALUATED)
     elif is_successful(status) or is_terminal(d.core.status):
         _settle(d, record, result, advance=advance)
     elif fatal:

@@ -20,7 +20,7 @@ from orchestrator.core.branches import compile_branch, compile_dynamic
 from orchestrator.core.expressions import Template
 from orchestrator.core.facts import Facts
 from orchestrator.core.kinds import dispatch_state
-from orchestrator.core.program import JOIN_TYPES, SCRIPT, Node, Program, execution_ref, script_node
+from orchestrator.core.program import JOIN_TYPES, Node, Program, execution_ref, script_node
 from orchestrator.core.scope import DraftScope
 from orchestrator.core.secret_references import names_in, names_of
 from orchestrator.core.state import ProgramNeeded, RecordsNeeded, TaskRecord, WorkflowState
@@ -320,7 +320,7 @@ class Draft:
         self.records[ref] = record
         self.scheduled[ref] = made
         self.results.pop(ref, None)
-        if type_ != SCRIPT:  # its answer is no output of the workflow
+        if not node.is_script:  # its answer is no output of the workflow
             core.last_ref = ref
         return record
 

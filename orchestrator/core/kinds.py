@@ -13,11 +13,14 @@ ACCEPTED = "A"
 """In the store only: the final word on the task has been accepted and is in the inbox."""
 
 DISPATCH: dict[str, str] = {
+    "DECISION": INTERNAL,
     "FORK": INTERNAL,
     "FORK_JOIN": INTERNAL,
     "FORK_JOIN_DYNAMIC": INTERNAL,
     "HUMAN": WAITING,
+    "INLINE": INTERNAL,
     "JOIN": INTERNAL,
+    "LAMBDA": INTERNAL,
     "NOOP": INTERNAL,
     "SET_VARIABLE": INTERNAL,
     "SUB_WORKFLOW": WAITING,
@@ -27,7 +30,7 @@ DISPATCH: dict[str, str] = {
 }
 
 
-SYSTEM_TASK_TYPES: frozenset[str] = frozenset({"HTTP", "KAFKA_PUBLISH"})
+SYSTEM_TASK_TYPES: frozenset[str] = frozenset({"HTTP", "JSON_JQ_TRANSFORM", "KAFKA_PUBLISH", "SCRIPT"})
 """Built-in types that are tasks in queues all the same: the system-task role carries them out, a queue for each type."""
 
 

@@ -45,12 +45,12 @@ class Node:
     with reads of their own. ``untaken`` (SWITCH): per branch, how many members a JOIN has there.
     ``fork`` (JOIN): the dynamic fork before it, whose branches it waits for. Of a step in a dynamically forked branch,
     ``branch`` is the branch's first task, ``ends`` the JOIN to be told if nothing follows; ``step`` is set where the
-    definition does not have the step (see ``records.Step``).
+    definition does not have the step (see ``records.Step``). ``is_script``: it is the script task of the step ``parent``.
     """
 
     __slots__ = (
-        "branch", "case", "ends", "extra", "extra_reads", "fork", "inputs", "joins", "loop", "next", "parent", "reads",
-        "ref", "step", "task", "untaken",
+        "branch", "case", "ends", "extra", "extra_reads", "fork", "inputs", "is_script", "joins", "loop", "next", "parent",
+        "reads", "ref", "step", "task", "untaken",
     )  # fmt: skip
 
     def __init__(self, task: WorkflowTask, place: Place) -> None:
@@ -70,6 +70,7 @@ class Node:
         self.branch = ""
         self.ends: str | None = None
         self.step: Step | None = None
+        self.is_script = False
 
 
 class Program:
@@ -185,7 +186,9 @@ def script_node(ref: str) -> Node:
     owner, mark, _ = ref.partition(SCRIPT_MARK)
     if not mark:
         raise KeyError(ref)
-    return Node(WorkflowTask(name=SCRIPT, task_reference_name=ref, type=SCRIPT), Place(None, None, owner))
+    node = Node(WorkflowTask(name=SCRIPT, task_reference_name=ref, type=SCRIPT), Place(None, None, owner))
+    node.is_script = True
+    return node
 
 
 def _beside_inputs(task: WorkflowTask) -> dict[str, Any]:

@@ -19,10 +19,8 @@ from orchestrator.core.timeouts import first_timer_ms
 from orchestrator.errors import InvalidPayload
 from orchestrator.model.effects import Enqueue
 from orchestrator.model.evaluation import Evaluation
+from orchestrator.model.scripts import LANGUAGES
 from orchestrator.model.status import is_successful
-
-LANGUAGES = {"javascript": "javascript", "graaljs": "javascript", "python": "python"}
-"""What a definition may call an evaluator, and the language that is."""
 
 
 def evaluate(

@@ -17,6 +17,7 @@ from orchestrator.errors import DefinitionInvalid
 from orchestrator.model.definitions import TaskDef
 from orchestrator.model.wire import task_def_from_dict
 from orchestrator.plan import Plan
+from orchestrator.scripts import evaluator
 from orchestrator.store import catalog
 from orchestrator.store.context import StoreContext
 from orchestrator.store.queue_values import Limits
@@ -78,5 +79,6 @@ class LiveDefinitions:
                 known,
                 settings.payload_bytes_max,
                 settings.variables_bytes_max,
+                evaluator.shared(),
             )
         return self._facts

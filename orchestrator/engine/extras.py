@@ -1,7 +1,7 @@
 """Which optional package a definition needs, found out when it is registered and not in the middle of an execution.
 
-One literal table by task type. Looks whether the package is there and loads none. Called where definitions are judged
-and where system tasks are served.
+One literal table by task type, and the steps whose script is JavaScript. Looks whether the package is there and loads
+none. Called where definitions are judged and where system tasks are served.
 """
 
 from __future__ import annotations
@@ -11,26 +11,34 @@ from importlib.util import find_spec
 
 from orchestrator.errors import MissingExtra
 from orchestrator.model.definitions import WorkflowDef, walk
+from orchestrator.model.scripts import scripts_of
 
 PACKAGES: dict[str, tuple[str, str]] = {
     "HTTP": ("httpx2", "http"),
+    "JSON_JQ_TRANSFORM": ("jq", "jq"),
     "KAFKA_PUBLISH": ("aiokafka", "kafka"),
 }
 """By task type: the module that it is done with, and the extra of ours that installs it."""
 
+JAVASCRIPT = ("quickjs", "js")
+"""The same for every step with a script in JavaScript."""
+
 
 def missing_extra(task_type: str) -> MissingExtra | None:
     """Why tasks of this type cannot run here, or None. Example: ``missing_extra("WAIT") is None``"""
-    module, extra = PACKAGES.get(task_type, ("", ""))
-    if not module or find_spec(module) is not None:
-        return None
-    return MissingExtra(f"a task of type {task_type}", extra)
+    return _missing(f"a task of type {task_type}", *PACKAGES.get(task_type, ("", "")))
+
+
+def _missing(what: str, module: str, extra: str) -> MissingExtra | None:
+    return MissingExtra(what, extra) if module and find_spec(module) is None else None
 
 
 def require_extras(definitions: Iterable[WorkflowDef]) -> None:
     """Make sure that these definitions can run. Raises ``MissingExtra`` with the line that installs what lacks."""
     for definition in definitions:
-        for task_type in dict.fromkeys(task.type for _, task in walk(definition)):
-            missing = missing_extra(task_type)
+        for _, task in walk(definition):
+            missing = missing_extra(task.type)
+            if missing is None and any(script.language == "javascript" for script in scripts_of(task)):
+                missing = _missing(f"JavaScript in task {task.task_reference_name}", *JAVASCRIPT)
             if missing is not None:
                 raise missing

@@ -25,6 +25,7 @@ from orchestrator.model.records import Meta, encode
 from orchestrator.model.validation import validate_workflow_def
 from orchestrator.model.wire import definition_hash, workflow_def_from_dict, workflow_def_to_dict
 from orchestrator.plan import Call, Plan
+from orchestrator.scripts.checking import check_script
 from orchestrator.store import catalog, partition
 from orchestrator.store.context import StoreContext
 from orchestrator.store.partition import StartReply
@@ -34,6 +35,7 @@ check_runnable = partial(
     supported=SYSTEM_TASK_TYPES | OPERATORS.keys(),
     check_expression=check_expression,
     check_schema=schema_problems,
+    check_script=check_script,
 )
 """Judges a definition by the rules and by what this engine can run; see ``validate_workflow_def``."""
 

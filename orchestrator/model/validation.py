@@ -27,11 +27,15 @@ from orchestrator.model.definitions import (
     path_step,
 )
 from orchestrator.model.references import expressions, root_of, text_values
+from orchestrator.model.scripts import scripts_of
 from orchestrator.model.task_def_rules import TASK_DEF_RULES, number_problems
 from orchestrator.model.task_rules import FindTaskDef, type_problems
 
 CheckSchema = Callable[[SchemaDef, bool], list[Problem]]
 """Judges a schema, which is enforced or not; paths begin below it."""
+
+CheckScript = Callable[[str, str], str | None]
+"""Says what is wrong with a script, given its language and its text, or None."""
 
 INLINE_DEPTH_MAX = 10
 """How deep inline sub-workflow definitions may stand in one another."""
@@ -67,16 +71,17 @@ def validate_workflow_def(
     check_expression: Callable[[str], str | None] | None = None,
     find_task_def: FindTaskDef = _no_task_def,
     check_schema: CheckSchema | None = None,
+    check_script: CheckScript | None = None,
 ) -> list[Problem]:
     """All problems of a workflow definition, inline sub-workflow definitions included; empty when it is valid.
 
     ``supported``: the built-in types this installation can run (None: all). ``env_names``: the allow-listed names that
     ``${NAME}`` may read. ``check_expression``: says why a path does not compile, or None. ``find_task_def``: looks a
-    registered TaskDef up. ``check_schema``: judges a schema.
+    registered TaskDef up. ``check_schema``: judges a schema. ``check_script``: says what is wrong with a script.
 
     Example: ``validate_workflow_def(WorkflowDef(name="a"))[0].path == "tasks"``
     """
-    asked = _Asked(supported, env_names, check_expression, find_task_def, check_schema)
+    asked = _Asked(supported, env_names, check_expression, find_task_def, check_schema, check_script)
     return list(_workflow_problems(definition, asked, inline_depth=0))
 
 
@@ -88,6 +93,7 @@ class _Asked(NamedTuple):
     check_expression: Callable[[str], str | None] | None
     find_task_def: FindTaskDef
     check_schema: CheckSchema | None
+    check_script: CheckScript | None
 
 
 def _workflow_problems(definition: WorkflowDef, asked: _Asked, inline_depth: int) -> Iterator[Problem]:
@@ -101,6 +107,7 @@ def _workflow_problems(definition: WorkflowDef, asked: _Asked, inline_depth: int
             yield from task_rule(place)
         yield from type_is_supported(place, asked.supported)
         yield from type_problems(place, asked.find_task_def)
+        yield from scripts_can_be_read(place, asked.check_script)
         params = place.task.sub_workflow_param
         if params is None or not isinstance(params.workflow_definition, WorkflowDef):
             continue
@@ -277,6 +284,14 @@ def reference_is_given(place: Location) -> Iterator[Problem]:
     if place.in_loop and "__" in ref:
         message = f"taskReferenceName: {ref} must not contain '__' inside a DO_WHILE, which appends __<iteration>"
         yield Problem(path, message, ref)
+
+
+def scripts_can_be_read(place: Location, check_script: CheckScript | None) -> Iterator[Problem]:
+    """The scripts of a task are written in their language; those put together at run time show then."""
+    for script in scripts_of(place.task):
+        wrong = check_script(script.language, script.text) if check_script is not None and script.text else None
+        if wrong is not None:
+            yield Problem(f"{place.path}.{script.field}", f"Expression is not well formatted: {wrong}", script.text)
 
 
 def type_is_given(place: Location) -> Iterator[Problem]:

@@ -73,9 +73,7 @@ def test_what_is_not_there_is_not_found(executor: SyncExecutor, store: StoreCont
 
 def test_a_type_this_engine_does_not_run_is_refused_with_its_place(executor: SyncExecutor, store: StoreContext) -> None:
     with pytest.raises(DefinitionInvalid, match="not supported") as caught:
-        executor.run(
-            metadata.register_workflow(store, order(type="KAFKA_PUBLISH", input_parameters={"kafka_request": {}}))
-        )
+        executor.run(metadata.register_workflow(store, order(type="GENERATE_PDF")))
     assert [problem.path for problem in caught.value.problems] == ["tasks[0].type"]
 
 

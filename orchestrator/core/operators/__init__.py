@@ -14,11 +14,14 @@ from orchestrator.core import advance, scripting
 from orchestrator.core.closing import end
 from orchestrator.core.kinds import SYSTEM_TASK_TYPES
 from orchestrator.core.operators import (
+    decision,
     dynamic,
     dynamic_fork,
     fork,
     human,
+    inline,
     join,
+    lambda_script,
     noop,
     set_variable,
     sub_workflow,
@@ -36,11 +39,14 @@ if TYPE_CHECKING:
     from orchestrator.core.state import TaskRecord
 
 OPERATORS: dict[str, ModuleType] = {
+    "DECISION": decision,
     "DYNAMIC": dynamic,
     "FORK_JOIN": fork,
     "FORK_JOIN_DYNAMIC": dynamic_fork,
     "HUMAN": human,
+    "INLINE": inline,
     "JOIN": join,
+    "LAMBDA": lambda_script,
     "NOOP": noop,
     "SET_VARIABLE": set_variable,
     "SUB_WORKFLOW": sub_workflow,

@@ -96,7 +96,8 @@ def _may_still_run(d: Draft, node: Node, name: str) -> bool:
     for outer in _around(d, name):
         record = d.record(d.latest(outer.ref))
         if record is not None and not record.is_open:  # an open SWITCH waits for its script and may take any branch
-            return record.status != "SKIPPED" and (outer.task.type != "SWITCH" or _has_taken(outer, record, inner.case))
+            is_choice = outer.task.type in ("SWITCH", "DECISION")
+            return record.status != "SKIPPED" and (not is_choice or _has_taken(outer, record, inner.case))
         inner = outer
     return True
 
@@ -104,7 +105,7 @@ def _may_still_run(d: Draft, node: Node, name: str) -> bool:
 def _has_taken(switch_node: Node, record: TaskRecord, case: Case) -> bool:
     if record.status != "COMPLETED":
         return False  # it failed and the workflow went on without any of its branches
-    return switch.case_taken(switch_node.task, str(record.output.get("selectedCase"))) == case
+    return switch.case_taken(switch_node.task, switch.label_of(record)) == case
 
 
 def _after(d: Draft, node: Node) -> set[str]:

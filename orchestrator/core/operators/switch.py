@@ -2,7 +2,7 @@
 
 ``value-param`` names an input key whose value, as text, is looked up among the cases; ``javascript``, ``graaljs`` and
 ``python`` compute the value. An existing but empty case runs nothing; only a missing one takes the default (Conductor:
-SwitchTaskMapper).
+SwitchTaskMapper). DECISION, its older form, chooses through here too.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 from orchestrator.core import advance, scripting
 from orchestrator.core.program import execution_ref
 from orchestrator.errors import InvalidPayload
+from orchestrator.model.scripts import LANGUAGES
 
 if TYPE_CHECKING:
     from orchestrator.core.draft import Draft
@@ -27,22 +28,16 @@ PURPOSE = "case"
 
 def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> None:
     """Evaluate the step and take the branch it selects."""
-    task = node.task
-    given = d.render_input(node, iteration, previous)
-    try:
-        packed = d.pack_payload(given, "input")
-    except InvalidPayload as error:
-        advance.refuse(d, node, iteration, previous, "SWITCH", f"The task's input cannot be stored: {error}")
-        advance.skip_cases(d, node, list(node.untaken), iteration)  # an optional step: the workflow goes on after it
+    record = make(d, node, iteration, previous)
+    if record is None:
         return
-    record = d.create(node, iteration, type_="SWITCH", name="SWITCH", input_=packed, previous=previous)
-    kind = task.evaluator_type or ""
+    kind, expression = node.task.evaluator_type or "", node.task.expression or ""
     if kind == "value-param":
-        choose(d, node, record, given, given.get(task.expression))
-    elif kind not in scripting.LANGUAGES:
+        choose(d, node, record, record.input.get(expression))
+    elif kind not in LANGUAGES:
         advance.finish(d, record, "FAILED", reason=f"No evaluator registered for type: {kind}", fatal=True)
     else:
-        answer = scripting.evaluate(d, node, iteration, PURPOSE, kind, task.expression or "", given)
+        answer = scripting.evaluate(d, node, iteration, PURPOSE, kind, expression, record.input)
         if answer is not None:
             evaluated(d, node, iteration, PURPOSE, answer)
 
@@ -52,22 +47,35 @@ def evaluated(d: Draft, node: Node, iteration: int, purpose: str, evaluation: Ev
     record = d.record(execution_ref(node.ref, iteration))
     assert record is not None, f"{node.ref} was evaluated without having a task"
     if evaluation.error is None:
-        choose(d, node, record, record.input, evaluation.value)
+        choose(d, node, record, evaluation.value)
         return
     advance.finish(d, record, "FAILED", reason=evaluation.error)
-    advance.skip_cases(d, node, list(node.untaken), iteration)
+    advance.skip_cases(d, node, list(node.untaken), iteration)  # an optional step: the workflow goes on after it
 
 
-def choose(d: Draft, node: Node, record: TaskRecord, given: dict[str, Any], value: Any) -> None:
-    """Complete the SWITCH with the evaluated ``value`` and go on in the branch it selects."""
-    iteration = record.scheduled.iteration
+def make(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> TaskRecord | None:
+    """The step's task with its input; None = the input cannot be stored, and the task has failed."""
+    kind = node.task.type
+    try:
+        packed = d.pack_payload(d.render_input(node, iteration, previous), "input")
+    except InvalidPayload as error:
+        advance.refuse(d, node, iteration, previous, kind, f"The task's input cannot be stored: {error}")
+        advance.skip_cases(d, node, list(node.untaken), iteration)
+        return None
+    return d.create(node, iteration, type_=kind, name=kind, input_=packed, previous=previous)
+
+
+def choose(d: Draft, node: Node, record: TaskRecord, value: Any) -> None:
+    """Complete the step with the evaluated ``value`` and go on in the branch it selects."""
+    task, iteration = node.task, record.scheduled.iteration
     label = case_text(value)
-    taken = case_taken(node.task, label)
-    branch = node.task.default_case if taken is None else node.task.decision_cases[taken]
-    shown = {**given, "case": label, **({"hasChildren": "true"} if branch else {})}
+    taken = case_taken(task, label)
+    branch = task.default_case if taken is None else task.decision_cases[taken]
+    shown = {**record.input, "case": label, **({"hasChildren": "true"} if branch else {})}
+    said = {"caseOutput": [label]} if task.type == "DECISION" else {"evaluationResult": [label], "selectedCase": label}
     try:
         packed = d.pack_payload(shown, "input")
-        output = d.pack_payload({"evaluationResult": [label], "selectedCase": label}, "output")
+        output = d.pack_payload(said, "output")
     except InvalidPayload as error:
         reason = f"The task's input cannot be stored: {error}"
         advance.finish(d, record, "FAILED_WITH_TERMINAL_ERROR", reason=reason)
@@ -80,8 +88,16 @@ def choose(d: Draft, node: Node, record: TaskRecord, given: dict[str, Any], valu
 
 
 def case_taken(task: WorkflowTask, label: str) -> Case:
-    """The branch that a label selects: its case, even an empty one; the default only when there is none."""
+    """The branch that a label selects: its case, even an empty one (not so DECISION), else the default."""
+    if task.type == "DECISION" and not task.decision_cases.get(label):
+        return None
     return label if label in task.decision_cases else None
+
+
+def label_of(record: TaskRecord) -> str:
+    """The label that a completed SWITCH or DECISION has computed."""
+    said = record.output
+    return str(said["caseOutput"][0] if "caseOutput" in said else said.get("selectedCase"))
 
 
 def case_text(value: Any) -> str:

@@ -1,0 +1,186 @@
+"""The processes that scripts run in, seen from outside: started with nothing, asked one thing at a time, killed when late.
+
+A child that does not answer in time, dies or runs out of memory costs the script that was running, never its parent: it
+is killed and another is started. Used by ``evaluator`` (one child, tiny limits) and by the task functions of the
+system-task role (a few children, full limits).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+from orchestrator.scripts.limits import FULL
+from orchestrator.scripts.messages import LENGTH, READY, Answer, Request, decode_answer, encode
+
+START_S = 10.0
+"""How long a new process may take to be ready."""
+
+GRACE_S = 0.25
+"""How much longer than its limit a request may take before its process is killed: it should have stopped by itself."""
+
+PROCESSES = 4
+"""So many scripts run at a time for the tasks of one process; the others wait."""
+
+NICENESS = 10
+"""Scripts that take long give way to everything else on the machine."""
+
+_START = "import sys; sys.path[:] = sys.argv.pop().split('\\n'); from orchestrator.scripts.child import main; main()"
+
+
+class Child:
+    """One script process. Not for two threads at once."""
+
+    def __init__(self, memory_bytes: int, niceness: int = NICENESS) -> None:
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-I", "-c", _START, str(memory_bytes), str(niceness), "\n".join(sys.path)]
+        try:
+            process = subprocess.Popen(
+                command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={}, cwd="/"
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._process = process
+        self._pipe = ours
+        self._is_ready = False
+        self._owner = os.getpid()
+        self._finalizer = weakref.finalize(self, _end, process, ours, self._owner)
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it may be asked: it lives, and is not a forked parent's."""
+        return self._finalizer.alive and self._owner == os.getpid() and self._process.poll() is None
+
+    def is_ready(self, wait_s: float) -> bool:
+        """Whether it has started; waits for that up to ``wait_s``."""
+        if not self._is_ready:
+            self._pipe.settimeout(wait_s)
+            try:
+                self._is_ready = self._pipe.recv(1) == READY
+            except OSError:
+                return False
+        return self._is_ready
+
+    def ask(self, request: Request, within_s: float) -> Answer:
+        """The answer to a request; if there is none in time, or the process dies, it is closed and that is the answer."""
+        body = encode(request)
+        stop_s = time.monotonic() + within_s
+        try:
+            self._pipe.settimeout(within_s)
+            self._pipe.sendall(LENGTH.pack(len(body)) + body)
+            head = self._exactly(LENGTH.size, stop_s)
+            return decode_answer(self._exactly(LENGTH.unpack(head)[0], stop_s))
+        except TimeoutError:
+            self.close()
+            return Answer("time")
+        except (OSError, EOFError):
+            return self._died()
+
+    def _exactly(self, count: int, stop_s: float) -> bytes:
+        pieces = bytearray()
+        while len(pieces) < count:
+            self._pipe.settimeout(max(stop_s - time.monotonic(), 0.001))
+            piece = self._pipe.recv(count - len(pieces))
+            if not piece:
+                raise EOFError
+            pieces += piece
+        return bytes(pieces)
+
+    def _died(self) -> Answer:
+        """The process ended by itself, which it does for two reasons: the system's limit of time, and memory."""
+        try:
+            code = self._process.wait(START_S)
+        except subprocess.TimeoutExpired:
+            code = 0
+        self.close()
+        return Answer("time" if code == -signal.SIGXCPU else "memory")
+
+    def close(self) -> None:
+        """Kill the process."""
+        self._finalizer()
+
+
+def _end(process: subprocess.Popen[bytes], pipe: socket.socket, owner: int) -> None:
+    pipe.close()
+    if owner == os.getpid():
+        process.kill()
+        process.wait()
+    else:
+        process.returncode = 0  # a forked copy: the process is another's
+
+
+class Children:
+    """A few script processes, started when first needed. Safe for threads: who finds all busy waits for one."""
+
+    def __init__(self, count: int, memory_bytes: int = FULL.memory_bytes) -> None:
+        self._memory_bytes = memory_bytes
+        self._idle: list[Child] = []
+        self._places = threading.Semaphore(count)
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="scripts")
+
+    async def answer(self, request: Request) -> Answer:
+        """``ask``, for an event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self.ask, request)
+
+    def ask(self, request: Request) -> Answer:
+        """Run a script within its limits, whatever it does. Raises ``OSError`` when no process can be started."""
+        with self._places:
+            child = self._take()
+            try:
+                if not child.is_ready(START_S):
+                    raise OSError(f"a script process was not ready within {START_S:g} seconds")
+                answer = child.ask(request, request.limits.time_s + GRACE_S)
+            except BaseException:
+                child.close()
+                raise
+            self._give_back(child)
+            return answer
+
+    def _take(self) -> Child:
+        with self._lock:
+            while self._idle:
+                child = self._idle.pop()
+                if child.is_usable:
+                    return child
+        return Child(self._memory_bytes)
+
+    def _give_back(self, child: Child) -> None:
+        with self._lock:
+            if child.is_usable and not self._is_closed:
+                self._idle.append(child)
+            else:
+                child.close()
+
+    def close(self) -> None:
+        """End all processes; one that is at work ends with its request."""
+        with self._lock:
+            self._is_closed = True
+            idle, self._idle = self._idle, []
+        self._threads.shutdown(wait=False)
+        for child in idle:
+            child.close()
+
+
+@functools.cache
+def shared() -> Children:
+    """The script processes of this process, for its system tasks. They end with it."""
+    return Children(PROCESSES)

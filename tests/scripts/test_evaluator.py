@@ -1,0 +1,115 @@
+"""Scripts inside decisions: an answer within milliseconds or none, and no script holds up who asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from orchestrator.model.evaluation import Evaluation
+from orchestrator.scripts import evaluator
+from orchestrator.scripts.evaluator import PAUSE_S, SLOW_S, Evaluator
+from orchestrator.scripts.messages import Answer
+from tests.support.eventually import eventually
+
+
+class Scripts:
+    """An evaluator on a clock of its own."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+        self.evaluator = Evaluator(now_s=lambda: self.now_s)
+
+    def ask(self, script: str, language: str = "javascript", given: dict[str, Any] | None = None) -> Evaluation | None:
+        return self.evaluator.evaluate(language, script, given or {"x": 41}, now_ms=5, seed="s")
+
+
+@pytest.fixture
+def scripts() -> Iterator[Scripts]:
+    made = Scripts()
+    yield made
+    made.evaluator.close()
+
+
+def test_a_quick_script_is_answered(scripts: Scripts) -> None:
+    assert scripts.ask("$.x + 1") == Evaluation(42)
+    assert scripts.ask("Date.now()") == Evaluation(5)
+    assert scripts.ask("x + 1", "python") == Evaluation(42)
+
+
+def test_a_script_that_fails_is_answered_with_what_is_wrong(scripts: Scripts) -> None:
+    wrong = Evaluation(error="Error evaluating the script `ReferenceError: y is not defined` at line 1")
+    assert scripts.ask("y") == wrong
+    assert scripts.ask("y", "python") == Evaluation(error="NameError: name 'y' is not defined at line 1")
+
+
+@pytest.mark.parametrize("language", ["jq", "cobol"])
+def test_other_languages_are_for_tasks(scripts: Scripts, language: str) -> None:
+    assert scripts.ask("1", language) is None
+
+
+@pytest.mark.parametrize("script", ["while True: pass", "'x' * 10 ** 8", "[v for v in range(9000)]"])
+def test_python_beyond_its_budget_is_not_answered(scripts: Scripts, script: str) -> None:
+    assert scripts.ask(script, "python") is None
+
+
+@pytest.mark.parametrize("script", ["while (true);", "var a = []; for (;;) a.push('x'.repeat(1000) + a.length)"])
+def test_javascript_beyond_its_budget_is_not_answered_and_not_tried_again_for_a_while(
+    scripts: Scripts, script: str
+) -> None:
+    assert scripts.ask("1") == Evaluation(1)
+    child = scripts.evaluator._child
+    assert scripts.ask(script) is None
+    assert scripts.evaluator._slow
+    assert scripts.ask("2") == Evaluation(2)
+    assert scripts.evaluator._child is child, "a script that stopped at its limit costs no process"
+    asked = scripts.evaluator._child
+    scripts.evaluator._child = None  # whoever asked now would start another
+    assert scripts.ask(script) is None
+    assert scripts.evaluator._child is None
+    scripts.evaluator._child = asked
+    scripts.now_s += SLOW_S + 1
+    assert scripts.ask(script) is None
+
+
+def test_a_loop_that_no_limit_reaches_costs_the_child_and_a_pause(scripts: Scripts) -> None:
+    assert scripts.ask("1") == Evaluation(1)
+    first = scripts.evaluator._child
+    assert scripts.ask("'a'.repeat(3e6).indexOf('a'.repeat(2e6) + 'b')") is None
+    assert first is not None
+    assert not first.is_usable
+    assert scripts.ask("1") is None, "the pause"
+    scripts.now_s += PAUSE_S
+    eventually(lambda: scripts.ask("1") == Evaluation(1))
+
+
+def test_a_script_process_that_dies_is_replaced(scripts: Scripts) -> None:
+    assert scripts.ask("1") == Evaluation(1)
+    assert scripts.evaluator._child is not None
+    scripts.evaluator._child._process.kill()
+    assert scripts.ask("1") is None
+    scripts.now_s += PAUSE_S + SLOW_S
+    eventually(lambda: scripts.ask("1") == Evaluation(1))
+
+
+def test_a_large_input_is_for_tasks(scripts: Scripts) -> None:
+    assert scripts.ask("$.x.length", given={"x": "y" * 300_000}) is None
+
+
+def test_scripts_do_not_see_each_other(scripts: Scripts) -> None:
+    assert scripts.ask("globalThis.left = 1") == Evaluation(1)
+    assert scripts.ask("typeof left") == Evaluation("undefined")
+
+
+def test_without_the_extra_javascript_is_for_tasks(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert scripts.ask("1") == Evaluation(1)
+    child = scripts.evaluator._child
+    assert child is not None
+    monkeypatch.setattr(child, "ask", lambda *_: Answer("missing", "install it"))
+    assert scripts.ask("1") is None
+    assert scripts.evaluator._child is child
+
+
+def test_a_process_has_one_evaluator() -> None:
+    assert evaluator.shared() is evaluator.shared()

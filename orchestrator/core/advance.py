@@ -62,6 +62,7 @@ def finish(
         reason=reason,
         logs=[*(held.logs if held is not None else []), *(logs or [])],
         child_workflow_id=held.child_workflow_id if held is not None else None,
+        child_run=held.child_run if held is not None else 0,
         output=Raw(output) if output is not None else (held.output if held is not None else EMPTY),
     )
     if guarded:

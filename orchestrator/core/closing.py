@@ -239,8 +239,13 @@ def _notify_parent(d: Draft, output: bytes) -> None:
         merge=True,
         output=Raw(output),
         child_workflow_id=d.workflow_id,
+        child_run=d.core.generation,
     )
-    d.handoffs.append(NotifyParent(meta.parent_workflow_id, meta.parent_task_id, encode(outcome)))
+    d.handoffs.append(
+        NotifyParent(
+            meta.parent_workflow_id, meta.parent_task_id, encode(outcome), meta.parent_ref or "", d.core.generation
+        )
+    )
 
 
 def _as_map(value: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ what the events touch, never how many tasks the workflow has run.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -17,13 +18,14 @@ from orchestrator.codec import pack
 from orchestrator.core import advance, invariants, kin, operations, operators
 from orchestrator.core.beginning import begin
 from orchestrator.core.closing import cancel_open_tasks, complete, end
-from orchestrator.core.draft import EVALUATED, RETRY, Draft, OpenTask
+from orchestrator.core.draft import EVALUATED, RETRY, TASKS_PER_DECISION, Draft, OpenTask
 from orchestrator.core.facts import Facts
 from orchestrator.core.program import Program, execution_ref
 from orchestrator.core.reports import task_reported
 from orchestrator.core.state import OpenTasksNeeded, ProgramNeeded, RecordsNeeded, WorkflowState
 from orchestrator.core.timers import timer_fired
 from orchestrator.model.events import Continued, Event, Operation, Started, TaskReported, TimerFired, Told
+from orchestrator.model.records import Pending
 from orchestrator.model.status import is_terminal
 
 
@@ -131,6 +133,7 @@ def _run_agenda(d: Draft) -> None:
     """Enter the steps that became due, and those that became due by that, up to a commit's worth."""
     while d.agenda and not d.full:
         step = d.agenda.popleft()
+        _look_ahead(d, step)
         node = d.node(step.ref, step.branch)
         if step.index == RETRY:
             failed = advance.retry(d, execution_ref(step.ref, step.iteration))
@@ -141,11 +144,28 @@ def _run_agenda(d: Draft) -> None:
             operators.go_on(d, node, step.iteration, step.index)
         elif d.core.skips and execution_ref(step.ref, step.iteration) in d.core.skips:
             advance.pass_by(d, node, step.iteration)
+        elif d.core.is_revived and d.record(execution_ref(step.ref, step.iteration)) is not None:
+            continue  # it ran before the workflow ended and went on
         else:
             operators.enter(d, node, step.iteration)
     if d.agenda:
         d.core.agenda = [*d.core.agenda, *d.agenda]
         d.agenda.clear()
+
+
+def _look_ahead(d: Draft, step: Pending) -> None:
+    """If a record is lacking that the step looks at first, ask for those of the steps behind it as well."""
+    own = _looks_at(d, step)
+    if any(ref not in d.records and ref not in d.state.records for ref in own):
+        following = itertools.islice(d.agenda, TASKS_PER_DECISION)
+        d.require_tasks(dict.fromkeys([*own, *(ref for one in following for ref in _looks_at(d, one))]))
+
+
+def _looks_at(d: Draft, step: Pending) -> list[str]:
+    refs = [step.branch] if step.branch else []
+    if step.index == RETRY or (d.core.is_revived and not step.index):
+        refs.append(execution_ref(step.ref, step.iteration))
+    return refs
 
 
 def _close_when_done(d: Draft) -> None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from orchestrator.core.kinds import INTERNAL, QUEUED
+from orchestrator.core.kinds import INTERNAL, QUEUED, WAITING
 from orchestrator.ids import suffix_of
-from orchestrator.model.effects import Enqueue
+from orchestrator.model.effects import Enqueue, ReviveParent
 from orchestrator.model.events import Event, Started
 from orchestrator.model.status import is_terminal
 
@@ -48,8 +48,11 @@ def _end(d: Draft) -> Iterator[str]:
     if is_terminal(core.status) != bool(core.ended_ms):
         yield f"{core.status} with an end at {core.ended_ms}"
     if not is_terminal(core.status):
-        if before is not None and is_terminal(before.status) and before.generation == core.generation:
-            yield f"{before.status} became {core.status} in the same generation"
+        if before is not None and is_terminal(before.status):
+            if before.generation == core.generation:
+                yield f"{before.status} became {core.status} in the same generation"
+            if d.state.meta.parent_task_id and not any(isinstance(handoff, ReviveParent) for handoff in d.handoffs):
+                yield f"{before.status} became {core.status} without its parent being told"
         return
     if core.agenda or core.held or core.joins or core.evaluating:
         yield f"{core.status} with steps, joins or scripts left"
@@ -80,10 +83,10 @@ def _attempts(d: Draft) -> Iterator[str]:
     new = {one.sequence for one in made if one.sequence > numbered_before}
     if len(new) != core.sequence - numbered_before or (new and max(new) > core.sequence):
         yield f"tasks {sorted(new)} were made, but numbers {numbered_before + 1} to {core.sequence} given out"
-    aside = {(old.ref, old.generation, old.attempt): result for old, result in d.superseded}
+    aside = {(old.ref, old.attempt): result for old, result in d.superseded}
     for one in d.scheduled.values():
         if one.attempt:
-            result = aside.get((one.ref, one.generation, one.attempt - 1))
+            result = aside.get((one.ref, one.attempt - 1))
             if result is None or not result.retried or not is_terminal(result.status):
                 yield f"attempt {one.attempt} of {one.ref} does not follow attempt {one.attempt - 1}"
         else:
@@ -140,5 +143,9 @@ def _dispatch(d: Draft) -> Iterator[str]:
             yield f"{ref} is open without a dispatch entry"
         if state == QUEUED and record.is_open and record.suffix not in offered:
             yield f"{ref} is open and not offered to any queue"
-    if d.opened.keys() - made or d.opened.keys() & d.closed.keys() or d.guarded.keys() - d.closed.keys():
+    for suffix in d.opened.keys() - made:  # opened once more
+        current = d.record(d.opened[suffix].ref)
+        if current is not None and current.suffix == suffix and current.is_open and d.opened[suffix].state == WAITING:
+            made.add(suffix)
+    if d.opened.keys() - made or d.opened.keys() & d.closed.keys() or d.guarded.keys() - d.closed.keys() - made:
         yield "dispatch entries are opened or closed that are not of this decision's tasks"

@@ -1,4 +1,5 @@
-"""What another workflow may say to this one: a parent whose task is over ends its child.
+"""What another workflow may say to this one: a parent whose task is over ends its child; a child that goes on has its
+parent go on.
 
 Such words come through the other's outbox, more than once and late; one that is out of date changes nothing. Called by
 ``decide`` alone.
@@ -6,16 +7,26 @@ Such words come through the other's outbox, more than once and late; one that is
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from orchestrator.core.closing import end
-from orchestrator.core.draft import Draft
+from orchestrator.core.draft import RETRY, Draft
+from orchestrator.core.operators import sub_workflow
+from orchestrator.core.program import execution_ref
+from orchestrator.core.reviving import revive
+from orchestrator.core.state import TaskRecord
+from orchestrator.ids import suffix_of
 from orchestrator.model.events import Told
-from orchestrator.model.status import is_terminal
+from orchestrator.model.records import Pending
+from orchestrator.model.status import is_successful, is_terminal
 
 
 def told(d: Draft, event: Told) -> None:
     """Do what the other workflow asks for, if it still may."""
     if event.action == "cancel":
         _cancelled(d, event)
+    elif event.action == "revive":
+        _child_goes_on(d, event)
 
 
 def _cancelled(d: Draft, event: Told) -> None:
@@ -23,3 +34,44 @@ def _cancelled(d: Draft, event: Told) -> None:
     if event.task_id != d.state.meta.parent_task_id or is_terminal(d.core.status):
         return
     end(d, "TERMINATED", event.reason, failure_workflow=False, notify_parent=False)
+
+
+def _child_goes_on(d: Draft, event: Told) -> None:
+    """A child that had ended runs again: the task that it is, and this workflow, are in progress again.
+
+    That the task has heard of the child's run is noted even when the workflow cannot go on: whoever reports how that run
+    ended learns by it that nobody waits.
+    """
+    record = d.record(event.ref)
+    if record is None or record.suffix != suffix_of(event.task_id):
+        return  # another attempt has taken its place, with another child
+    result = record.result
+    if result is None or result.child_run >= event.run:
+        return
+    if record.is_open:
+        sub_workflow.go_on(d, record, event.run)
+        return
+    if not is_terminal(d.core.status):
+        if not _drop_retry(d, record):  # the workflow has gone on without it
+            d.set_result(record, replace(result, child_run=event.run))
+            return
+        sub_workflow.go_on(d, record, event.run)
+        return
+    if d.core.status == "COMPLETED" or d.core.terminate_ref is not None or is_successful(record.status):
+        d.set_result(record, replace(result, child_run=event.run))
+        return
+    sub_workflow.go_on(d, record, event.run)
+    revive(d, spared=event.ref)
+
+
+def _drop_retry(d: Draft, record: TaskRecord) -> bool:
+    """Take back the next attempt that a paused workflow has in store; gives whether there was one."""
+    ref = record.scheduled.ref
+    kept = [step for step in d.core.held if not _is_retry_of(step, ref)]
+    found = len(kept) < len(d.core.held)
+    d.core.held = kept
+    return found
+
+
+def _is_retry_of(step: Pending, ref: str) -> bool:
+    return step.index == RETRY and execution_ref(step.ref, step.iteration) == ref

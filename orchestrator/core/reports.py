@@ -7,11 +7,13 @@ attempt changes nothing: that attempt was decided on already. Called by ``decide
 from __future__ import annotations
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from orchestrator.codec import NULL, pack, unpack
 from orchestrator.core import advance
 from orchestrator.core.closing import withdraw
 from orchestrator.core.draft import EMPTY, Draft
+from orchestrator.core.operators import sub_workflow
 from orchestrator.core.schemas import Violation, violation
 from orchestrator.core.state import TaskRecord
 from orchestrator.ids import suffix_of
@@ -29,6 +31,12 @@ def task_reported(d: Draft, event: TaskReported) -> None:
     if not is_terminal(outcome.status):
         _keep_progress(d, record, event)
         return
+    if outcome.child_workflow_id is not None and record.result is not None:
+        if outcome.child_run < record.result.child_run:
+            # The child has gone on since it ended like that; the store took it for the final word on the task.
+            sub_workflow.listen_again(d, record)
+            return
+        record = d.set_result(record, replace(record.result, child_run=outcome.child_run))
     if event.delivery < 0 and outcome.child_workflow_id is None:
         # A caller ended it: the worker that has it or is to get it, or the child that carries it out, does not know.
         withdraw(d, record, f"Task {event.ref} of the parent workflow was ended from outside: {outcome.status}")
@@ -55,20 +63,22 @@ def task_reported(d: Draft, event: TaskReported) -> None:
 def _keep_progress(d: Draft, record: TaskRecord, event: TaskReported) -> None:
     """An unfinished task's report: kept with the task; a worker's task counts as scheduled again (Conductor)."""
     outcome = event.outcome
-    logs = record.result.logs if record.result is not None else []
+    held = record.result
+    logs = held.logs if held is not None else []
     d.set_result(
         record,
         Result(
             format=FORMAT,
             status=_open_status(record),
             ended_ms=0,
-            started_ms=event.started_ms or (record.result.started_ms if record.result is not None else 0),
+            started_ms=event.started_ms or (held.started_ms if held is not None else 0),
             poll_count=event.poll_count,
             delivery=max(event.delivery, 0),
             worker_id=outcome.worker_id or event.worker_id,
             reason=outcome.reason,
             callback_after_ms=max(0, outcome.callback_after_ms),
-            child_workflow_id=record.result.child_workflow_id if record.result is not None else None,
+            child_workflow_id=held.child_workflow_id if held is not None else None,
+            child_run=held.child_run if held is not None else 0,
             logs=[*logs, *outcome.logs],
             output=_output(record, outcome),
         ),

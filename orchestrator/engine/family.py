@@ -25,8 +25,10 @@ from orchestrator.engine.starts import (
 )
 from orchestrator.engine.views import load_view
 from orchestrator.errors import InvalidRequest, OrchestratorError, StoreUnavailable
-from orchestrator.model.effects import CancelChild, NotifyParent, StartWorkflow
-from orchestrator.model.records import FORMAT, Outcome, encode
+from orchestrator.ids import suffix_of, task_suffix
+from orchestrator.model.effects import CancelChild, NotifyParent, ReviveParent, StartWorkflow
+from orchestrator.model.records import FORMAT, Outcome, decode_result, decode_scheduled, encode
+from orchestrator.model.status import is_terminal
 from orchestrator.model.wire import workflow_def_from_dict, workflow_to_dict
 from orchestrator.plan import Plan
 from orchestrator.store import dispatch, partition
@@ -36,7 +38,7 @@ from orchestrator.store.verdicts import Verdict
 
 log = logging.getLogger(__name__)
 
-FamilyHandoff = StartWorkflow | NotifyParent | CancelChild
+FamilyHandoff = StartWorkflow | NotifyParent | CancelChild | ReviveParent
 
 
 def deliver(store: StoreContext, handoff: FamilyHandoff) -> Plan[bool]:
@@ -45,9 +47,13 @@ def deliver(store: StoreContext, handoff: FamilyHandoff) -> Plan[bool]:
         case StartWorkflow():
             return (yield from _start(store, handoff))
         case NotifyParent():
-            return (yield from _notify(store, handoff.parent_task_id, handoff.parent_workflow_id, handoff.outcome))
+            return (yield from _notify(store, handoff))
         case CancelChild():
-            return (yield from _cancel(store, handoff))
+            said = ("cancel", handoff.parent_task_id, handoff.reason, "", 0)
+            return (yield from _tell(store, handoff.child_workflow_id, said, forbids_start=True))
+        case ReviveParent():
+            said = ("revive", handoff.parent_task_id, None, handoff.parent_ref, handoff.run)
+            return (yield from _tell(store, handoff.parent_workflow_id, said))
 
 
 def _start(store: StoreContext, handoff: StartWorkflow) -> Plan[bool]:
@@ -123,26 +129,47 @@ def _refuse(store: StoreContext, handoff: StartWorkflow, reason: str) -> Plan[bo
     if meta.parent_task_id is None or meta.parent_workflow_id is None:
         return True
     outcome = Outcome(FORMAT, "FAILED", reason, merge=True, child_workflow_id=handoff.workflow_id)
-    return (yield from _notify(store, meta.parent_task_id, meta.parent_workflow_id, encode(outcome)))
+    return (yield from _notify(store, NotifyParent(meta.parent_workflow_id, meta.parent_task_id, encode(outcome))))
 
 
-def _notify(store: StoreContext, parent_task_id: str, parent_workflow_id: str, outcome: bytes) -> Plan[bool]:
+def _notify(store: StoreContext, handoff: NotifyParent) -> Plan[bool]:
     """Tell a parent; gives whether it has been told, or needs not be."""
-    number = store.keys.partition_of(parent_workflow_id)
-    report = dispatch.Report(parent_task_id, dispatch.OUTSIDE, True, outcome)
+    number = store.keys.partition_of(handoff.parent_workflow_id)
+    report = dispatch.Report(handoff.parent_task_id, dispatch.OUTSIDE, True, handoff.outcome)
     (reply,) = yield [dispatch.accept(store.keys, number, "relay", [report])]
     if isinstance(reply, Exception) or reply[0] is Verdict.CORRUPT:
-        log.error("handoff_refused", extra={"task_id": parent_task_id, "reason": str(reply)})
-    return not isinstance(reply, Exception)
+        log.error("handoff_refused", extra={"task_id": handoff.parent_task_id, "reason": str(reply)})
+        return not isinstance(reply, Exception)
+    if handoff.run and reply[0] in (Verdict.GONE, Verdict.DUP):
+        return (yield from _is_settled(store, number, handoff))
+    return True
 
 
-def _cancel(store: StoreContext, handoff: CancelChild) -> Plan[bool]:
-    """End a child, or forbid its start when it is not there."""
-    child_id = handoff.child_workflow_id
-    number = store.keys.partition_of(child_id)
-    word = ("cancel", handoff.parent_task_id, handoff.reason)
-    (reply,) = yield [partition.tell(store.keys, number, child_id, word, forbids_start=True)]
+def _is_settled(store: StoreContext, number: int, handoff: NotifyParent) -> Plan[bool]:
+    """Whether the end of a later run of a child needs not be told any more.
+
+    The task takes no word for one of two reasons: it is over for good, or the parent has yet to decide on what came
+    before, the end of the former run or the news that there is another.
+    """
+    ref = handoff.parent_ref
+    fields = [f"S{ref}", f"R{ref}"]
+    (reply,) = yield [partition.load_records(store.keys, number, handoff.parent_workflow_id, fields)]
     if isinstance(reply, Exception):
-        log.error("handoff_refused", extra={"workflow_id": child_id, "reason": str(reply)})
+        log.error("handoff_refused", extra={"task_id": handoff.parent_task_id, "reason": str(reply)})
+        return False
+    if None in reply:
+        return True  # the parent is gone, or has started over
+    made, result = decode_scheduled(reply[0]), decode_result(reply[1])
+    if task_suffix(ref, made.iteration, made.attempt, made.generation) != suffix_of(handoff.parent_task_id):
+        return True  # another attempt has taken its place, with another child
+    return bool(result.child_run >= handoff.run and is_terminal(result.status))
+
+
+def _tell(store: StoreContext, workflow_id: str, said: tuple[Any, ...], *, forbids_start: bool = False) -> Plan[bool]:
+    """Say something to a workflow; one that does not exist needs not hear it, and may be forbidden to start."""
+    number = store.keys.partition_of(workflow_id)
+    (reply,) = yield [partition.tell(store.keys, number, workflow_id, said, forbids_start=forbids_start)]
+    if isinstance(reply, Exception):
+        log.error("handoff_refused", extra={"workflow_id": workflow_id, "reason": str(reply)})
         return False
     return True

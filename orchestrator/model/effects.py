@@ -1,8 +1,7 @@
 """What to do: the outputs of a decision that reach beyond the workflow's own records.
 
-``Enqueue``, ``Remove``, ``Expedite``, ``StartWorkflow``, ``NotifyParent`` and ``CancelChild`` are hand-offs to other
-slots: the commit writes them to the outbox in this encoding and the relay delivers them, at least once, to receivers that
-recognise a repetition.
+Every ``Handoff`` is meant for another slot: the commit writes them to the outbox in this encoding and the relay delivers
+them, at least once, to receivers that recognise a repetition.
 """
 
 from __future__ import annotations
@@ -52,11 +51,16 @@ class StartWorkflow(Struct, array_like=True, frozen=True, gc=False, tag_field="h
 
 
 class NotifyParent(Struct, array_like=True, frozen=True, gc=False, tag_field="handoff", tag="p"):
-    """Tell the parent's SUB_WORKFLOW task how its child ended; ``outcome`` is a packed ``Outcome``."""
+    """Tell the parent's SUB_WORKFLOW task how its child ended; ``outcome`` is a packed ``Outcome``.
+
+    ``run`` is the child's generation: above 0 the parent may not have heard yet that its child goes on.
+    """
 
     parent_workflow_id: str
     parent_task_id: str
     outcome: bytes
+    parent_ref: str = ""
+    run: int = 0
 
 
 class CancelChild(Struct, array_like=True, frozen=True, gc=False, tag_field="handoff", tag="c"):
@@ -67,7 +71,17 @@ class CancelChild(Struct, array_like=True, frozen=True, gc=False, tag_field="han
     reason: str | None = None
 
 
-Handoff = Enqueue | Remove | Expedite | StartWorkflow | NotifyParent | CancelChild
+class ReviveParent(Struct, array_like=True, frozen=True, gc=False, tag_field="handoff", tag="v"):
+    """An ended child goes on, by an operator's doing: the parent's task is in progress again, and so is the parent."""
+
+    parent_workflow_id: str
+    parent_task_id: str
+    child_workflow_id: str
+    parent_ref: str
+    run: int
+
+
+Handoff = Enqueue | Remove | Expedite | StartWorkflow | NotifyParent | CancelChild | ReviveParent
 
 
 encode_handoffs = msgspec.msgpack.Encoder().encode

@@ -64,13 +64,16 @@ class Operation(Struct, frozen=True, gc=False):
 class Told(Struct, frozen=True, gc=False):
     """Another workflow's word about a SUB_WORKFLOW task that links the two; it may come more than once.
 
-    ``cancel``: the parent's task ``task_id`` is over, its child has to end.
+    ``cancel``: the parent's task ``task_id`` is over, its child has to end. ``revive``: the child of this workflow's task
+    ``task_id``, called ``ref``, goes on, in its ``run``-th run after the first.
     """
 
     at_ms: int
     action: str
     task_id: str
     reason: str | None = None
+    ref: str = ""
+    run: int = 0
 
 
 class Continued(Struct, frozen=True, gc=False):

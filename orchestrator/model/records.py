@@ -102,6 +102,7 @@ class Result(Struct, array_like=True, frozen=True, gc=False):
     logs: list[tuple[int, str]] = []
     child_workflow_id: str | None = None
     output: Raw = Raw(EMPTY_MAP)
+    child_run: int = 0  # the run of the child that this task is about: an operator made the child go on so often
 
 
 class Outcome(Struct, array_like=True, frozen=True, gc=False):
@@ -117,6 +118,7 @@ class Outcome(Struct, array_like=True, frozen=True, gc=False):
     merge: bool = False  # keys of output are laid over what is there (update by reference, signal)
     output: Raw = Raw(NULL)
     child_workflow_id: str | None = None  # the child whose end this is
+    child_run: int = 0  # which of its runs ended: its generation
 
 
 class Join(Struct, array_like=True, gc=False):
@@ -176,6 +178,7 @@ class Core(Struct, array_like=True, gc=False):
     first_fan: str | None = None  # the first dynamic fork: the names its branches get are shorter than those of others
     skips: list[str] = []  # tasks to be passed over that the flow has not reached yet
     deferred: list[Deferred] = []  # operations that wait until nothing of the ended workflow is open any more
+    is_revived: bool = False  # it ended and went on: a step that is reached may have run before
 
 
 def array_decoder(kind: type[Any]) -> msgspec.msgpack.Decoder[Any]:

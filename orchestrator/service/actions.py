@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict, Unpack
 
 from orchestrator.codec import pack, unpack
-from orchestrator.engine.starts import resolve_name
+from orchestrator.engine.starts import child_versions, resolve_name
 from orchestrator.errors import (
     Conflict,
     InvalidPayload,
@@ -138,7 +138,7 @@ def restart(
     ``use_latest_definitions``: by the latest registered version of its workflow. Raises ``Conflict`` while it is under
     way or when it may not be restarted, ``DefinitionNotFound``. Options as for ``act``.
     """
-    arguments = {}
+    arguments: dict[str, Any] = {}
     if use_latest_definitions:
         keys, number = store.keys, store.keys.partition_of(workflow_id)
         loaded = yield partition.load_workflow(keys, number, workflow_id)
@@ -147,6 +147,7 @@ def restart(
         latest = yield from resolve_name(store, decode_meta(loaded.meta).name, None)
         yield Command(("HSETNX", keys.definitions(number), latest.hash, latest.body))
         arguments["definition_hash"] = latest.hash
+        arguments["child_versions"] = yield from child_versions(store, latest)
     return (yield from act(store, workflow_id, "restart", arguments, **options))
 
 

@@ -18,7 +18,7 @@ from orchestrator.plan import Command
 from orchestrator.store.keys import Keys
 
 _decode_start = msgspec.msgpack.Decoder(tuple[bytes, bytes]).decode
-_decode_told = msgspec.msgpack.Decoder(tuple[str, str, str | None]).decode
+_decode_told = msgspec.msgpack.Decoder(tuple[str, str, str | None, str, int]).decode
 _decode_operation = msgspec.msgpack.Decoder(tuple[str, dict[str, Any]]).decode
 _FIELDS = [b"k", b"w", b"t", b"x", b"b"]  # kind, workflow, server time, text header, body: as the scripts write them
 _DAMAGE = (ValueError, TypeError, IndexError, RecursionError, msgspec.MsgspecError)

@@ -123,7 +123,7 @@ def tell(keys: Keys, partition: int, workflow_id: str, said: tuple[Any, ...], *,
 
     A repetition is put in again, and the decision recognises it. Decodes to whether the workflow exists;
     ``forbids_start``: if it does not, no start of its id is taken for an hour.
-    Example: ``tell(keys, 3, child_id, ("cancel", task_id, "parent ended"), forbids_start=True)``
+    Example: ``tell(keys, 3, child_id, ("cancel", task_id, "parent ended", "", 0), forbids_start=True)``
     """
     names = (
         keys.workflow(partition, workflow_id),

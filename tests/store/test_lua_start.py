@@ -88,7 +88,7 @@ def test_an_unknown_definition_is_asked_for_once(scene: Scene) -> None:
 
 
 def test_what_was_buried_does_not_start(scene: Scene) -> None:
-    scene.do(tell(scene.keys, 1, "w1", ("cancel", "t", None), forbids_start=True))
+    scene.do(tell(scene.keys, 1, "w1", ("cancel", "t", None, "", 0), forbids_start=True))
     before = scene.everything()
     assert scene.start() == ("TOMB", "")
     assert scene.everything() == before

@@ -13,7 +13,7 @@ from tests.store.scene import NOON, Scene
 
 def cancel(scene: Scene, *, forbids_start: bool = True) -> object:
     """Tell w1 that its parent's task is over."""
-    return scene.do(tell(scene.keys, 1, "w1", ("cancel", "task", "enough"), forbids_start=forbids_start))
+    return scene.do(tell(scene.keys, 1, "w1", ("cancel", "task", "enough", "", 0), forbids_start=forbids_start))
 
 
 def test_a_word_arrives_as_an_event(scene: Scene) -> None:

@@ -103,9 +103,14 @@ def operation(action: str, **arguments: Any) -> Happening:
     return lambda story: Operation(story.now, f"r{len(story.answers)}", action, arguments)
 
 
-def told(action: str, task_id: str, reason: str | None = None) -> Happening:
+def told(action: str, task_id: str, reason: str | None = None, **fields: Any) -> Happening:
     """Another workflow has something to say about a task that links the two."""
-    return lambda story: Told(story.now, action, task_id, reason)
+    return lambda story: Told(story.now, action, task_id, reason, **fields)
+
+
+def child_revived(ref: str, run: int = 1, *, attempt: int | None = None) -> Happening:
+    """The child of a task goes on after its end, for the ``run``-th time."""
+    return lambda story: Told(story.now, "revive", story.id_of(ref, attempt), ref=ref, run=run)
 
 
 def later(seconds: float) -> Happening:

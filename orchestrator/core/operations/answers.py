@@ -25,6 +25,7 @@ _ARGUMENTS: dict[str, type] = {
     "input": dict,
     "output": dict,
     "definition_hash": str,
+    "child_versions": dict,
     "version": int,
 }
 _KINDS: dict[type, str] = {str: "text", dict: "a map", bool: "true or false", int: "a whole number"}

@@ -14,12 +14,13 @@ from orchestrator.codec import EMPTY_MAP
 from orchestrator.core.beginning import begin
 from orchestrator.core.draft import Draft
 from orchestrator.core.operations.answers import Answer, accept, label, refuse
+from orchestrator.core.reviving import tell_parent
 from orchestrator.model.records import FORMAT, Core
 from orchestrator.model.status import is_terminal
 
 
 def restart(d: Draft, arguments: dict[str, Any]) -> Answer:
-    """Start over; ``definition_hash`` and ``version`` name another definition, which the partition has."""
+    """Start over; ``definition_hash`` names another definition, which the partition has, ``child_versions`` goes with it."""
     if not is_terminal(d.core.status):
         return refuse("CONFLICT", f"workflow {label(d)} is {d.core.status}, only one that has ended can be restarted")
     if d.core.status == "COMPLETED" and not d.program.definition.restartable:
@@ -30,7 +31,14 @@ def restart(d: Draft, arguments: dict[str, Any]) -> Answer:
             return refuse(
                 "NOT_FOUND", f"the definition {definition_hash} that workflow {label(d)} is to use is not there"
             )
-        d.set_meta(replace(d.state.meta, definition_hash=definition_hash, version=d.program.definition.version))
+        d.set_meta(
+            replace(
+                d.state.meta,
+                definition_hash=definition_hash,
+                version=d.program.definition.version,
+                child_versions=arguments.get("child_versions") or {},
+            )
+        )
     d.variables = {}
     start_over(d, created_ms=d.now)
     return accept(d)
@@ -48,4 +56,5 @@ def start_over(d: Draft, *, created_ms: int) -> None:
         deferred=former.deferred,
     )
     d.output = EMPTY_MAP
+    tell_parent(d)
     begin(d)

@@ -7,6 +7,7 @@ said in ``core.kinds``. A type that is not in the table is a worker's.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -92,6 +93,11 @@ def go_on(d: Draft, node: Node, iteration: int, index: int) -> None:
     else:
         for branch in dynamic_fork.fan_out(d, node, iteration, index):
             enter(d, branch, iteration)
+
+
+def reopen(node: Node) -> Callable[[Draft, Node, TaskRecord], None] | None:
+    """How a step's task that has ended goes on when its workflow does; None = by another attempt."""
+    return getattr(OPERATORS.get(node.task.type), "reopen", None)
 
 
 def resume(d: Draft, node: Node, record: TaskRecord) -> None:

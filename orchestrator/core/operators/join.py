@@ -41,6 +41,32 @@ def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> 
     advance.complete_join(d, record.scheduled.ref)
 
 
+def reopen(d: Draft, node: Node, record: TaskRecord) -> None:
+    """Wait again, in place, for the members that are to end again; called when those are known to be open or on the way."""
+    members = record.input["joinOn"]
+    join = Join(remaining=len(members), members=len(members))
+    if node.fork:
+        _count_branches(d, node, join, [execution_ref(name, record.scheduled.iteration) for name in members])
+    else:
+        for name in members:
+            _count_earlier(d, node, join, name)
+    d.core.joins[record.scheduled.ref] = join
+
+
+def _count_branches(d: Draft, node: Node, join: Join, firsts: list[str]) -> None:
+    """Count the branches of a dynamic fork in which nothing is open or on the way any more."""
+    steps = [*d.core.held, *d.core.agenda, *d.agenda]
+    expected = {execution_ref(step.ref, step.iteration) for step in steps}
+    branches = {step.branch for step in steps}
+    for first in firsts:
+        begun = d.record(first)
+        if begun is None or first in expected or first in branches:
+            continue
+        tasks = [d.record(d.latest(ref)) for ref in d.branch(first)]
+        if not any(task is not None and task.is_open for task in tasks):
+            advance.count_member(join, begun.status, begun.result.reason if begun.result is not None else None)
+
+
 def _branches(d: Draft, fork: str, iteration: int) -> list[str]:
     """The branches of the dynamic fork before the JOIN; none of them has begun. A skipped fork has none."""
     made = d.record(execution_ref(fork, iteration))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Raw
+from msgspec.structs import replace
 
 from orchestrator.codec import pack
 from orchestrator.core import advance
@@ -60,7 +61,7 @@ def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> 
         deadline_ms=d.now + wait_ms if wait_ms else 0,
     )
     task_def = d.task_def(node)
-    d.dispatch(record, WAITING, task_def, _first_timer_ms(record, task_def, d.now))
+    d.dispatch(record, WAITING, task_def, record.scheduled.deadline_ms or _timeout_ms(record, task_def, d.now))
     if not wait_ms:
         _launch(d, record)
 
@@ -79,16 +80,43 @@ def resume(d: Draft, node: Node, record: TaskRecord) -> None:
     judge(d, current, TimerFired(d.now, record.scheduled.ref, d.task_id(record), WAITING, result.started_ms))
 
 
-def _first_timer_ms(record: TaskRecord, task_def: TaskDef, now_ms: int) -> int:
-    """When the delay is over, or without one when the first time-out is; 0 = none is."""
-    made = record.scheduled
-    if made.deadline_ms:
-        return made.deadline_ms
+def go_on(d: Draft, record: TaskRecord, run: int) -> None:
+    """The child goes on, in its ``run``-th run after the first: the task is in progress again."""
+    result = record.result
+    assert result is not None
+    is_over = not record.is_open
+    d.core.open += is_over
+    child_id = result.child_workflow_id
+    again = replace(
+        result,
+        status="IN_PROGRESS",
+        ended_ms=0,
+        started_ms=d.now if is_over else result.started_ms,
+        reason=None,
+        callback_after_ms=0,
+        child_run=run,
+        output=Raw(pack({"subWorkflowId": child_id})) if is_over else result.output,
+    )
+    current = d.set_result(record, again)
+    if is_over:
+        listen_again(d, current)
+
+
+def listen_again(d: Draft, record: TaskRecord) -> None:
+    """Take a word on the task again, after one that was taken for the last."""
+    task_def = d.task_def(d.node_of(record.scheduled))
+    d.closed.pop(record.suffix, None)
+    d.timers.pop((record.suffix, record.scheduled.ref), None)
+    d.dispatch(record, WAITING, task_def, _timeout_ms(record, task_def, d.now))
+
+
+def _timeout_ms(record: TaskRecord, task_def: TaskDef, now_ms: int) -> int:
+    """When the first time-out of a child that starts now is due; 0 = it has none."""
     due = []
     if task_def.timeout_seconds > 0:
         due.append(now_ms + task_def.timeout_seconds * 1000)
     if task_def.total_timeout_seconds > 0:
-        due.append(made.first_scheduled_ms + task_def.total_timeout_seconds * 1000)
+        due.append(record.scheduled.first_scheduled_ms + task_def.total_timeout_seconds * 1000)
     return min(due, default=0)
 
 

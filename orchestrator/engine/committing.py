@@ -120,6 +120,8 @@ class Committing:
             events += len(case.entries)
             tasks += more
             parcel.cases.append(case)
+        if events == estate.fresh and not any(case.is_freed for case in parcel.cases):
+            parcel.batch.cut_inbox(estate.cursor)  # it holds all there was, so it is the only parcel
         if parcel.cases:
             yield parcel
         else:

@@ -157,6 +157,7 @@ class Decider:
         """Delete wake-ups, put garbled entries aside; in careful mode count before beginning."""
         keys, number = self.store.keys, estate.number
         entries = [item for item in new if isinstance(item, Entry)]
+        estate.fresh = 0 if estate.retry or estate.careful else len(entries)
         if new:
             estate.cursor = new[-1].id
         else:

@@ -33,6 +33,7 @@ class Estate:
         "cursor",
         "delivered",
         "epoch",
+        "fresh",
         "next_timer_ms",
         "number",
         "redrive",
@@ -50,6 +51,7 @@ class Estate:
         self.cursor = "0"
         self.redrive = True  # the outbox of the previous owner is delivered before anything is read
         self.next_timer_ms: int | None = 0  # on the store's clock; 0 = look, None = there is none
+        self.fresh = 0  # events just read, if they are all that the inbox holds up to the cursor; 0 = they are not
         self.retry: list[Entry] = []  # events whose commit was refused once
         self.refusals: dict[str, int] = {}  # workflow id -> commits refused in a row
         self.setbacks: set[str] = set()  # workflows whose decision failed once

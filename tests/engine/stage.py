@@ -113,6 +113,14 @@ class Stage:
         decider.clock_ms = self.now
         return decider
 
+    def retry_all(self, decider: Decider) -> None:
+        """Take what is in the inboxes as events that were read some time ago and are tried again."""
+        self.run(decider.redrive())
+        found = self.run(decider.read())
+        for estate, entries in found:
+            estate.retry = list(entries)
+        self.run(decider.advance([(estate, []) for estate, _ in found]))
+
     def settle(self, *deciders: Decider) -> None:
         """Turn after turn until nothing moves any more."""
         for _ in range(TURNS_MAX):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.plan import Call, Command
+from orchestrator.store import quarantine
+from orchestrator.store.inbox import read_parked
 from tests.engine.stage import Stage, flow, forked, has_script, once, step
 
 
@@ -111,10 +113,24 @@ def test_an_event_that_another_took_away_is_let_go_and_the_rest_is_decided(stage
     decider = stage.decider()
     first = stage.do(Command(("XRANGE", stage.keys.inbox(0), "-", "+", "COUNT", 1)))[0][0]
     stage.before = once("commit", lambda: stage.do(Command(("XDEL", stage.keys.inbox(0), first))))
+    stage.retry_all(decider)
     stage.settle(decider)
     assert stage.view(gone).tasks == []
     assert len(stage.view(there).tasks) == 1
     assert stage.inbox() == 0
+
+
+def test_a_commit_that_comes_after_the_quarantine_of_its_workflow_is_refused(stage: Stage) -> None:
+    ill, well = stage.start(flow(step("a"))), stage.start(flow(step("a")))
+    decider = stage.decider()
+    estate = decider.estates[0]
+    first = stage.do(Command(("XRANGE", stage.keys.inbox(0), "-", "+", "COUNT", 1)))[0][0].decode()
+    place = (stage.keys, 0, estate.epoch, decider.name)
+    stage.before = once("commit", lambda: stage.do(quarantine.quarantine(*place, ill, "it is ill", [first])))
+    stage.settle(decider)
+    assert stage.view(ill).tasks == []
+    assert len(stage.view(well).tasks) == 1
+    assert stage.do(read_parked(stage.keys, 0, ill)) != []
 
 
 def test_a_fenced_decider_changes_nothing_and_lets_the_partition_go(stage: Stage) -> None:

@@ -89,6 +89,7 @@ def test_a_commit_that_is_refused_after_its_offers_leaves_no_task_to_run(stage: 
     inbox = stage.keys.inbox(0)
     first = stage.do(Command(("XRANGE", inbox, "-", "+")))[0][0]
     stage.before = once("commit", lambda: stage.do(Command(("XDEL", inbox, first))))
+    stage.retry_all(decider)
     stage.settle(decider)
     assert stage.claim("a") == []
     assert stage.view(workflow_id).tasks == []

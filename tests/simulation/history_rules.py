@@ -13,7 +13,7 @@ from tests.simulation.ledger import ENDED, OPEN_RESULTS, Attempt, Ledger, Run, V
 from tests.simulation.sections import SectionView
 from tests.simulation.workload import TASK_TYPES, Workload
 
-REF, TYPE, NAME, ATTEMPT, GENERATION = 1, 2, 3, 5, 6  # positions in a Scheduled record
+REF, TYPE, NAME, ATTEMPT, GENERATION, INPUT = 1, 2, 3, 5, 6, 16  # positions in a Scheduled record
 STATUS = 1  # position in a Result record
 
 
@@ -96,7 +96,7 @@ class HistoryRules:
         run.joins_ended.add(ref)
         if record[STATUS] == "CANCELED":
             return
-        members = made[-1]["joinOn"]
+        members = made[INPUT]["joinOn"]
         for member in members:
             result = run.records.get(f"R{member}")
             if f"S{member}" in run.records and (result is None or result[STATUS] in _OPEN):

@@ -112,7 +112,7 @@ MUTANTS: dict[str, Damage] = {
     ),
     "no-version-check": Damage(
         "the commit does not compare versions",
-        {"commit": (("elseif (version or '') ~= ARGV[at + 1] then", "elseif false then"),)},
+        {"commit": (("(known[1] or '') ~= ARGV[at + 1] or (trim", "(trim"),)},
     ),
     "stale-epoch-accepted": Damage(
         "the commit of a former owner is not fenced off",

@@ -58,8 +58,8 @@ class CommitView(NamedTuple):
 def read_commit(call: Call) -> CommitView:
     """Parse the arguments by the contract in the script's header."""
     args = list(call.args)
-    relayed = int(args[3])
-    at = 4 + relayed
+    relayed = int(args[4])
+    at = 5 + relayed
     count = int(args[at])
     at += 1
     sections = []
@@ -82,4 +82,4 @@ def read_commit(call: Call) -> CommitView:
             at += 3 + length
         fields = {str(name): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
         sections.append(SectionView(key.split(":w:", 1)[1], base, events, fields, operations))
-    return CommitView(int(args[0]), str(args[1]), tuple(map(str, args[4 : 4 + relayed])), sections)
+    return CommitView(int(args[0]), str(args[1]), tuple(map(str, args[5 : 5 + relayed])), sections)

@@ -93,6 +93,29 @@ def test_an_event_that_is_gone_refuses_its_section(owned: Scene) -> None:
     assert owned.inbox() == []
 
 
+def test_the_inbox_is_cut_behind_what_was_read_and_keeps_what_came_since(owned: Scene) -> None:
+    owned.start("w2", "r2")
+    batch = owned.batch()
+    owned.section(batch, "w1").put_workflow("c", b"core")
+    owned.section(batch, "w2").put_workflow("c", b"core")
+    batch.cut_inbox(owned.inbox()[-1].id)
+    owned.start("w3", "r3")
+    assert [verdict for verdict, _ in owned.commit(batch).verdicts] == ["OK", "OK"]
+    assert [entry.workflow_id for entry in owned.inbox()] == ["w3"]
+
+
+@pytest.mark.parametrize("field", ["v", "q"])
+def test_nothing_is_cut_off_when_a_section_is_refused(owned: Scene, field: str) -> None:
+    owned.start("w2", "r2")
+    batch = owned.batch()
+    owned.section(batch, "w1").put_workflow("c", b"core")
+    owned.section(batch, "w2").put_workflow("c", b"core")
+    batch.cut_inbox(owned.inbox()[-1].id)
+    owned.do(Command(("HSET", owned.keys.workflow(1, "w1"), field, "7")))
+    assert [verdict for verdict, _ in owned.commit(batch).verdicts] == ["CONFLICT", "OK"]
+    assert [entry.workflow_id for entry in owned.inbox()] == ["w1"]
+
+
 def test_one_refused_section_does_not_hold_up_the_others(owned: Scene) -> None:
     for name in ("w2", "w3"):
         owned.start(name, name)

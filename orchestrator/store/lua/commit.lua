@@ -1,7 +1,8 @@
 #!lua
 -- commit: write what was decided for a batch of workflows and delete the events that led to it, in one step.
 -- KEYS  own ev ob tm, then w t d of each workflow, then whatever else the operations name
--- ARGV  epoch owner clears_suspects, number of outbox ids and the ids (delivered hand-offs to delete), number of sections;
+-- ARGV  epoch owner clears_suspects trim ('' = none: all events before this id are of these sections and were just read),
+--       number of outbox ids and the ids (delivered hand-offs to delete), number of sections;
 --       section: index of w, expected version, number of events and their ids, number of w arguments and field value ...,
 --       number of operations; operation: code, key index, number of arguments, arguments:
 --       H HSET field value ... | D HDEL field ... | Z ZADD score member ... | R ZREM member ... | O XADD body to the outbox
@@ -34,23 +35,25 @@ local function is_sound(code, index)
   return known
 end
 
-local relayed = tonumber(ARGV[4])
-local at = 5 + relayed
+local trim, relayed = ARGV[4], tonumber(ARGV[5])
+local at = 6 + relayed
 local sections = tonumber(ARGV[at])
 at = at + 1
-local verdicts, starts = {}, {}
+local verdicts, starts, trims = {}, {}, trim ~= ''
 for s = 1, sections do
   starts[s] = at
-  local version = pcall('HGET', KEYS[tonumber(ARGV[at])], 'v')
+  local known = pcall('HMGET', KEYS[tonumber(ARGV[at])], 'v', 'q')
   local verdict = 'OK'
-  if type(version) == 'table' then
+  if known.err then
     verdict = 'CORRUPT'
-  elseif (version or '') ~= ARGV[at + 1] then
+  elseif (known[1] or '') ~= ARGV[at + 1] or (trim ~= '' and known[2]) then
     verdict = 'CONFLICT'
   end
   local events = tonumber(ARGV[at + 2])
   at = at + 3
-  if events > 1 then  -- a single one is checked by deleting it
+  -- A single event is checked by deleting it. What this owner has just read can only be gone if another owner, another
+  -- version or a quarantine came in between, and those are found out anyway.
+  if events > 1 and trim == '' then
     for i = at, at + events - 1 do
       if verdict == 'OK' and #call('XRANGE', ev, ARGV[i], ARGV[i]) == 0 then verdict = 'GONE' end
     end
@@ -76,6 +79,7 @@ for s = 1, sections do
     at = at + 3 + n
   end
   verdicts[s] = verdict
+  trims = trims and verdict == 'OK'
 end
 
 -- Writes. Long argument lists go in pieces: Lua's stack holds some eight thousand values.
@@ -83,7 +87,8 @@ local function each(command, key, first, last)
   for i = first, last, 4000 do call(command, key, unpack(ARGV, i, math.min(i + 3999, last))) end
 end
 local text, progressed, settled = format('%d', now), false, {}
-if relayed > 0 then each('XDEL', ob, 5, 4 + relayed) end
+if relayed > 0 then each('XDEL', ob, 6, 5 + relayed) end
+if trims then call('XTRIM', ev, 'MINID', '=', trim) end
 local commands = {H = 'HSET', D = 'HDEL'}
 local members = {Z = {}, R = {}}
 local reply = {'OK', now, -1}
@@ -91,13 +96,13 @@ for s = 1, sections do
   local outbox = ''
   at = starts[s]
   local events = tonumber(ARGV[at + 2])
-  if events == 1 and verdicts[s] == 'OK' and call('XDEL', ev, ARGV[at + 3]) == 0 then verdicts[s] = 'GONE' end
+  if events == 1 and not trims and verdicts[s] == 'OK' and call('XDEL', ev, ARGV[at + 3]) == 0 then verdicts[s] = 'GONE' end
   if verdicts[s] == 'OK' then
     progressed = true
     local w = KEYS[tonumber(ARGV[at])]
     local version = format('%d', (tonumber(ARGV[at + 1]) or 0) + 1)
     for i = at + 3, at + 2 + events do settled[#settled + 1] = ARGV[i] end
-    if events > 1 then each('XDEL', ev, at + 3, at + 2 + events) end
+    if events > 1 and not trims then each('XDEL', ev, at + 3, at + 2 + events) end
     at = at + 3 + events
     local fields = tonumber(ARGV[at])
     call('HSET', w, 'v', version, unpack(ARGV, at + 1, at + fields))

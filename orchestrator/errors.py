@@ -144,6 +144,12 @@ class Unavailable(OrchestratorError):
     exit_code = 5
 
 
+class QueueFull(Unavailable):
+    """As much as may wait waits already; repeat the request when some of it was taken."""
+
+    code = "QUEUE_FULL"
+
+
 class StoreUnavailable(Unavailable):
     """Redis cannot be reached or does not answer in time."""
 

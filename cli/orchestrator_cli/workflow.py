@@ -34,6 +34,7 @@ group = LazyGroup(
         "resume": Entry(_ACTS, "resume", "Go on after a pause."),
         "terminate": Entry(_ACTS, "terminate", "End one now."),
         "signal": Entry(_ACTS, "signal", "Give a waiting one what it waits for."),
+        "message": Entry("orchestrator_cli.messages", "group", "Messages to a running one: push."),
         "restart": Entry(_ACTS, "restart", "Let an ended one start over."),
         "skip": Entry(_ACTS, "skip", "Pass over a step when its turn comes."),
         "set-variables": Entry(_ACTS, "set_variables", "Change its variables."),

@@ -12,7 +12,7 @@ from orchestrator.client.sessions import Session
 from orchestrator.model.execution import Workflow
 from orchestrator.model.status import WorkflowStatus
 from orchestrator.plan import Plan
-from orchestrator.service import actions, tasks, workflows
+from orchestrator.service import actions, messages, tasks, workflows
 from orchestrator.service.actions import ActOptions
 
 T = TypeVar("T")
@@ -117,6 +117,20 @@ class WorkflowHandle:
         Example: ``handle.signal("approved", {"by": "Ada"})``
         """
         self._do(actions.signal, name, payload, **options)
+
+    def push_message(
+        self,
+        payload: Mapping[str, Any],
+        *,
+        message_id: str | None = None,
+        timeout_s: float = actions.ANSWER_WAIT_S,
+    ) -> str:
+        """Give the execution a message for its PULL_WORKFLOW_MESSAGES tasks; the message's id, by default a random one.
+
+        A second push of the same ``message_id`` adds nothing. Raises ``Conflict`` when it is not RUNNING and
+        ``QueueFull`` when too many wait. Example: ``handle.push_message({"paid": 1200}, message_id="payment-7")``
+        """
+        return self._do(messages.push, payload, message_id=message_id, timeout_s=timeout_s)
 
     def _do(self, verb: Callable[..., Plan[T]], *arguments: Any, **options: Any) -> T:
         return self._session.run(verb(self._session.store, self.id, *arguments, **options))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from msgspec import Raw
 from msgspec.structs import replace
 
+from orchestrator.core import messages
 from orchestrator.core.closing import end
 from orchestrator.core.draft import EMPTY, EVALUATED, RETRY, Draft
 from orchestrator.core.kinds import INTERNAL
@@ -133,7 +134,9 @@ def _close_attempt(d: Draft, record: TaskRecord, result: Result) -> TaskRecord:
     if d.dispatch_state(record) != INTERNAL:
         d.undispatch(record)
     d.core.open -= 1
-    return d.set_result(record, result)
+    closed = d.set_result(record, result)
+    messages.stop_waiting(d, record.scheduled.ref)
+    return closed
 
 
 def _settle(d: Draft, record: TaskRecord, result: Result, *, advance: bool) -> None:

@@ -12,6 +12,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from orchestrator.codec import EMPTY_MAP, pack, unpack
+from orchestrator.core import messages
 from orchestrator.core.draft import Draft
 from orchestrator.core.invariants import InvariantBroken
 from orchestrator.core.kinds import ACCEPTED, QUEUED
@@ -83,6 +84,7 @@ def _close(d: Draft, status: str, reason: str | None, output: bytes, *, notify_p
         _cancel_operator(d, ref)
     core.joins = {}
     core.evaluating = []
+    messages.forget_waiting(d)
     if core.open > 0:
         cancel_open_tasks(d)
     if notify_parent:

@@ -22,7 +22,7 @@ from orchestrator.core.draft import EVALUATED, RETRY, TASKS_PER_DECISION, Draft,
 from orchestrator.core.facts import Facts
 from orchestrator.core.program import Program, execution_ref
 from orchestrator.core.reports import task_reported
-from orchestrator.core.state import OpenTasksNeeded, ProgramNeeded, RecordsNeeded, WorkflowState
+from orchestrator.core.state import MessagesNeeded, OpenTasksNeeded, ProgramNeeded, RecordsNeeded, WorkflowState
 from orchestrator.core.timers import timer_fired
 from orchestrator.model.events import Continued, Event, Operation, Started, TaskReported, TimerFired, Told
 from orchestrator.model.records import Pending
@@ -30,11 +30,12 @@ from orchestrator.model.status import is_terminal
 
 
 class Need(NamedTuple):
-    """What a decision lacks: task records by execution reference, the list of open tasks, another definition's program."""
+    """What a decision lacks: task records by reference, the list of open tasks, another definition's program, messages."""
 
     refs: list[str]
     open_tasks: bool = False
     definition_hash: str = ""
+    messages: Sequence[int] = ()
 
 
 def decide(
@@ -65,6 +66,8 @@ def decide(
         return Need([], open_tasks=True)
     except ProgramNeeded as missing:
         return Need([], definition_hash=missing.definition_hash)
+    except MessagesNeeded as missing:
+        return Need([], messages=missing.numbers)
     draft.core.updated_ms = draft.now
     if draft.variables is not None:
         draft.variables_packed = pack(draft.variables)
@@ -94,7 +97,7 @@ def _needs_of_each(d: Draft, program: Program, events: Sequence[Event]) -> Itera
             _take(Draft(d.before, program, d.facts, event.at_ms, d.open_tasks, d.programs), event)
         except RecordsNeeded as missing:
             yield from missing.refs
-        except (OpenTasksNeeded, ProgramNeeded):
+        except (OpenTasksNeeded, ProgramNeeded, MessagesNeeded):
             continue
 
 

@@ -104,6 +104,8 @@ class Draft:
         self.answers: list[tuple[str, bytes]] = []
         self.alerts: list[str] = []
         self.agenda: deque[Pending] = deque()
+        self.pushed: dict[int, bytes] = {}  # messages that came with this decision
+        self.pulled: list[int] = []  # messages of earlier ones that it hands out
         self.again = False
         self.scheduling: str | None = None  # the task whose input is being rendered: ${CPEWF_TASK_ID}
         self.around: str | None = None  # the loop that this task is in
@@ -388,6 +390,8 @@ class Draft:
         self.scheduled.clear()
         self.results.clear()
         self.superseded.clear()
+        self.pushed.clear()
+        self.pulled.clear()
 
     def set_result(self, record: TaskRecord, result: Result) -> TaskRecord:
         """Record how an attempt stands; returns the record as it is now."""

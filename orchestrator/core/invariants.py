@@ -37,7 +37,7 @@ def check_beginning(state: WorkflowState, events: Sequence[Event]) -> None:
 
 def check(d: Draft) -> None:
     """Check a finished draft. Raises ``InvariantBroken`` with everything that is wrong with it."""
-    wrong = [*_end(d), *_progress(d), *_attempts(d), *_open_count(d), *_joins(d), *_dispatch(d)]
+    wrong = [*_end(d), *_progress(d), *_attempts(d), *_open_count(d), *_joins(d), *_messages(d), *_dispatch(d)]
     if wrong:
         raise InvariantBroken(f"workflow {d.workflow_id}: {'; '.join(wrong)}")
 
@@ -113,6 +113,22 @@ def _open_count(d: Draft) -> Iterator[str]:
             expected -= 1  # an operator that was cancelled without being loaded
     if d.core.open != expected or expected < 0:
         yield f"{d.core.open} tasks count as open, {expected} are"
+
+
+def _messages(d: Draft) -> Iterator[str]:
+    """The messages that wait are those that came, less those that were handed out; each is handed out once."""
+    now = d.core.messages
+    if now is None:
+        return
+    before = d.state.core.messages if d.state.core is not None else None
+    first, after = (before.first, before.next) if before is not None else (0, 0)
+    kept = [*range(max(now.first, after), now.next)]
+    if now.first < first or now.first > now.next or now.next < after or sorted(d.pushed) != kept:
+        yield f"messages {first} to {after} became {now.first} to {now.next} by {len(d.pushed)} that came"
+    if d.pulled != [*range(first, min(now.first, after))]:
+        yield f"messages {d.pulled} were handed out while {first} to {now.first} were taken away"
+    if now.bytes < 0 or (now.first == now.next) != (now.bytes == 0):
+        yield f"messages {now.first} to {now.next} take {now.bytes} bytes"
 
 
 def _joins(d: Draft) -> Iterator[str]:

@@ -27,6 +27,13 @@ class RecordsNeeded(Exception):
         self.refs = refs
 
 
+class MessagesNeeded(Exception):
+    """Raised inside a decision that hands out messages it was not given; ``numbers`` says which."""
+
+    def __init__(self, numbers: list[int]) -> None:
+        self.numbers = numbers
+
+
 class OpenTasksNeeded(Exception):
     """Raised inside a decision that must cancel open tasks and was not given a list of them."""
 
@@ -77,6 +84,7 @@ class WorkflowState:
         "complete",
         "core",
         "input_raw",
+        "messages",
         "meta",
         "payload_bytes",
         "records",
@@ -105,6 +113,7 @@ class WorkflowState:
         self.variables_raw = variables_raw
         self.records: dict[str, TaskRecord | None] = {} if records is None else records
         self.complete = complete
+        self.messages: dict[int, bytes] = {}  # those a decision asked for, until it is committed
         self.payload_bytes = 0  # what the records' payloads take, roughly
         self._input: Any = _UNREAD
         self._variables: Any = _UNREAD
@@ -137,6 +146,7 @@ class WorkflowState:
             complete=self.complete,
         )
         copy.payload_bytes = self.payload_bytes
+        copy.messages = self.messages
         if without is not None:
             gone = dict.fromkeys(without)
             copy.records = {**self.records, **gone} if gone else {}

@@ -256,11 +256,17 @@ class Batch:
             if need.refs:
                 asked.append((case, need))
                 commands.append(loading.records_command(self.keys, number, workflow_id, need.refs))
+            elif need.messages:
+                asked.append((case, need))
+                commands.append(loading.messages_command(self.keys, number, workflow_id, need.messages))
         replies: list[Any] = (yield commands) if commands else []
         for (case, need), reply in zip(asked, replies, strict=True):
             assert case.state is not None
             try:
-                loading.add_records(case.state, need.refs, reply)
+                if need.refs:
+                    loading.add_records(case.state, need.refs, reply)
+                else:
+                    loading.add_messages(case.state, need.messages, reply)
             except loading.Unreadable as error:
                 case.reason = str(error)
 

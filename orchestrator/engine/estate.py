@@ -128,6 +128,7 @@ class Estate:
         if draft.variables_packed is not None:
             state.set_variables(draft.variables_packed)
         state.records.update(draft.records)
+        state.messages.clear()
         state.payload_bytes += written_bytes
         if len(state.records) > RECORDS_PER_WORKFLOW_MAX + draft.core.open:
             _drop_ended(state)

@@ -95,6 +95,20 @@ def read_records(refs: Sequence[str], reply: Any) -> dict[str, TaskRecord | None
     return records
 
 
+def messages_command(keys: Keys, number: int, workflow_id: str, numbers: Sequence[int]) -> Command:
+    """The read of a workflow's messages."""
+    return partition.load_messages(keys, number, workflow_id, numbers)
+
+
+def add_messages(state: WorkflowState, numbers: Sequence[int], reply: Any) -> None:
+    """Put the messages of a reply into the workflow. Raises ``Unreadable``."""
+    check("the messages", reply)
+    for number, message in zip(numbers, reply, strict=True):
+        if message is None:
+            raise Unreadable(f"message {number} is gone")
+        state.messages[number] = message
+
+
 def open_tasks(keys: Keys, number: int, workflow_id: str, *, everything: bool) -> Plan[list[OpenTask]]:
     """Open tasks as the dispatch records list them: all, or a slice of those whose outcome is not in yet.
 

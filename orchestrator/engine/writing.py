@@ -10,6 +10,7 @@ from orchestrator.plan import Argument
 from orchestrator.store.commit import Section
 from orchestrator.store.dispatch import open_task
 from orchestrator.store.keys import Keys
+from orchestrator.store.partition import message_field
 from orchestrator.store.timers import timer_member
 
 
@@ -54,6 +55,9 @@ def _write_records(section: Section, draft: Draft) -> int:
         size += len(record)
         pairs += ("R" + ref, record)
     stale: list[str] = []
+    for number, message in draft.pushed.items():
+        size += len(message)
+        pairs += (message_field(number), message)
     for scheduled, result in draft.superseded:
         name = f"{scheduled.ref}\n{scheduled.attempt}.{scheduled.generation}"
         old, ended = encode(scheduled), encode(result)
@@ -63,6 +67,7 @@ def _write_records(section: Section, draft: Draft) -> int:
             stale.append("R" + scheduled.ref)
     if pairs:
         section.put_records(pairs)
+    stale += [message_field(number) for number in draft.pulled]
     if stale:
         section.drop_records(stale)
     return size

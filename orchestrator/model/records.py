@@ -150,6 +150,24 @@ class Deferred(Struct, array_like=True, frozen=True, gc=False):
     arguments: dict[str, Any] = {}
 
 
+class Message(Struct, array_like=True, frozen=True, gc=False):
+    """A message that was pushed to a workflow and has not been pulled yet."""
+
+    format: int
+    id: str
+    at_ms: int
+    payload: Raw
+
+
+class MessageQueue(Struct, array_like=True, frozen=True, gc=False):
+    """Which messages wait in a workflow: numbers ``first`` to ``next - 1``; ``pulls`` are the open tasks that want one."""
+
+    first: int = 0
+    next: int = 0
+    bytes: int = 0
+    pulls: list[str] = []
+
+
 class Core(Struct, array_like=True, gc=False):
     """The state of a workflow that every decision needs. Mutable only inside one decision's own copy."""
 
@@ -179,6 +197,7 @@ class Core(Struct, array_like=True, gc=False):
     skips: list[str] = []  # tasks to be passed over that the flow has not reached yet
     deferred: list[Deferred] = []  # operations that wait until nothing of the ended workflow is open any more
     is_revived: bool = False  # it ended and went on: a step that is reached may have run before
+    messages: MessageQueue | None = None
 
 
 def array_decoder(kind: type[Any]) -> msgspec.msgpack.Decoder[Any]:
@@ -191,4 +210,5 @@ decode_scheduled = array_decoder(Scheduled).decode
 decode_result = array_decoder(Result).decode
 decode_outcome = array_decoder(Outcome).decode
 decode_core = array_decoder(Core).decode
+decode_message = array_decoder(Message).decode
 encode = msgspec.msgpack.Encoder().encode

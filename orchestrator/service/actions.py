@@ -18,6 +18,7 @@ from orchestrator.errors import (
     NotFound,
     OrchestratorError,
     OutcomeUnknown,
+    QueueFull,
     TaskNotFound,
     WorkflowNotFound,
 )
@@ -33,7 +34,7 @@ ANSWER_WAIT_S = 10.0
 Answer = dict[str, Any]
 
 _ANSWERS: dict[str, type[OrchestratorError]] = {
-    kind.code: kind for kind in (InvalidRequest, NotFound, WorkflowNotFound, TaskNotFound, Conflict)
+    kind.code: kind for kind in (InvalidRequest, NotFound, WorkflowNotFound, TaskNotFound, Conflict, QueueFull)
 }
 
 

@@ -82,7 +82,7 @@ class Keys:
         return f"{self._partition[partition]}w:{workflow_id}"
 
     def tasks(self, partition: int, workflow_id: str) -> str:
-        """Hash: ``S<ref>`` and ``R<ref>`` -> packed records; older attempts ``S<ref>\\n<attempt>.<generation>``."""
+        """Hash: ``S<ref>``, ``R<ref>`` -> packed records; older ones ``S<ref>\\n<attempt>.<generation>``; ``M<n>`` messages."""
         return f"{self._partition[partition]}t:{workflow_id}"
 
     def dispatch(self, partition: int, workflow_id: str) -> str:

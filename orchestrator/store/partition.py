@@ -182,6 +182,16 @@ def load_records(keys: Keys, partition: int, workflow_id: str, fields: Sequence[
     return Command(("HMGET", keys.tasks(partition, workflow_id), *fields))
 
 
+def message_field(number: int) -> str:
+    """Where message number ``number`` of a workflow is kept, beside its task records."""
+    return f"M{number}"
+
+
+def load_messages(keys: Keys, partition: int, workflow_id: str, numbers: Sequence[int]) -> Command:
+    """Messages by number, packed, in order; ``None`` where there is none."""
+    return load_records(keys, partition, workflow_id, [message_field(number) for number in numbers])
+
+
 def load_dispatch(keys: Keys, partition: int, workflow_id: str, suffixes: Sequence[str]) -> Command:
     """The dispatch texts of these attempts, in order; ``None`` for one that is not open."""
     return Command(("HMGET", keys.dispatch(partition, workflow_id), *suffixes))

@@ -89,6 +89,7 @@ class Story:
         self.results: dict[str, bytes] = {}
         self.dispatch: dict[str, Entry] = {}
         self.timers: dict[tuple[str, str], int] = {}
+        self.messages: dict[int, bytes] = {}
         self.handoffs: list[Handoff] = []
         self.answers: list[Any] = []
         self.alerts: list[str] = []
@@ -247,6 +248,8 @@ class Story:
             assert ref not in state.records, f"{ref} was asked for twice"
             state.records[ref] = self._record(ref) if ref in self.scheduled else None
             self.records_loaded += count
+        state.messages.update({number: self.messages[number] for number in need.messages})
+        self.records_loaded += len(need.messages) * count
 
     def _apply(self, draft: Draft) -> None:
         self.decisions += 1
@@ -279,6 +282,10 @@ class Story:
             self.warm.complete = True
         self.warm.core = draft.core
         self.warm.records.update(draft.records)
+        self.warm.messages.clear()
+        self.messages.update(draft.pushed)
+        for number in draft.pulled:
+            del self.messages[number]
 
     def _change_state(self, draft: Draft) -> None:
         """A workflow that starts over may be another: no records, or under another definition."""
@@ -348,6 +355,8 @@ def _image(d: Draft) -> tuple[Any, ...]:
         d.timers,
         encode_handoffs(d.handoffs),
         d.answers,
+        d.pushed,
+        d.pulled,
         d.alerts,
         d.again,
     )

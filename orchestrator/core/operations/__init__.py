@@ -13,6 +13,7 @@ from orchestrator.codec import pack
 from orchestrator.core.draft import Draft
 from orchestrator.core.operations.answers import Answer, label, misfit, refuse
 from orchestrator.core.operations.callbacks import reset_callbacks
+from orchestrator.core.operations.messages import push_message
 from orchestrator.core.operations.progress import pause, resume, terminate
 from orchestrator.core.operations.restart import restart
 from orchestrator.core.operations.signals import signal
@@ -24,6 +25,7 @@ from orchestrator.model.status import is_terminal
 
 OPERATIONS: dict[str, Callable[[Draft, dict[str, Any]], Answer]] = {
     "pause": pause,
+    "push_message": push_message,
     "reset_callbacks": reset_callbacks,
     "restart": restart,
     "resume": resume,

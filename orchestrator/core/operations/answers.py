@@ -14,6 +14,7 @@ from orchestrator.model.status import is_terminal
 Answer = dict[str, Any]
 
 _ARGUMENTS: dict[str, type] = {
+    "message_id": str,
     "name": str,
     "payload": dict,
     "reason": str,

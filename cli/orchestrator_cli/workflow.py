@@ -30,6 +30,8 @@ group = LazyGroup(
         "list": Entry(__name__, "list_", "List executions, the latest first."),
         "watch": Entry(__name__, "watch", "Follow one to its end."),
         "why": Entry("orchestrator_cli.why", "why", "Say what one waits for."),
+        "export": Entry("orchestrator_cli.transfer", "export", "Write one with all its records as JSON."),
+        "import": Entry("orchestrator_cli.transfer", "import_", "Store an exported one."),
         "pause": Entry(_ACTS, "pause", "Schedule nothing more until it is resumed."),
         "resume": Entry(_ACTS, "resume", "Go on after a pause."),
         "terminate": Entry(_ACTS, "terminate", "End one now."),

@@ -1,0 +1,106 @@
+"""An execution as raw records, out of one installation and into another (or the same under another id).
+
+Reading gives the records of one moment; writing stages them under a key of their own, in bounded pieces, and then makes
+the whole execution exist in one script, or not at all. What is staged and never used goes away by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from orchestrator.errors import InvalidRequest, StoreUnavailable
+from orchestrator.plan import Call, Command, Plan
+from orchestrator.store.keys import Keys
+from orchestrator.store.verdicts import word
+
+RECORDS_MAX = 100_000
+BYTES_MAX = 64 * 1024 * 1024
+STAGED_TTL_MS = 600_000
+READS_MAX = 20
+_PAGE = 500
+_PIECE_BYTES_MAX = 512 * 1024
+
+
+class RawWorkflow(NamedTuple):
+    """``fields`` of the workflow's hash and ``tasks``, the records of its tasks, all as they are stored."""
+
+    fields: dict[str, bytes]
+    tasks: dict[str, bytes]
+
+
+def read_raw(keys: Keys, workflow_id: str) -> Plan[RawWorkflow | None]:
+    """Every record of an execution; ``None`` when there is none.
+
+    Raises ``InvalidRequest`` beyond the bounds, ``StoreUnavailable`` when it changes faster than it can be read.
+    """
+    number = keys.partition_of(workflow_id)
+    for _ in range(READS_MAX):
+        before = yield Command(("HGETALL", keys.workflow(number, workflow_id)))
+        if not before:
+            return None
+        tasks = yield from _pages(keys.tasks(number, workflow_id), workflow_id)
+        after = yield Command(("HGET", keys.workflow(number, workflow_id), "v"))
+        fields = {name.decode(): value for name, value in zip(before[::2], before[1::2], strict=True)}
+        if after == fields["v"]:
+            return RawWorkflow(fields, tasks)
+    raise StoreUnavailable(f"workflow {workflow_id} changes faster than its many tasks can be read; repeat later")
+
+
+def _pages(key: str, workflow_id: str) -> Plan[dict[str, bytes]]:
+    cursor, records, size = b"0", dict[str, bytes](), 0
+    while True:
+        cursor, page = yield Command(("HSCAN", key, cursor, "COUNT", _PAGE))
+        for name, value in zip(page[::2], page[1::2], strict=True):
+            records[name.decode()] = value
+            size += len(value)
+        if len(records) > RECORDS_MAX or size > BYTES_MAX:
+            raise InvalidRequest(
+                f"workflow {workflow_id} is too large to be exported: at most {RECORDS_MAX:,} records and {BYTES_MAX:,} bytes"
+            )
+        if cursor == b"0":
+            return records
+
+
+def stage(keys: Keys, partition: int, staged_as: str, records: Mapping[str, bytes]) -> Iterator[list[Command]]:
+    """The commands that put task records under a key of their own, a piece at a time."""
+    key = keys.tasks(partition, staged_as)
+    piece: list[str | bytes] = []
+    size = 0
+    for name, value in records.items():
+        if piece and size + len(value) > _PIECE_BYTES_MAX:
+            yield _staging(key, piece)
+            piece, size = [], 0
+        piece += (name, value)
+        size += len(value)
+    if piece:
+        yield _staging(key, piece)
+
+
+def _staging(key: str, piece: Sequence[str | bytes]) -> list[Command]:
+    return [Command(("HSET", key, *piece)), Command(("PEXPIRE", key, STAGED_TTL_MS))]
+
+
+def import_workflow(
+    keys: Keys,
+    partition: int,
+    workflow_id: str,
+    *,
+    staged_as: str,
+    start_ms: int,
+    definition_hash: str,
+    definition_body: bytes,
+    fields: Mapping[str, bytes],
+    indexes: Sequence[str],
+) -> Call:
+    """Make the staged execution exist under this id; decodes to OK or TAKEN (the id has an execution)."""
+    names = (
+        keys.workflow(partition, workflow_id),
+        keys.tasks(partition, workflow_id),
+        keys.dispatch(partition, workflow_id),
+        keys.definitions(partition),
+        keys.tasks(partition, staged_as),
+        *indexes,
+    )
+    pairs = [part for name, value in fields.items() for part in (name, value)]
+    return Call("import_workflow", names, (workflow_id, start_ms, definition_hash, definition_body, *pairs), word)

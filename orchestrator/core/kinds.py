@@ -31,7 +31,7 @@ DISPATCH: dict[str, str] = {
 }
 
 
-SYSTEM_TASK_TYPES: frozenset[str] = frozenset({"HTTP", "JSON_JQ_TRANSFORM", "KAFKA_PUBLISH", "SCRIPT"})
+SYSTEM_TASK_TYPES: frozenset[str] = frozenset({"EVENT", "HTTP", "JSON_JQ_TRANSFORM", "KAFKA_PUBLISH", "SCRIPT"})
 """Built-in types that are tasks in queues all the same: the system-task role carries them out, a queue for each type."""
 
 

@@ -33,12 +33,21 @@ def _missing(what: str, module: str, extra: str) -> MissingExtra | None:
     return MissingExtra(what, extra) if module and find_spec(module) is None else None
 
 
+def require_javascript(what: str) -> None:
+    """Make sure that ``what``, which holds a script in JavaScript, can be carried out. Raises ``MissingExtra``."""
+    missing = _missing(what, *JAVASCRIPT)
+    if missing is not None:
+        raise missing
+
+
 def require_extras(definitions: Iterable[WorkflowDef]) -> None:
     """Make sure that these definitions can run. Raises ``MissingExtra`` with the line that installs what lacks."""
     for definition in definitions:
         for _, task in walk(definition):
-            missing = missing_extra(task.type)
+            # An EVENT task for Kafka needs what a task of Kafka's own needs.
+            is_for_kafka = task.type == "EVENT" and (task.sink or "").startswith("kafka:")
+            missing = missing_extra("KAFKA_PUBLISH" if is_for_kafka else task.type)
             if missing is None and any(script.language == "javascript" for script in scripts_of(task)):
-                missing = _missing(f"JavaScript in task {task.task_reference_name}", *JAVASCRIPT)
+                require_javascript(f"JavaScript in task {task.task_reference_name}")
             if missing is not None:
                 raise missing

@@ -18,7 +18,8 @@ from orchestrator.codec import check, unpack
 from orchestrator.errors import InvalidPayload, OrchestratorError, Unavailable
 from orchestrator.events import actions
 from orchestrator.events.payloads import expanded, parsed
-from orchestrator.model.event_handlers import EVALUATORS, EventAction, EventExecution, EventHandler, ExecutionStatus
+from orchestrator.model.evaluation import Evaluation
+from orchestrator.model.event_handlers import EventAction, EventExecution, EventHandler, ExecutionStatus
 from orchestrator.plan import Plan
 from orchestrator.service import events
 from orchestrator.store import catalog, event_queue
@@ -40,14 +41,14 @@ EXECUTIONS_MAX = 10_000
 OUTPUT_CHARS_MAX = 2_000
 
 
-class ConditionFailed(Exception):
-    """A condition could not be evaluated; the message says why. Trying again would not help."""
-
-
 class Conditions(Protocol):
-    """What evaluates conditions: gives the value or raises ``ConditionFailed``; the same arguments give the same."""
+    """What evaluates a condition, however long that takes."""
 
-    def __call__(self, language: str, script: str, payload: Any, seed: str) -> Any: ...
+    def __call__(self, language: str, script: str, document: Any, /, *, now_ms: int, seed: str) -> Evaluation: ...
+
+
+Judged = Mapping[str, Evaluation]
+"""What the conditions of a message's handlers came to, by the handler's name."""
 
 
 class Verdict(NamedTuple):
@@ -60,7 +61,8 @@ class Verdict(NamedTuple):
 class Processor:
     """Handles messages by the handlers that are active now.
 
-    Example: ``executor.run(processor.refresh()); executor.run(processor.handle(message))``
+    A message is first judged (``judge``, which may take seconds) and then handled.
+    Example: ``executor.run(processor.handle(message, processor.judge(message)))``
     """
 
     def __init__(self, store: StoreContext, conditions: Conditions, clock: Clock) -> None:
@@ -109,7 +111,27 @@ class Processor:
 
     # --- one message --------------------------------------------------------------------------------------------------
 
-    def handle(self, message: Message) -> Plan[Verdict]:
+    def judge(self, message: Message) -> Judged:
+        """Evaluate the conditions of a message's handlers. Blocks while user scripts run; safe to call in a thread."""
+        handlers = [one for one in self.handlers.get(message.event, ()) if one.condition]
+        if not handlers or message.deliveries > DELIVERIES_MAX:
+            return {}
+        try:
+            document = expanded(payload_of(message))
+        except InvalidPayload:
+            return {}
+        return {one.name: self._evaluate(one, document, message.message_id) for one in handlers}
+
+    def _evaluate(self, handler: EventHandler, document: Any, message_id: str) -> Evaluation:
+        try:
+            return self._conditions(
+                handler.language, handler.condition or "", document, now_ms=self._clock.now_ms(), seed=message_id
+            )
+        except Exception as error:  # whatever an engine does with a script, the other handlers are served
+            log.exception("event_condition_failed", extra={"handler": handler.name})
+            return Evaluation(error=f"{type(error).__name__}: {error}")
+
+    def handle(self, message: Message, judged: Judged) -> Plan[Verdict]:
         """Everything that is to be done for a message. Raises ``Unavailable`` when the store is away."""
         if message.deliveries > DELIVERIES_MAX:
             return Verdict(
@@ -120,19 +142,24 @@ class Processor:
         except InvalidPayload as error:
             return Verdict(True, f"the message cannot be read: {error}")
         failed, postponed = [], []
-        for handler in self.handlers.get(message.event, ()):
-            try:
-                postponed += yield from self._handle(handler, message, payload)
-            except ConditionFailed as error:
-                failed.append(f"handler {handler.name}: {error}")
+        handlers = self.handlers.get(message.event, ())
+        if not handlers:  # switched off a moment ago: the message waits for the next
+            return Verdict(False)
+        for handler in handlers:
+            if handler.condition:
+                answer = judged.get(handler.name)
+                if answer is None:  # it came while the message was judged
+                    return Verdict(False)
+                if not (yield from self._holds(handler, message, payload, answer)):
+                    failed += [f"handler {handler.name}: {answer.error}"] if answer.error is not None else []
+                    continue
+            postponed += yield from self._handle(handler, message, payload)
         if not postponed:
             return Verdict(True, "; ".join(failed))
         return Verdict(_is_last(message), "; ".join([*failed, *postponed]))
 
     def _handle(self, handler: EventHandler, message: Message, payload: Any) -> Plan[list[str]]:
         """One handler's actions; gives why those that have not ended could not be done."""
-        if handler.condition and not (yield from self._holds(handler, message, payload)):
-            return []
         postponed = []
         for index, action in enumerate(handler.actions):
             reason = yield from self._act(handler, action, index, message, payload)
@@ -140,28 +167,16 @@ class Processor:
                 postponed.append(f"handler {handler.name}, action {index}: {reason}")
         return postponed
 
-    def _holds(self, handler: EventHandler, message: Message, payload: Any) -> Plan[bool]:
+    def _holds(self, handler: EventHandler, message: Message, payload: Any, answer: Evaluation) -> Plan[bool]:
         """Whether the condition is true; if not, that is recorded under the first action's number, as Conductor does."""
-        language = handler.evaluator_type if handler.evaluator_type in EVALUATORS else "javascript"
-        document = expanded(payload)
-        assert handler.condition is not None
-        try:
-            value = self._conditions(language, handler.condition, document, message.message_id)
-        except ConditionFailed as error:
-            output = {"msg": document, "condition": handler.condition, "exception": str(error)[:OUTPUT_CHARS_MAX]}
-            yield from self._note(handler, message, ExecutionStatus.FAILED, output)
-            raise
-        if is_true(value):
+        if answer.error is None and is_true(answer.value):
             return True
-        output = {"msg": document, "condition": handler.condition}
-        yield from self._note(handler, message, ExecutionStatus.SKIPPED, output)
-        return False
-
-    def _note(
-        self, handler: EventHandler, message: Message, status: ExecutionStatus, output: dict[str, Any]
-    ) -> Plan[None]:
+        status, output = ExecutionStatus.SKIPPED, {"msg": expanded(payload), "condition": handler.condition}
+        if answer.error is not None:
+            status, output = ExecutionStatus.FAILED, {**output, "exception": answer.error[:OUTPUT_CHARS_MAX]}
         execution = self._execution(handler, None, 0, message)
         yield self._begin(replace(execution, status=status, output=output))
+        return False
 
     def _act(
         self, handler: EventHandler, action: EventAction, index: int, message: Message, payload: Any

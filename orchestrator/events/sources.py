@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 from orchestrator.codec import pack
 from orchestrator.errors import InvalidPayload
@@ -24,38 +24,27 @@ IDLE_MS = 10_000
 MESSAGES_PER_READ = 20
 
 
-def read_new(store: StoreContext, events: Sequence[str], consumer: str) -> Plan[list[Message]]:
-    """New messages of these events, without waiting. Raises ``GroupGone`` when one is not heard any more."""
+class Found(NamedTuple):
+    """What was read: messages, the events whose group has vanished, and those that cannot be read at all."""
+
+    messages: list[Message]
+    gone: list[str]
+    unreadable: list[str]
+
+
+def read_new(store: StoreContext, events: Sequence[str], consumer: str) -> Plan[Found]:
+    """New messages of these events, without waiting; one event that cannot be read does not hide the others."""
     replies = yield [event_queue.read(store.keys, [event], consumer, MESSAGES_PER_READ) for event in events]
-    return found_in(events, replies)
-
-
-def found_in(events: Sequence[str], replies: Sequence[Any]) -> list[Message]:
-    """The messages of replies; an event that cannot be read is logged and does not hide the others.
-
-    Raises ``GroupGone`` when that is because its group has vanished.
-    """
-    found: list[Message] = []
-    gone = []
+    found = Found([], [], [])
     for event, reply in zip(events, replies, strict=True):
         if not isinstance(reply, Exception):
-            found += reply
+            found.messages.extend(reply)
         elif is_gone(reply):
-            gone.append(event)
+            found.gone.append(event)
         else:
             log.error("event_unreadable", extra={"event": event, "reason": str(reply)})
-    if gone:
-        raise GroupGone(gone, found)
+            found.unreadable.append(event)
     return found
-
-
-class GroupGone(Exception):
-    """Streams whose group has vanished: removed with its last handler, or the stream was deleted."""
-
-    def __init__(self, events: Sequence[str], found: Sequence[Message] = ()) -> None:
-        self.events = list(events)
-        self.found = list(found)
-        super().__init__(f"nobody listens to {', '.join(events)} any more")
 
 
 def is_gone(error: Exception) -> bool:

@@ -23,8 +23,9 @@ CONDUCTOR, REDIS_STREAM, KAFKA = "conductor", "redis_stream", "kafka"
 EVENT_KINDS = (CONDUCTOR, REDIS_STREAM, KAFKA)
 """Where messages may come from and go to: queues of the installation, a stream of the same Redis, a Kafka topic."""
 
-EVALUATORS = ("javascript", "graaljs", "python")
-"""The languages of a condition; any other name means JavaScript, as in Conductor."""
+
+LANGUAGES = {"javascript": "javascript", "graaljs": "javascript", "python": "python"}
+"""The language of a condition by its ``evaluatorType``; any other name means JavaScript, as in Conductor."""
 
 
 class ActionKind(StrEnum):
@@ -106,6 +107,11 @@ class EventHandler(msgspec.Struct, kw_only=True):
     evaluator_type: str | None = None
     actions: list[EventAction] = []
     active: bool = False
+
+    @property
+    def language(self) -> str:
+        """What its condition is written in."""
+        return LANGUAGES.get(self.evaluator_type or "", "javascript")
 
 
 class ExecutionStatus(StrEnum):

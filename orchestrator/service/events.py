@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from orchestrator.codec import pack, unpack
+from orchestrator.engine.extras import require_javascript
 from orchestrator.errors import (
     Conflict,
     DefinitionInvalid,
@@ -34,6 +35,7 @@ from orchestrator.model.event_handlers import (
     why_no_event,
 )
 from orchestrator.plan import Plan
+from orchestrator.scripts.checking import check_script
 from orchestrator.service.starting import new_request_id
 from orchestrator.store import catalog, event_queue
 from orchestrator.store.catalog import HandlerPut
@@ -123,6 +125,12 @@ def _check(store: StoreContext, handler: EventHandler) -> None:
         reason = why_out_of_reach(store, handler.event)
         if reason:
             problems.append(Problem("event", reason, handler.event))
+        if handler.condition:
+            if handler.language == "javascript":
+                require_javascript(f"the condition of event handler {handler.name!r}")
+            fault = check_script(handler.language, handler.condition)
+            if fault:
+                problems.append(Problem("condition", f"Expression is not well formatted: {fault}", handler.condition))
     if problems:
         raise DefinitionInvalid(f"event handler {handler.name!r}", problems)
     require_kafka([handler.event])

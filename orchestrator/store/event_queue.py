@@ -142,6 +142,16 @@ def take_over(keys: Keys, event: str, consumer: str, idle_ms: int, entry_ids: Se
     )
 
 
+def keep(keys: Keys, event: str, consumer: str, entry_ids: Sequence[str]) -> Command:
+    """Say that these messages are still being handled, so that nobody takes them over."""
+    return Command(("XCLAIM", stream_of(keys, event), group_of(keys), consumer, 0, *entry_ids, "JUSTID"))
+
+
+def sweep_readers(keys: Keys, event: str, idle_ms: int, name: str = "") -> Call:
+    """Forget readers that are gone: idle that long and with nothing in hand; all, or just the one of that name."""
+    return Call("sweep_readers", (stream_of(keys, event),), (group_of(keys), idle_ms, name))
+
+
 def handled(keys: Keys, event: str, done: Sequence[tuple[Message, str, bytes]]) -> list[Call | Command]:
     """Forget these messages: each with the reason why it could not be handled ('' = it was) and its packed payload."""
     if not event.startswith(f"{REDIS_STREAM}:"):

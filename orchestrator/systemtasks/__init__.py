@@ -12,12 +12,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from orchestrator.model.records import Outcome
-from orchestrator.systemtasks import http, json_jq_transform, kafka_publish, script
+from orchestrator.systemtasks import event, http, json_jq_transform, kafka_publish, script
 from orchestrator.systemtasks.context import SystemContext
 
 SystemTask = Callable[[dict[str, Any], SystemContext], Awaitable[Outcome]]
 
 SYSTEM_TASKS: dict[str, SystemTask] = {
+    "EVENT": event.run,
     "HTTP": http.run,
     "JSON_JQ_TRANSFORM": json_jq_transform.run,
     "KAFKA_PUBLISH": kafka_publish.run,

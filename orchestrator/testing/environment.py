@@ -19,6 +19,7 @@ from typing import Any, Self, TypeVar
 from orchestrator.client.blocking import Client
 from orchestrator.engine.decider import Decider
 from orchestrator.errors import InvalidRequest, WaitTimeout
+from orchestrator.events import conditions
 from orchestrator.plan import Call, Command, Plan, Receive, Send, Step, Wait
 from orchestrator.settings import Settings
 from orchestrator.store.connection import connect
@@ -27,6 +28,7 @@ from orchestrator.store.fake import forget_fake
 from orchestrator.store.keys import clock_of
 from orchestrator.task import Task, unique_tasks
 from orchestrator.testing.clock import START, ManualClock
+from orchestrator.testing.events import InlineEvents
 from orchestrator.testing.fakes import fake_task
 from orchestrator.testing.mocked import MockedWorker
 from orchestrator.testing.mocks import Mocks
@@ -71,6 +73,7 @@ class Environment:
         if mocks is not None:
             self.worker = MockedWorker(self.store, self.clock, mocks)
         self._decider = Decider(self.store, "test-decider")
+        self._events = InlineEvents(self.store, conditions.evaluate, self.clock)
         self.worker.tasks.update(system_tasks(self.store, self._drive, allow_http=allow_http))
         self.serve(*tasks, **(fakes or {}))
 
@@ -83,9 +86,12 @@ class Environment:
     # --- what a test commands ---------------------------------------------------------------------------------------
 
     def run_worker_once(self) -> int:
-        """Run what may run right now, once each, and let the decider take in how it ended; gives how many tasks ran."""
+        """Run what may run right now, once each, and let the decider take in how it ended; gives how many tasks ran.
+
+        Messages of events that wait for a handler are handled, and count, like tasks.
+        """
         self.decide()
-        ran = self._drive(self.worker.run_once())
+        ran = self._drive(self.worker.run_once()) + self._drive(self._events.run_once())
         self.decide()
         return ran
 

@@ -9,12 +9,16 @@ import pytest
 
 from orchestrator import Workflow, task
 from orchestrator.client import Client
-from orchestrator.events.processor import DELIVERIES_MAX, ConditionFailed, Processor
-from orchestrator.events.sources import GroupGone, read_idle, read_new, settle
+from orchestrator.engine import extras
+from orchestrator.errors import DefinitionInvalid, MissingExtra
+from orchestrator.events.processor import DELIVERIES_MAX, Processor, Verdict
+from orchestrator.events.sources import read_idle, read_new, settle
 from orchestrator.model.definitions import WorkflowDef, WorkflowTask
+from orchestrator.model.evaluation import Evaluation
 from orchestrator.model.event_handlers import EventExecution, event_handler_from_dict
 from orchestrator.plan import Command, Plan
 from orchestrator.service import events
+from orchestrator.store import event_queue
 from orchestrator.store.event_queue import Message
 from orchestrator.testing import Environment, environment
 
@@ -31,11 +35,9 @@ greeting = Workflow("greeting").then(greet, name="${workflow.input.name}")
 waiting = WorkflowDef(name="waiting", tasks=[WorkflowTask(name="w", task_reference_name="w", type="WAIT")])
 
 
-def condition(language: str, script: str, payload: Any, seed: str) -> Any:
+def condition(language: str, script: str, document: Any, /, *, now_ms: int, seed: str) -> Evaluation:
     """A stand-in for a script engine: the name of a key of the payload."""
-    if script == "broken":
-        raise ConditionFailed(f"{language}: broken")
-    return payload[script]
+    return Evaluation(error=f"{language}: broken") if script == "broken" else Evaluation(document[script])
 
 
 class Scene:
@@ -55,7 +57,7 @@ class Scene:
 
     def read(self) -> list[Message]:
         self.client.run(self.processor.refresh())
-        return self.client.run(read_new(self.env.store, self.processor.events, "p1"))
+        return self.client.run(read_new(self.env.store, self.processor.events, "p1")).messages
 
     def handle(self, messages: list[Message] | None = None) -> int:
         found = self.read() if messages is None else messages
@@ -64,7 +66,10 @@ class Scene:
         return len(found)
 
     def _whole(self, message: Message) -> Plan[None]:
-        yield from settle(self.env.store, message, (yield from self.processor.handle(message)))
+        yield from settle(self.env.store, message, (yield from self.handling(message)))
+
+    def handling(self, message: Message) -> Plan[Verdict]:
+        return self.processor.handle(message, self.processor.judge(message))
 
     def executions(self, name: str = "h") -> list[EventExecution]:
         return self.client.run(events.executions(self.env.store, name))
@@ -118,7 +123,7 @@ def test_a_workflow_is_started_once_although_the_message_is_delivered_again(scen
     scene.publish({"order": {"by": "Ada"}})
     messages = scene.read()
     for message in messages:
-        scene.client.run(scene.processor.handle(message))  # and the process dies before it says so
+        scene.client.run(scene.handling(message))  # and the process dies before it says so
     scene.handle(messages)
     scene.publish({"order": {"by": "Ada"}})  # the publisher did not hear that it was taken
     assert scene.handle() == 1
@@ -130,7 +135,7 @@ def test_a_crash_between_the_effect_and_its_record_does_not_double_it(scene: Sce
     scene.on(start())
     scene.publish({"order": {"by": "Ada"}})
     (message,) = scene.read()
-    handling = scene.processor.handle(message)
+    handling = scene.handling(message)
     client, store = scene.client, scene.env.store
     step = next(handling)
     while not (isinstance(step, Command) and step.words[0] == "HSET"):  # the record of the end
@@ -232,7 +237,7 @@ def test_a_second_delivery_completes_the_same_task_and_not_the_next_of_its_kind(
     scene.on(on_task("complete_task", workflowId="${id}", taskRefName="w"))
     scene.publish({"id": handle.id})
     (message,) = scene.read()
-    handling = scene.processor.handle(message)
+    handling = scene.handling(message)
     step = next(handling)
     executor = scene.client.connection.sync()
     while not (isinstance(step, Command) and step.words[0] == "HSET"):
@@ -324,6 +329,47 @@ def test_json_inside_texts_is_opened_for_an_action_that_says_so(scene: Scene) ->
     assert inputs == ["Ada", None]
 
 
+ADA = {"order": {"by": "Ada"}, "total": 3}
+
+
+@pytest.mark.parametrize(
+    ("condition", "kind", "status"),
+    [
+        ("$.total > 2", None, "COMPLETED"),
+        ("$.total > 3", "javascript", "SKIPPED"),
+        ("$.total", "graaljs", "COMPLETED"),
+        ("'yes'", "javascript", "SKIPPED"),
+        ("$.order.by == 'Ada'", "of an engine nobody has", "COMPLETED"),
+        ("return total > 2", "python", "COMPLETED"),
+        ("while (true) {}", "javascript", "FAILED"),
+        ("$.a.b.c", "javascript", "FAILED"),
+    ],
+)
+def test_conditions_are_scripts(condition: str, kind: str | None, status: str) -> None:
+    with environment([greet]) as env:
+        env.client.register(greeting)
+        document = {"name": "h", "event": EVENT, "active": True, "actions": [start()], "condition": condition}
+        env.client.apply_event_handlers(event_handler_from_dict({**document, "evaluatorType": kind}))
+        env.client.publish_event(EVENT, ADA)
+        env.drain()
+        assert [one.status for one in env.client.event_executions("h")] == [status]
+
+
+def test_a_condition_in_no_language_is_refused_when_it_is_registered(scene: Scene) -> None:
+    with pytest.raises(DefinitionInvalid, match="Expression is not well formatted"):
+        scene.on(start(), condition="$.a >")
+    with pytest.raises(DefinitionInvalid, match="Expression is not well formatted"):
+        scene.on(start(), condition="import os", evaluatorType="python")
+
+
+def test_javascript_without_its_engine_is_refused_with_the_line_that_installs_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extras, "JAVASCRIPT", ("no_such_module", "js"))
+    with pytest.raises(MissingExtra, match=r"pip install 'redis-orchestrator\[js\]'"):
+        scene.on(start(), condition="$.a > 1")
+
+
 # --- mishaps ----------------------------------------------------------------------------------------------------------
 
 
@@ -394,14 +440,36 @@ def test_a_handler_that_is_switched_off_does_nothing(scene: Scene) -> None:
     scene.on(start())
     assert scene.read() == []
     scene.on(start(), active=False)
-    with pytest.raises(GroupGone):
-        scene.client.run(read_new(scene.env.store, [EVENT], "p1"))
+    assert scene.client.run(read_new(scene.env.store, [EVENT], "p1")).gone == [EVENT]
     scene.publish({"order": {"by": "Ada"}})
     assert scene.read() == []
     assert scene.processor.events == []
     scene.on(start())  # what came meanwhile has waited
     assert scene.handle() == 1
     assert scene.client.list_workflows(name="greeting").total == 1
+
+
+def test_a_message_that_was_read_when_its_handler_was_switched_off_waits(scene: Scene) -> None:
+    scene.on(start())
+    scene.publish({"order": {"by": "Ada"}})
+    (message,) = scene.read()
+    scene.on(start(), active=False)
+    scene.client.run(scene.processor.refresh())
+    scene.handle([message])
+    assert scene.left() == 1
+    assert scene.executions() == []
+
+
+def test_readers_that_are_gone_are_forgotten_unless_they_have_something_in_hand(scene: Scene) -> None:
+    scene.on(start())
+    keys, executor = scene.env.store.keys, scene.client.connection.sync()
+    scene.publish({"order": {"by": "Ada"}})
+    (message,) = scene.read()
+    assert executor.do(event_queue.sweep_readers(keys, EVENT, 0)) == 0
+    scene.handle([message])
+    assert executor.do(event_queue.sweep_readers(keys, EVENT, 60_000)) == 0
+    assert executor.do(event_queue.sweep_readers(keys, EVENT, 0, "another")) == 0
+    assert executor.do(event_queue.sweep_readers(keys, EVENT, 0, "p1")) == 1
 
 
 def test_a_stream_of_the_users_is_read_from_the_moment_of_registration(scene: Scene) -> None:

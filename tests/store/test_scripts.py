@@ -11,7 +11,7 @@ from orchestrator.store.scripts import DECLARED_NOW, SERVER_NOW, library, parse
 
 NAMES = sorted(library())
 KEYLESS_CALLS = {"TIME", "PUBLISH"}
-CALL = re.compile(r"\bp?call\(\s*'([A-Z]+)'\s*,?\s*(?:'(?:GROUPS|CREATE)'\s*,\s*)?([^,)]*)")
+CALL = re.compile(r"\bp?call\(\s*'([A-Z]+)'\s*,?\s*(?:'(?:GROUPS|CONSUMERS|CREATE|DELCONSUMER)'\s*,\s*)?([^,)]*)")
 GOOD = "#!lua\n-- x: does it\n-- KEYS  a\n-- ARGV  b\n-- GIVES c\n-- SAFE TO REPEAT: yes\nreturn 1\n"
 
 

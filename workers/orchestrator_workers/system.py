@@ -10,11 +10,13 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from orchestrator.errors import InvalidRequest
+from orchestrator.events import conditions
+from orchestrator.events.host import EventsHost
 from orchestrator.settings import Settings
-from orchestrator.store.connection import connect
+from orchestrator.store.connection import Connection, connect
 from orchestrator.store.context import StoreContext
 from orchestrator.systemtasks.context import Resources
 from orchestrator.systemtasks.serving import served_types, system_task
@@ -40,9 +42,9 @@ def run_system(
 ) -> int:
     """Carry out system tasks until a signal ends it, or its host's end; gives the exit status, 0 after an orderly end.
 
-    ``only`` restricts it to some types; ``host_fd`` is the end of a pipe whose other end the host keeps open. Raises
-    ``InvalidRequest`` for a type there is none of or that nothing here can carry out, and what ``run_worker`` raises.
-    Example: ``sys.exit(run_system(load_settings(), only=["HTTP"]))``
+    ``only`` restricts it to some types, without it messages of events are handled too; ``host_fd`` is the end of a pipe
+    whose other end the host keeps open. Raises ``InvalidRequest`` for a type there is none of or that nothing here can
+    carry out, and what ``run_worker`` raises. Example: ``sys.exit(run_system(load_settings(), only=["HTTP"]))``
     """
 
     async def work() -> None:
@@ -59,7 +61,8 @@ def run_system(
                     registers=False,
                 )
                 with _ended_with(host_fd, worker.request_stop):
-                    await serve(worker, on_ready)
+                    async with _handling_events(connection, handles_events=not only):
+                        await serve(worker, on_ready)
         finally:
             await connection.aclose()
 
@@ -70,6 +73,22 @@ def run_system(
         raise InvalidRequest("; ".join(missing.values()))
     run_loop(work())
     return 0
+
+
+@contextlib.asynccontextmanager
+async def _handling_events(connection: Connection, *, handles_events: bool) -> AsyncIterator[None]:
+    """Handle the messages of events meanwhile, in a process that was not restricted to some types of task."""
+    if not handles_events:
+        yield
+        return
+    host = EventsHost(connection, conditions.evaluate)
+    handling = asyncio.create_task(host.run(), name="events")
+    try:
+        yield
+    finally:
+        handling.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await handling
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from orchestrator.core.operators import (
     decision,
     dynamic,
     dynamic_fork,
+    event,
     fork,
     human,
     inline,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 OPERATORS: dict[str, ModuleType] = {
     "DECISION": decision,
     "DYNAMIC": dynamic,
+    "EVENT": event,
     "FORK_JOIN": fork,
     "FORK_JOIN_DYNAMIC": dynamic_fork,
     "HUMAN": human,

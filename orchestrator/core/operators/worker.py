@@ -32,15 +32,21 @@ STORING_TYPES = frozenset({"EVENT", "START_WORKFLOW"})
 def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> None:
     """Make the task and offer it to its queue, a retry after its delay."""
     task = node.task
+    value = task_input(d, node, iteration, d.task_def(node), previous)
+    if task.type in SYSTEM_TASK_TYPES and (task.async_complete or ASYNC_COMPLETE in value):
+        value = {**value, ASYNC_COMPLETE: task.async_complete}
+    offer(d, node, iteration, previous, value)
+
+
+def offer(d: Draft, node: Node, iteration: int, previous: TaskRecord | None, value: Any) -> None:
+    """Make the task with this input and offer it to its queue."""
+    task = node.task
     task_def = d.task_def(node)
     queue = task.name if task.type == "SIMPLE" else task.type
     wait_ms = task.start_delay * 1000
     if previous is not None and previous.result is not None:
         wait_ms = previous.result.callback_after_ms
     domain = domain_of(d.state.meta.task_to_domain, queue)
-    value = task_input(d, node, iteration, task_def, previous)
-    if task.type in SYSTEM_TASK_TYPES and (task.async_complete or ASYNC_COMPLETE in value):
-        value = {**value, ASYNC_COMPLETE: task.async_complete}
     try:
         packed = d.pack_payload(value, "input")
     except InvalidPayload as error:

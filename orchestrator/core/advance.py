@@ -134,6 +134,10 @@ def _close_attempt(d: Draft, record: TaskRecord, result: Result) -> TaskRecord:
     if d.dispatch_state(record) != INTERNAL:
         d.undispatch(record)
     d.core.open -= 1
+    if record.scheduled.iteration:
+        node = d.node_of(record.scheduled)
+        if node.loop is not None:
+            d.loop(node.loop).open -= 1
     closed = d.set_result(record, result)
     messages.stop_waiting(d, record.scheduled.ref)
     return closed
@@ -146,6 +150,9 @@ def _settle(d: Draft, record: TaskRecord, result: Result, *, advance: bool) -> N
     _close_attempt(d, record, result)
     if is_terminal(d.core.status):
         return
+    if node.loop is not None and not is_successful(result.status):
+        loop = d.loop(node.loop)
+        loop.failed = [*loop.failed, result.reason or f"{made.ref} ended {result.status}"][:REASONS_MAX]
     _tell_joins(d, node, result.status, result.reason)
     if advance:
         proceed(d, node, node.next, made.iteration, result.status, result.reason)

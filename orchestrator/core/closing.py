@@ -80,8 +80,13 @@ def _close(d: Draft, status: str, reason: str | None, output: bytes, *, notify_p
     d.output = output
     if d.program.definition.timeout_seconds > 0:
         d.timers["-", ""] = 0
+    looping = [loop.ref for loop in core.loops.values() if loop.ref]
+    for ref in looping:
+        _cancel_loop(d, ref)
     for ref in dict.fromkeys([*core.joins, *core.evaluating]):
-        _cancel_operator(d, ref)
+        if ref not in looping:
+            _cancel_operator(d, ref)
+    core.loops = {name: replace(loop, ref="", open=0) for name, loop in core.loops.items()}
     core.joins = {}
     core.evaluating = []
     messages.forget_waiting(d)
@@ -150,6 +155,15 @@ def _reason_for_children(d: Draft) -> str:
     if d.core.reason:
         return f"Parent workflow has been terminated with reason: {d.core.reason}"
     return f"Parent workflow has been terminated with status {d.core.status}"
+
+
+def _cancel_loop(d: Draft, ref: str) -> None:
+    """It keeps what it says of its round."""
+    record = d.record(ref)
+    assert record is not None, f"loop {ref} is open without a record"
+    held = record.result or Result(format=FORMAT, status="", ended_ms=0)
+    d.set_result(record, replace(held, status="CANCELED", ended_ms=d.now, reason=d.core.reason))
+    d.core.open -= 1
 
 
 def _cancel_operator(d: Draft, ref: str) -> None:

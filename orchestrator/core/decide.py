@@ -20,9 +20,17 @@ from orchestrator.core.beginning import begin
 from orchestrator.core.closing import cancel_open_tasks, complete, end
 from orchestrator.core.draft import EVALUATED, RETRY, TASKS_PER_DECISION, Draft, OpenTask
 from orchestrator.core.facts import Facts
+from orchestrator.core.operators import do_while
 from orchestrator.core.program import Program, execution_ref
 from orchestrator.core.reports import task_reported
-from orchestrator.core.state import MessagesNeeded, OpenTasksNeeded, ProgramNeeded, RecordsNeeded, WorkflowState
+from orchestrator.core.state import (
+    MessagesNeeded,
+    OpenTasksNeeded,
+    ProgramNeeded,
+    RecordsNeeded,
+    WorkflowState,
+    waits_inside,
+)
 from orchestrator.core.timers import timer_fired
 from orchestrator.model.events import Continued, Event, Operation, Started, TaskReported, TimerFired, Told
 from orchestrator.model.records import Pending
@@ -80,6 +88,8 @@ def _take(d: Draft, event: Event) -> None:
     d.now = event.at_ms
     _apply(d, event)
     _run_agenda(d)
+    while do_while.turn(d):
+        _run_agenda(d)
     _close_when_done(d)
     while operations.may_take_up(d):
         operations.take_up(d)
@@ -177,6 +187,6 @@ def _close_when_done(d: Draft) -> None:
         return
     if core.open == 0:
         complete(d)
-    elif core.open == len(core.joins):
+    elif core.joins and core.open == waits_inside(core):
         # Only a definition can do that. Conductor would wait for ever.
         end(d, "FAILED", f"The JOINs {', '.join(sorted(core.joins))} wait for steps that can only run after them")

@@ -26,7 +26,18 @@ from orchestrator.core.secret_references import names_in, names_of
 from orchestrator.core.state import ProgramNeeded, RecordsNeeded, TaskRecord, WorkflowState
 from orchestrator.ids import task_id
 from orchestrator.model.effects import Enqueue, Handoff, StartWorkflow
-from orchestrator.model.records import FORMAT, Core, Join, Meta, Pending, Result, Scheduled, encode
+from orchestrator.model.records import (
+    FORMAT,
+    Core,
+    Join,
+    Loop,
+    Meta,
+    Pending,
+    Result,
+    Scheduled,
+    encode,
+    superseded_name,
+)
 from orchestrator.model.status import is_terminal
 
 if TYPE_CHECKING:
@@ -86,6 +97,7 @@ class Draft:
             copy.copy(state.core) if state.core is not None else Core(format=FORMAT, status="RUNNING", created_ms=at_ms)
         )
         self.core.joins = dict(self.core.joins)
+        self.core.loops = dict(self.core.loops)
         self.variables: dict[str, Any] | None = None
         self.variables_packed: bytes | None = None
         self.output: bytes | None = None
@@ -94,6 +106,8 @@ class Draft:
         self.records: dict[str, TaskRecord] = {}
         self.scheduled: dict[str, Scheduled] = {}
         self.results: dict[str, Result] = {}
+        self.dropped: dict[str, None] = {}  # task records to be deleted, superseded attempts under their own names
+        self.unwritten: set[int] = set()  # the numbers of tasks that were made and dropped in this very decision
         self.superseded: list[tuple[Scheduled, Result]] = []
         self.amended: set[str] = set()
         self.opened: dict[str, Dispatch] = {}
@@ -119,6 +133,8 @@ class Draft:
         found = self.records.get(ref)
         if found is not None:
             return found
+        if ref in self.dropped:
+            return None
         if ref in self.state.records:
             return self.state.records[ref]
         if self.state.complete or self.is_new:
@@ -156,8 +172,8 @@ class Draft:
 
     def iteration_of(self, loop_ref: str) -> int:
         """The iteration a loop is in; 0 outside."""
-        found: int = self.core.loops.get(loop_ref, 0)
-        return found
+        loop = self.core.loops.get(loop_ref)
+        return loop.iteration if loop is not None else 0
 
     # --- steps ------------------------------------------------------------------------------------------------------
 
@@ -243,7 +259,8 @@ class Draft:
     @property
     def full(self) -> bool:
         """Whether this decision has made as many tasks as one commit should carry."""
-        return len(self.scheduled) + len(self.superseded) >= TASKS_PER_DECISION
+        before = self.state.core.sequence if self.state.core is not None and not self.is_wiped else 0
+        return self.core.sequence - before + len(self.superseded) >= TASKS_PER_DECISION
 
     # --- tasks --------------------------------------------------------------------------------------------------------
 
@@ -288,11 +305,14 @@ class Draft:
         deadline_ms: int = 0,
         secrets: Sequence[str] = (),
         runtime: Sequence[str] = (),
+        rounds_before: int = 0,
     ) -> TaskRecord:
         """Make the next attempt of a step (the first, or the one after ``previous``) and count it as open."""
         core = self.core
         core.sequence += 1
         core.open += 1
+        if node.loop in core.loops:  # otherwise it is to be passed over, and the loop has not begun
+            self.loop(node.loop).open += 1
         ref = execution_ref(node.ref, iteration)
         before = previous.scheduled if previous is not None else None
         made = Scheduled(
@@ -317,6 +337,7 @@ class Draft:
             step=node.step,
             secrets=list(secrets),
             runtime=list(runtime),
+            rounds_before=rounds_before,
         )
         record = TaskRecord(made)
         self.records[ref] = record
@@ -325,6 +346,21 @@ class Draft:
         if not node.is_script:  # its answer is no output of the workflow
             core.last_ref = ref
         return record
+
+    def drop(self, record: TaskRecord) -> None:
+        """Forget a task that has ended, with all its attempts."""
+        made = record.scheduled
+        self.records.pop(made.ref, None)
+        self.results.pop(made.ref, None)
+        if self.scheduled.pop(made.ref, None) is not None:
+            self.unwritten.add(made.sequence)
+        for old, _ in self.superseded:
+            if old.ref == made.ref:
+                self.unwritten.add(old.sequence)
+        self.superseded = [pair for pair in self.superseded if pair[0].ref != made.ref]
+        self.dropped[made.ref] = None
+        for attempt in range(made.attempt):
+            self.dropped[superseded_name(made.ref, attempt, made.generation)] = None
 
     def amend_input(self, record: TaskRecord, input_: bytes) -> TaskRecord:
         """Give an operator's own task an input that was not known when it was made; returns it as it is now."""
@@ -373,6 +409,8 @@ class Draft:
         type_ = task.name if task.type == "SIMPLE" else task.type
         record = self.create(node, iteration, type_=type_, name=task.name, input_=given)
         self.core.open -= 1
+        if node.loop in self.core.loops:
+            self.loop(node.loop).open -= 1
         self.core.last_ref = last_ref
         self.core.skips = [*self.core.skips, record.scheduled.ref]
         self.set_result(record, Result(format=FORMAT, status="SKIPPED", ended_ms=self.now, output=Raw(output)))
@@ -392,6 +430,10 @@ class Draft:
         self.superseded.clear()
         self.pushed.clear()
         self.pulled.clear()
+        self.dropped.clear()
+        self.unwritten.clear()
+        self.branches.clear()
+        self.dynamic.clear()
 
     def set_result(self, record: TaskRecord, result: Result) -> TaskRecord:
         """Record how an attempt stands; returns the record as it is now."""
@@ -421,6 +463,11 @@ class Draft:
             return None
         own = copy.copy(found)
         self.core.joins[ref] = own
+        return own
+
+    def loop(self, ref: str) -> Loop:
+        """This decision's own copy of the state of a loop, by the step's name."""
+        own = self.core.loops[ref] = copy.copy(self.core.loops[ref])
         return own
 
     def note_failure(self, made: Scheduled, status: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.core.kinds import INTERNAL, QUEUED, WAITING
+from orchestrator.core.state import waits_inside
 from orchestrator.ids import suffix_of
 from orchestrator.model.effects import Enqueue, ReviveParent
 from orchestrator.model.events import Event, Started
@@ -37,7 +38,16 @@ def check_beginning(state: WorkflowState, events: Sequence[Event]) -> None:
 
 def check(d: Draft) -> None:
     """Check a finished draft. Raises ``InvariantBroken`` with everything that is wrong with it."""
-    wrong = [*_end(d), *_progress(d), *_attempts(d), *_open_count(d), *_joins(d), *_messages(d), *_dispatch(d)]
+    wrong = [
+        *_end(d),
+        *_progress(d),
+        *_attempts(d),
+        *_open_count(d),
+        *_joins(d),
+        *_loops(d),
+        *_messages(d),
+        *_dispatch(d),
+    ]
     if wrong:
         raise InvariantBroken(f"workflow {d.workflow_id}: {'; '.join(wrong)}")
 
@@ -54,8 +64,8 @@ def _end(d: Draft) -> Iterator[str]:
             if d.state.meta.parent_task_id and not any(isinstance(handoff, ReviveParent) for handoff in d.handoffs):
                 yield f"{before.status} became {core.status} without its parent being told"
         return
-    if core.agenda or core.held or core.joins or core.evaluating:
-        yield f"{core.status} with steps, joins or scripts left"
+    if core.agenda or core.held or core.joins or core.evaluating or any(loop.ref for loop in core.loops.values()):
+        yield f"{core.status} with steps, joins, loops or scripts left"
     if d.output is None and (before is None or not is_terminal(before.status)):
         yield f"{core.status} without an output"
 
@@ -69,18 +79,19 @@ def _progress(d: Draft) -> Iterator[str]:
         yield f"{core.status} with steps on its agenda"
     if core.held and core.status != "PAUSED":
         yield f"{core.status} with steps held back"
-    if core.status == "RUNNING" and not core.agenda and core.open <= len(core.joins):
-        yield f"nothing can happen any more: its {core.open} open tasks are joins waiting for each other"
+    if core.status == "RUNNING" and not core.agenda and core.open <= waits_inside(core):
+        yield f"nothing can happen any more: its {core.open} open tasks are joins and loops waiting for each other"
 
 
 def _attempts(d: Draft) -> Iterator[str]:
     """Tasks are numbered without gaps; an attempt replaces the one before it, which has ended."""
     core, before = d.core, d.state.core
     numbered_before = before.sequence if before is not None and not d.is_wiped else 0
-    if not d.scheduled and not d.superseded and core.sequence == numbered_before:
+    if not d.scheduled and not d.superseded and not d.unwritten and core.sequence == numbered_before:
         return
     made = [*d.scheduled.values(), *(old for old, _ in d.superseded)]
     new = {one.sequence for one in made if one.sequence > numbered_before}
+    new |= {number for number in d.unwritten if number > numbered_before}
     if len(new) != core.sequence - numbered_before or (new and max(new) > core.sequence):
         yield f"tasks {sorted(new)} were made, but numbers {numbered_before + 1} to {core.sequence} given out"
     aside = {(old.ref, old.attempt): result for old, result in d.superseded}
@@ -140,6 +151,18 @@ def _joins(d: Draft) -> Iterator[str]:
             yield f"join {ref} waits for {join.remaining} of {join.members}"
         if join.failed + join.errors > join.members - join.remaining or join.hard > join.failed:
             yield f"join {ref} counts more members that went wrong than have ended"
+
+
+def _loops(d: Draft) -> Iterator[str]:
+    before = d.state.core.loops if d.state.core is not None and not d.is_wiped else {}
+    for name, loop in d.core.loops.items():
+        earlier = before.get(name)
+        if earlier is loop:
+            continue
+        if loop.open < 0 or (loop.open and not loop.ref):
+            yield f"loop {name} counts {loop.open} open tasks"
+        if earlier is not None and loop.iteration < earlier.iteration:
+            yield f"loop {name} went back from round {earlier.iteration} to {loop.iteration}"
 
 
 def _dispatch(d: Draft) -> Iterator[str]:

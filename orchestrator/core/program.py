@@ -43,14 +43,16 @@ class Node:
     if that is a SWITCH, ``loop`` the DO_WHILE whose body it is in. ``joins`` are the JOINs that list it, ``reads`` the
     steps whose records its inputs may look into. ``extra`` are the expressions that an operator has beside its inputs,
     with reads of their own. ``untaken`` (SWITCH): per branch, how many members a JOIN has there.
-    ``fork`` (JOIN): the dynamic fork before it, whose branches it waits for. Of a step in a dynamically forked branch,
+    ``members`` (JOIN): the steps it waits for; one inside a loop that the JOIN is not in stands for that loop.
+    ``fork`` (JOIN): the dynamic fork before it, whose branches it waits for. ``rounds`` (DO_WHILE): the steps of its
+    body, without those of loops inside. Of a step in a dynamically forked branch,
     ``branch`` is the branch's first task, ``ends`` the JOIN to be told if nothing follows; ``step`` is set where the
     definition does not have the step (see ``records.Step``). ``is_script``: it is the script task of the step ``parent``.
     """
 
     __slots__ = (
-        "branch", "case", "ends", "extra", "extra_reads", "fork", "inputs", "is_script", "joins", "loop", "next", "parent",
-        "reads", "ref", "step", "task", "untaken",
+        "branch", "case", "ends", "extra", "extra_reads", "fork", "inputs", "is_script", "joins", "loop", "members", "next",
+        "parent", "reads", "ref", "rounds", "step", "task", "untaken",
     )  # fmt: skip
 
     def __init__(self, task: WorkflowTask, place: Place) -> None:
@@ -66,7 +68,9 @@ class Node:
         self.extra_reads: tuple[str, ...] = ()
         self.reads: tuple[str, ...] = ()
         self.untaken: dict[Case, dict[str, int]] = {}
+        self.members: list[str] = []
         self.fork: str | None = None
+        self.rounds: list[str] = []
         self.branch = ""
         self.ends: str | None = None
         self.step: Step | None = None
@@ -120,14 +124,27 @@ def link(nodes: dict[str, Node], find: Find) -> None:
     """Tell freshly made nodes of each other; ``find`` also knows the steps that they lie among."""
     for node in nodes.values():
         if node.task.type in JOIN_TYPES and node.fork is None:
-            for member in dict.fromkeys(node.task.join_on):
+            node.members = list(dict.fromkeys(_beside(member, node, find) for member in node.task.join_on))
+            for member in node.members:
                 if member in nodes:
                     nodes[member].joins.append(node.ref)
+        if node.loop is not None and node.loop in nodes:
+            nodes[node.loop].rounds.append(node.ref)
     for node in nodes.values():
         node.reads = reads_of(node.inputs, find)
         node.extra_reads = reads_of(node.extra, find)
         if node.task.type in ("SWITCH", "DECISION"):
             node.untaken = {case: members_inside(tasks, nodes) for case, tasks in switch_cases(node.task)}
+
+
+def _beside(member: str, join: Node, find: Find) -> str:
+    """What a JOIN waits for when it lists ``member``: that, or the outermost loop around it that the JOIN is not in."""
+    found = find(member)
+    outer = found
+    while outer is not None and outer.loop is not None and outer.loop != join.loop:
+        outer = find(outer.loop)
+    # A member outside of the loop that the JOIN is in is what it is.
+    return outer.ref if outer is not None and outer.loop == join.loop else member
 
 
 def members_inside(tasks: Iterable[WorkflowTask], nodes: dict[str, Node]) -> dict[str, int]:
@@ -155,7 +172,7 @@ def reads_of(template: Template, find: Find) -> tuple[str, ...]:
         if node.task.type not in JOIN_TYPES or field not in (None, "output"):
             continue
         if node.fork is None:
-            on = node.task.join_on
+            on = node.members
             refs.update(members_of([member] if member in on and not template.dynamic else on, find))
         elif member is not None:
             refs[member] = None
@@ -172,7 +189,7 @@ def members_of(refs: Iterable[str | None], find: Find) -> dict[str, None]:
             found[ref] = None
             node = find(ref)
             if node is not None and node.task.type in JOIN_TYPES and node.fork is None:
-                work.extend(node.task.join_on)
+                work.extend(node.members)
     return found
 
 
@@ -193,6 +210,8 @@ def script_node(ref: str) -> Node:
 
 def _beside_inputs(task: WorkflowTask) -> dict[str, Any]:
     """What of a step besides its input parameters may hold expressions."""
+    if task.type == "DO_WHILE":
+        return {"items": task.items}
     params = task.sub_workflow_param
     if task.type != "SUB_WORKFLOW" or params is None:
         return {}

@@ -6,11 +6,13 @@ stored anywhere: it is put together here, from its members, when an expression a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.codec import DEPTH_MAX
 from orchestrator.core.expression_readers import Read
-from orchestrator.core.program import JOIN_TYPES, Node, execution_ref
+from orchestrator.core.program import JOIN_TYPES, Node, execution_ref, members_of
+from orchestrator.core.rounds import rounds_of
 from orchestrator.core.state import TaskRecord
 from orchestrator.model.status import is_terminal
 
@@ -165,16 +167,18 @@ class DraftScope:
         return None
 
     def output_of(self, ref: str, record: TaskRecord) -> Any:
-        """A task's output; a JOIN's is the non-empty outputs of those members that have ended, by reference name."""
+        """A task's output; put together from those of others for a JOIN and a DO_WHILE (see below)."""
         node = self.draft.find(ref)
+        if node is not None and node.task.type == "DO_WHILE":
+            return self._loop_output(node, record, self._wanted(ref), 1)
         if node is None or node.task.type not in JOIN_TYPES:
             return record.output
         if self.reads is None and node.fork is None:
-            self.draft.require(self.draft.program.members_of(node.task.join_on))
+            self.draft.require(members_of(node.members, self.draft.find))
         return self._join_output(node, record, self._wanted(ref), 1)
 
     def _wanted(self, ref: str) -> set[str] | None:
-        """The members of a JOIN whose outputs will be read; None = all of them."""
+        """The members of a JOIN, or the rounds of a loop, whose outputs will be read; None = all of them."""
         wanted: set[str] = set()
         for root, field, member in self.reads or ((ref, None, None),):
             if root == ref and field in (None, "output"):
@@ -184,7 +188,10 @@ class DraftScope:
         return wanted
 
     def _join_output(self, join: Node, record: TaskRecord, wanted: set[str] | None, depth: int) -> dict[str, Any]:
-        """Members that were not loaded are left out: nobody reads them (see ``reads_of``)."""
+        """The non-empty outputs of members that have ended, by reference name.
+
+        Members that were not loaded are left out: nobody reads them (see ``reads_of``).
+        """
         output: dict[str, Any] = {}
         if depth > DEPTH_MAX:
             return output  # no payload may nest deeper
@@ -193,9 +200,7 @@ class DraftScope:
             found = draft.records.get(ref) or draft.state.records.get(ref)
             if found is None or not is_terminal(found.status):
                 continue
-            node = draft.find(member)
-            is_join = node is not None and node.task.type in JOIN_TYPES
-            value = self._join_output(node, found, None, depth + 1) if node is not None and is_join else found.output
+            value = self._inner_output(member, found, depth + 1)
             if value:
                 output[ref] = value
         return output
@@ -204,10 +209,47 @@ class DraftScope:
         """The members of a JOIN as they are called in the definition and in the execution. Raises ``RecordsNeeded``."""
         draft = self.draft
         if join.fork is None:
-            return [(member, draft.latest(member)) for member in join.task.join_on]
+            return [(member, self._called(member, join, record)) for member in join.members]
         iteration = record.scheduled.iteration
         members = [(member, execution_ref(member, iteration)) for member in record.input["joinOn"]]
         if wanted is not None:
             members = [pair for pair in members if not wanted.isdisjoint(pair)]
         draft.require_tasks([ref for _, ref in members])
         return members
+
+    def _called(self, member: str, join: Node, record: TaskRecord) -> str:
+        """What a JOIN's member is called in the round of the loop that the JOIN's task is of."""
+        node = self.draft.find(member)
+        if node is not None and node.loop is not None and node.loop == join.loop:
+            return execution_ref(member, record.scheduled.iteration)
+        return self.draft.latest(member)
+
+    def _loop_output(self, loop: Node, record: TaskRecord, wanted: set[str] | None, depth: int) -> dict[str, Any]:
+        """What a DO_WHILE says of its round, and for each of its rounds the outputs of the tasks by reference name."""
+        output: dict[str, Any] = dict(record.output)
+        kept: Iterable[int] = rounds_of(loop, record)
+        if wanted is not None:
+            kept = sorted(number for number in map(int, filter(_is_number, wanted)) if number in kept)
+        if depth > DEPTH_MAX or not kept:
+            return output
+        draft, before = self.draft, record.scheduled.rounds_before
+        draft.require_tasks([execution_ref(ref, before + number) for number in kept for ref in loop.rounds])
+        for number in kept:
+            found = {ref: draft.record(execution_ref(ref, before + number)) for ref in loop.rounds}
+            output[str(number)] = {
+                ref: self._inner_output(ref, inner, depth + 1) for ref, inner in found.items() if inner is not None
+            }
+        return output
+
+    def _inner_output(self, ref: str, record: TaskRecord, depth: int) -> Any:
+        node = self.draft.find(ref)
+        if node is not None and node.task.type in JOIN_TYPES:
+            return self._join_output(node, record, None, depth)
+        if node is not None and node.task.type == "DO_WHILE":
+            return self._loop_output(node, record, None, depth)
+        return record.output
+
+
+def _is_number(member: str) -> bool:
+    """Whether a member of a loop's output is one of its rounds."""
+    return member.isascii() and member.isdigit() and len(member) < 10

@@ -20,6 +20,11 @@ from orchestrator.model.status import is_terminal
 _UNREAD: Any = object()
 
 
+def waits_inside(core: Core) -> int:
+    """How many open tasks only wait for others of the workflow: JOINs, and loops for the tasks of their body."""
+    return len(core.joins) + sum(1 for loop in core.loops.values() if loop.ref and loop.ref not in core.evaluating)
+
+
 class RecordsNeeded(Exception):
     """Raised inside a decision that met task records it was not given; ``decide`` turns it into ``Need``."""
 

@@ -6,6 +6,7 @@ RUNNING without tasks: it was acknowledged, so it exists.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ import msgspec
 from orchestrator.codec import EMPTY_MAP, unpack
 from orchestrator.core.branches import read_task
 from orchestrator.ids import task_id, task_suffix
-from orchestrator.model.definitions import WorkflowDef, WorkflowTask, walk
+from orchestrator.model.definitions import TaskType, WorkflowDef, WorkflowTask, is_worker_task, nested_lists, walk
 from orchestrator.model.execution import Task, TaskExecLog, Workflow
 from orchestrator.model.records import Core, Meta, Result, decode_core, decode_meta
 from orchestrator.model.status import TaskStatus, WorkflowStatus, is_terminal
@@ -77,6 +78,10 @@ def _reason(core: Core | None, fields: dict[str, bytes]) -> str | None:
 
 def _tasks(stored: StoredWorkflow, meta: Meta, definition: WorkflowDef | None) -> list[Task]:
     steps = {task.task_reference_name: task for _, task in walk(definition)} if definition is not None else {}
+    for first in (attempts[-1].scheduled for attempts in stored.tasks.values()):
+        if first.step is not None and not is_worker_task(first.type):
+            branch = WorkflowDef(name="branch", tasks=[read_task(first.step)])
+            steps |= {task.task_reference_name: task for _, task in walk(branch)}
     made = [
         _task(stored, meta, steps, attempt, is_latest=attempt is attempts[-1])
         for attempts in stored.tasks.values()
@@ -87,7 +92,33 @@ def _tasks(stored: StoredWorkflow, meta: Meta, definition: WorkflowDef | None) -
     joined: set[str] = set()
     for task in made:
         _put_together(task, outputs, joined)
+    before = {ref: attempts[-1].scheduled.rounds_before for ref, attempts in stored.tasks.items()}
+    # Inner loops have higher numbers than those around them: their outputs are whole when the outer one shows them.
+    for task in reversed(made):
+        if task.task_type == TaskType.DO_WHILE and outputs[task.reference_task_name] is task:
+            task.output_data = {**task.output_data, **_rounds(task, before[task.reference_task_name], outputs)}
     return made
+
+
+def _rounds(loop: Task, before: int, outputs: dict[str, Task]) -> dict[str, Any]:
+    """The outputs of a loop's tasks by round and reference name; rounds that were not kept have none."""
+    body = list(_body(loop.workflow_task)) if loop.workflow_task is not None else []
+    rounds = {}
+    for number in range(1, loop.output_data.get("iteration", 0) + 1):
+        found = {ref: outputs[name] for ref in body if (name := f"{ref}__{before + number}") in outputs}
+        if found:
+            rounds[str(number)] = {ref: task.output_data for ref, task in found.items()}
+    return rounds
+
+
+def _body(loop: WorkflowTask) -> Iterator[str]:
+    """The steps of a loop's body, without those of loops inside."""
+    work = list(loop.loop_over)
+    while work:
+        task = work.pop(0)
+        yield task.task_reference_name
+        if task.type != TaskType.DO_WHILE:
+            work.extend(inner for _, tasks in nested_lists(task) for inner in tasks)
 
 
 def _put_together(task: Task, outputs: dict[str, Task], joined: set[str]) -> None:

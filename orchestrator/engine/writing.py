@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator.core.draft import Draft
 from orchestrator.model.effects import encode_handoffs
-from orchestrator.model.records import encode
+from orchestrator.model.records import encode, superseded_name
 from orchestrator.model.status import is_terminal
 from orchestrator.plan import Argument
 from orchestrator.store.commit import Section
@@ -54,12 +54,12 @@ def _write_records(section: Section, draft: Draft) -> int:
         record = encode(result)
         size += len(record)
         pairs += ("R" + ref, record)
-    stale: list[str] = []
+    stale = [letter + name for name in draft.dropped for letter in "SR"]
     for number, message in draft.pushed.items():
         size += len(message)
         pairs += (message_field(number), message)
     for scheduled, result in draft.superseded:
-        name = f"{scheduled.ref}\n{scheduled.attempt}.{scheduled.generation}"
+        name = superseded_name(scheduled.ref, scheduled.attempt, scheduled.generation)
         old, ended = encode(scheduled), encode(result)
         size += len(old) + len(ended)
         pairs += ("S" + name, old, "R" + name, ended)

@@ -84,6 +84,7 @@ class Scheduled(Struct, array_like=True, frozen=True, gc=False):
     step: Step | None = None  # the step itself, where no definition has it
     secrets: list[str] = []  # names that references in the input may be resolved to when a worker gets it
     runtime: list[str] = []  # names of secrets or environment values that the worker gets beside the input
+    rounds_before: int = 0  # DO_WHILE: the rounds of its earlier runs, in earlier rounds of a loop around it
 
 
 class Result(Struct, array_like=True, frozen=True, gc=False):
@@ -131,6 +132,16 @@ class Join(Struct, array_like=True, gc=False):
     errors: int = 0  # optional members that ended COMPLETED_WITH_ERRORS
     reasons: list[str] = []
     on: list[str] = []  # members of a dynamic join; a static join's are in the definition
+
+
+class Loop(Struct, array_like=True, gc=False):
+    """A DO_WHILE that has begun. Rounds are counted over all its runs, so that each names its tasks in its own way."""
+
+    ref: str  # its task while that is open, else empty
+    iteration: int  # the round it is in, or was in last
+    open: int = 0  # tasks of its body that are open
+    failed: list[str] = []  # reasons of the permissive tasks that failed in this round
+    branch: str = ""  # see ``Scheduled.branch``
 
 
 class Pending(Struct, array_like=True, frozen=True, gc=False):
@@ -191,13 +202,18 @@ class Core(Struct, array_like=True, gc=False):
     held: list[Pending] = []  # successors that became due while the workflow was paused
     terminate_ref: str | None = None
     failure_workflow_id: str | None = None
-    loops: dict[str, Any] = {}
+    loops: dict[str, Loop] = {}
     evaluating: list[str] = []  # tasks of operators that wait for a script task
     first_fan: str | None = None  # the first dynamic fork: the names its branches get are shorter than those of others
     skips: list[str] = []  # tasks to be passed over that the flow has not reached yet
     deferred: list[Deferred] = []  # operations that wait until nothing of the ended workflow is open any more
     is_revived: bool = False  # it ended and went on: a step that is reached may have run before
     messages: MessageQueue | None = None
+
+
+def superseded_name(ref: str, attempt: int, generation: int) -> str:
+    """Under which name an attempt is kept that another one has followed. Example: ``superseded_name("a", 0, 0)``."""
+    return f"{ref}\n{attempt}.{generation}"
 
 
 def array_decoder(kind: type[Any]) -> msgspec.msgpack.Decoder[Any]:

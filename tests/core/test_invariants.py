@@ -94,7 +94,7 @@ DAMAGE: list[tuple[Callable[[Draft], None], str]] = [
     (lose_an_open_task, "2 tasks count as open, 3 are"),
     (miscount_a_join, "join j waits for 3 of 2"),
     (overcount_failures, "join j counts more members that went wrong than have ended"),
-    (end_with_steps_left, "FAILED with steps, joins or scripts left"),
+    (end_with_steps_left, "FAILED with steps, joins, loops or scripts left"),
     (end_without_a_time, "FAILED with an end at 0"),
     (forget_to_go_on, "steps are left over and nothing will take them up"),
     (hold_steps_back, "RUNNING with steps held back"),

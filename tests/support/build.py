@@ -91,3 +91,10 @@ def forked(ref: str, *branches: list[WorkflowTask]) -> list[WorkflowTask]:
 def dynamic_fork(ref: str, given: dict[str, Any] | None = None, **fields: Any) -> list[WorkflowTask]:
     """A dynamic fork and its JOIN ``<ref>_join``: ``dynamic_fork("f", {"forkTaskName": "a", "forkTaskInputs": [1]})``."""
     return [step("FORK_JOIN_DYNAMIC", ref, given, **fields), join(f"{ref}_join")]
+
+
+def loop(
+    ref: str, condition: str, *body: WorkflowTask, given: dict[str, Any] | None = None, **fields: Any
+) -> WorkflowTask:
+    """A DO_WHILE: ``loop("l", "$.l.iteration < 3", simple("a"))``."""
+    return step("DO_WHILE", ref, given, loop_condition=condition, loop_over=list(body), **fields)

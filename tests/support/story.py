@@ -286,6 +286,11 @@ class Story:
         self.messages.update(draft.pushed)
         for number in draft.pulled:
             del self.messages[number]
+        for ref in draft.dropped:
+            self.warm.records.pop(ref, None)
+            self.scheduled.pop(ref, None)
+            self.aside.pop(ref, None)
+            self.results.pop(ref, None)
 
     def _change_state(self, draft: Draft) -> None:
         """A workflow that starts over may be another: no records, or under another definition."""
@@ -322,7 +327,7 @@ class Story:
         """Compare the core record, the task records, the dispatch entries and the timers with each other."""
         core, open_refs = self.core, self.open
         assert core.open == len(open_refs), (core.open, open_refs)
-        internal = {*core.joins, *core.evaluating}
+        internal = {*core.joins, *core.evaluating, *(loop.ref for loop in core.loops.values() if loop.ref)}
         assert {entry.ref for entry in self.dispatch.values()} == set(open_refs) - internal
         assert internal <= set(open_refs)
         suffixes = {suffix for suffix, _ in self.timers} - {"-"}
@@ -349,6 +354,7 @@ def _image(d: Draft) -> tuple[Any, ...]:
         {ref: encode(made) for ref, made in d.scheduled.items()},
         {ref: encode(result) for ref, result in d.results.items()},
         [(encode(made), encode(result)) for made, result in d.superseded],
+        list(d.dropped),
         d.opened,
         list(d.closed),
         list(d.guarded),

@@ -16,6 +16,7 @@ from orchestrator.core.closing import end
 from orchestrator.core.kinds import SYSTEM_TASK_TYPES
 from orchestrator.core.operators import (
     decision,
+    do_while,
     dynamic,
     dynamic_fork,
     event,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 OPERATORS: dict[str, ModuleType] = {
     "DECISION": decision,
+    "DO_WHILE": do_while,
     "DYNAMIC": dynamic,
     "EVENT": event,
     "FORK_JOIN": fork,

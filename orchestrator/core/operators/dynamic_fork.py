@@ -35,7 +35,7 @@ def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> 
     refs: list[str] = []
     packed, reason = EMPTY_MAP, None
     try:
-        fan = _read(d, node, iteration, given)
+        fan = _read(d, node, given)
         refs = fan.refs
         packed = d.pack_payload({**given, FORKED: refs}, "input")
         twice = _first_twice(d, refs)
@@ -51,7 +51,7 @@ def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> 
     if following is None or reason is not None:
         advance.finish(d, record, "FAILED", reason=reason, fatal=True)
         return
-    d.core.first_fan = d.core.first_fan or record.scheduled.ref
+    d.core.first_fan = d.core.first_fan or node.ref
     advance.finish(d, record, "COMPLETED", advance=False)
     d.go(following.ref, iteration)
     if refs:
@@ -63,7 +63,7 @@ def fan_out(d: Draft, node: Node, iteration: int, index: int) -> Iterator[Node]:
     ref = execution_ref(node.ref, iteration)
     record = d.record(ref)
     assert record is not None, f"{ref} is fanned out without having a task"
-    fan = _read(d, node, iteration, record.input)
+    fan = _read(d, node, record.input)
     join = d.node(node.next or "", node.branch)
     d.require_tasks([execution_ref(one, iteration) for one in fan.refs[index - 1 : index - 1 + SLICE]])
     for position in range(index - 1, len(fan.refs)):
@@ -94,8 +94,8 @@ def taken(d: Draft, fork: str | None, ref: str) -> str:
     )
 
 
-def _read(d: Draft, node: Node, iteration: int, given: dict[str, Any]) -> Fan:
-    is_first = d.core.first_fan in (None, execution_ref(node.ref, iteration))
+def _read(d: Draft, node: Node, given: dict[str, Any]) -> Fan:
+    is_first = d.core.first_fan in (None, node.ref)
     return read_fan(node.task, given, prefix="_" if is_first else f"_{node.ref}_")
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> None:
     """Start waiting for the members that have not ended yet."""
-    members = _branches(d, node.fork, iteration) if node.fork else list(dict.fromkeys(node.task.join_on))
+    members = _branches(d, node.fork, iteration) if node.fork else node.members
     join = Join(remaining=len(members), members=len(members))
     if node.fork is None:
         outside = [name for name in members if not _follows(d, node, name)]

@@ -65,9 +65,9 @@ def terminate(workflow_id: str, reason: str | None, failure_workflow: bool) -> N
 @_given("what it is given")
 def signal(workflow_id: str, name: str | None, pairs: tuple[str, ...], files: tuple[str, ...]) -> None:
     """End the WAIT task that waits for NAME (its signal or its reference); without NAME the first that waits."""
-    from orchestrator.service import actions
+    from orchestrator.service import halts
 
-    _act(workflow_id, actions.signal, name=name, payload=read_input(pairs, files))
+    _act(workflow_id, halts.signal, name=name, payload=read_input(pairs, files))
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow restart ID\norchestrator workflow restart ID --latest")

@@ -18,6 +18,7 @@ from orchestrator.client.sessions import AsyncSession, client_settings
 from orchestrator.model.event_handlers import EventExecution, EventHandler
 from orchestrator.plan import Plan
 from orchestrator.service import events, listing
+from orchestrator.service.halts import Halt
 from orchestrator.service.listing import WorkflowList
 from orchestrator.service.metadata import Applied
 from orchestrator.service.starting import StartedWorkflow
@@ -141,6 +142,17 @@ class AsyncClient:
         """
         found = await self.run(trials.fetch(self.store, workflow, self._calls.options.version))
         return await asyncio.to_thread(trials.play, found, input, mocks)
+
+    async def execute_until_halt(
+        self, workflow: Startable, input: Mapping[str, Any] | None = None, /, **inputs: Any
+    ) -> Halt:
+        """Start an execution and wait until it halts: it has ended, or it waits for a signal.
+
+        Options: ``wait_until_refs`` (tasks whose end is a halt too), ``return_strategy`` (what of the halt is wanted) and
+        ``timeout_s`` (10): after that the state of that moment is given. Raises like ``start_workflow``.
+        Example: ``await client.with_options(return_strategy="BLOCKING_TASK_INPUT").execute_until_halt(order, sku="x")``
+        """
+        return await self.run(self._calls.execute_until_halt(workflow, input, inputs))
 
     def workflow(self, workflow_id: str) -> AsyncWorkflowHandle:
         """The handle of an execution by its id; nothing is read yet. Example: ``await client.workflow(id).status()``"""

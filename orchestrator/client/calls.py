@@ -22,7 +22,8 @@ from orchestrator.model.definitions import IdempotencyStrategy, SchemaDef, TaskD
 from orchestrator.model.execution import StartWorkflowRequest
 from orchestrator.model.wire import workflow_def_to_dict
 from orchestrator.plan import Plan
-from orchestrator.service import metadata, starting
+from orchestrator.service import halts, metadata, starting
+from orchestrator.service.halts import Halt
 from orchestrator.service.metadata import Applied
 from orchestrator.service.starting import Launch, StartedWorkflow
 from orchestrator.store.context import StoreContext
@@ -73,6 +74,26 @@ class Calls:
         self, workflow: Startable, input: Mapping[str, Any] | None, inputs: Mapping[str, Any], *, wait_commit: bool
     ) -> Plan[StartedWorkflow]:
         """Start a workflow object, definition or name with the merged inputs."""
+        launch = yield from self._launch_workflow(workflow, _merged(input, inputs))
+        return (yield from starting.start(self.store, launch, wait_commit=wait_commit and self.options.wait_commit))
+
+    def execute_until_halt(
+        self, workflow: Startable, input: Mapping[str, Any] | None, inputs: Mapping[str, Any]
+    ) -> Plan[Halt]:
+        """Start a workflow likewise and wait until it halts."""
+        options = self.options
+        launch = yield from self._launch_workflow(workflow, _merged(input, inputs))
+        return (
+            yield from halts.execute(
+                self.store,
+                launch,
+                wait_until_refs=options.wait_until_refs,
+                return_strategy=options.return_strategy,
+                timeout_s=halts.EXECUTE_WAIT_S if options.timeout_s is None else options.timeout_s,
+            )
+        )
+
+    def _launch_workflow(self, workflow: Startable, given: dict[str, Any]) -> Plan[Launch]:
         options = self.options
         if options.delay_s is not None or options.at is not None or options.unique_key is not None:
             raise InvalidRequest(
@@ -83,9 +104,7 @@ class Calls:
         yield from self._introduce(tasks)
         resolved = None if isinstance(workflow, str) else (yield from self._resolve(workflow))
         name = workflow if isinstance(workflow, str) else workflow.name
-        request = self._request(name, _merged(input, inputs), tasks)
-        launch = Launch(request, options.workflow_id, options.request_id, resolved)
-        return (yield from starting.start(self.store, launch, wait_commit=wait_commit and options.wait_commit))
+        return Launch(self._request(name, given, tasks), options.workflow_id, options.request_id, resolved)
 
     def enqueue(
         self, task: Enqueueable, input: Mapping[str, Any] | None, inputs: Mapping[str, Any]

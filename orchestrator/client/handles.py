@@ -5,15 +5,16 @@ Every verb is a plan of ``service`` and only driven here. ``async_handles`` is t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, Unpack
 
 from orchestrator.client.sessions import Session
 from orchestrator.model.execution import Workflow
 from orchestrator.model.status import WorkflowStatus
 from orchestrator.plan import Plan
-from orchestrator.service import actions, messages, tasks, workflows
+from orchestrator.service import actions, halts, messages, tasks, workflows
 from orchestrator.service.actions import ActOptions
+from orchestrator.service.halts import Halt, ReturnStrategy
 
 T = TypeVar("T")
 
@@ -113,10 +114,37 @@ class WorkflowHandle:
     ) -> None:
         """End the step that waits for this signal (``None``: the first one that waits); ``payload`` is its output.
 
+        When none of its own steps does, sub-workflows are asked, the first in depth.
+
         Raises ``TaskNotFound`` when nothing waits for it, ``Conflict`` when the execution has ended.
         Example: ``handle.signal("approved", {"by": "Ada"})``
         """
-        self._do(actions.signal, name, payload, **options)
+        self._do(halts.signal, name, payload, **options)
+
+    def signal_and_wait(
+        self,
+        name: str | None = None,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        wait_until_refs: Sequence[str] = (),
+        return_strategy: str = ReturnStrategy.TARGET_WORKFLOW,
+        timeout_s: float = halts.SIGNAL_WAIT_S,
+        request_id: str | None = None,
+    ) -> Halt:
+        """Signal like ``signal`` and wait until it halts again: it has ended, or waits for another signal.
+
+        ``return_strategy`` says what of the halt is wanted, see ``execute_until_halt`` of the client.
+        Example: ``(handle.signal_and_wait("approved", return_strategy="BLOCKING_TASK")).task``
+        """
+        return self._do(
+            halts.signal_and_wait,
+            name,
+            payload,
+            wait_until_refs=wait_until_refs,
+            return_strategy=return_strategy,
+            timeout_s=timeout_s,
+            request_id=request_id,
+        )
 
     def push_message(
         self,

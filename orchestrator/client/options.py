@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypedDict
@@ -26,6 +27,8 @@ class GivenOptions(TypedDict, total=False):
     request_id: str | None
     wait_commit: bool
     timeout_s: float | None
+    wait_until_refs: Sequence[str]
+    return_strategy: str
     delay_s: float | None
     at: datetime | None
     unique_key: str | None
@@ -40,7 +43,9 @@ class Options:
     most one execution per workflow name and key (default FAIL: a second start is a ``Conflict``). ``priority`` 0 to 99,
     larger is more urgent. ``domains``: task type to domain, ``"*"`` for all others. ``created_by``: a name to keep.
     ``request_id``: repeat a start under the same one and it happens once. ``wait_commit``: answer a start when its
-    first step is decided (default; at most a second). ``timeout_s``: how long ``execute_workflow`` waits.
+    first step is decided (default; at most a second). ``timeout_s``: how long ``execute_workflow`` and
+    ``execute_until_halt`` wait; for the latter also ``wait_until_refs``, tasks whose end is a halt, and
+    ``return_strategy``, one of TARGET_WORKFLOW, BLOCKING_WORKFLOW, BLOCKING_TASK, BLOCKING_TASK_INPUT.
 
     For ``enqueue`` only: ``delay_s`` seconds from now or ``at`` a moment, to the millisecond, and ``unique_key``: while
     the task of an earlier enqueue with this key is there, its handle is returned instead.
@@ -57,6 +62,8 @@ class Options:
     request_id: str | None = None
     wait_commit: bool = True
     timeout_s: float | None = None
+    wait_until_refs: Sequence[str] = ()
+    return_strategy: str = "TARGET_WORKFLOW"
     delay_s: float | None = None
     at: datetime | None = None
     unique_key: str | None = None

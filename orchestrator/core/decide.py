@@ -130,6 +130,7 @@ def _apply(d: Draft, event: Event) -> None:
 def _started(d: Draft) -> None:
     if not d.is_new or d.core.sequence or is_terminal(d.core.status):
         return  # a repeated start of a workflow that is already under way
+    d.watch(d.state.meta.watch_ms)
     begin(d)
 
 

@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 TASKS_PER_DECISION = 200
 """After so many new tasks a decision stops and leaves the rest to a ``Continued`` event: a commit stays small."""
 
+WATCH_MS_MAX = 600_000
+"""Whoever waits longer than that asks again, or looks for himself."""
+
 EMPTY = Raw(EMPTY_MAP)
 
 RETRY = -1
@@ -414,6 +417,10 @@ class Draft:
         self.core.last_ref = last_ref
         self.core.skips = [*self.core.skips, record.scheduled.ref]
         self.set_result(record, Result(format=FORMAT, status="SKIPPED", ended_ms=self.now, output=Raw(output)))
+
+    def watch(self, duration_ms: int) -> None:
+        """Somebody waits and wants to be told of every change, for so long."""
+        self.core.watched_until_ms = max(self.core.watched_until_ms, self.now + min(duration_ms, WATCH_MS_MAX))
 
     def set_meta(self, meta: Meta) -> None:
         """Change what the start fixed: only when the workflow starts over."""

@@ -32,6 +32,7 @@ def write(section: Section, keys: Keys, number: int, draft: Draft) -> int:
     _write_dispatch(section, draft)
     _write_timers(section, draft)
     _write_status(section, keys, number, draft)
+    _publish(section, draft)
     if draft.handoffs:
         body = encode_handoffs(draft.handoffs)
         size += len(body)
@@ -121,5 +122,11 @@ def _write_status(section: Section, keys: Keys, number: int, draft: Draft) -> No
         if meta.correlation_id:
             section.index(keys.by_correlation(number, meta.correlation_id), core.created_ms)
     section.index(keys.by_status(number, status), core.created_ms)
-    if old is None or is_terminal(status):  # a start may be waited for, and an end
-        section.publish_done(status)
+
+
+def _publish(section: Section, draft: Draft) -> None:
+    """A start may be waited for, and an end; other changes only where somebody said that he waits."""
+    core, before = draft.core, draft.before.core
+    is_new_end = is_terminal(core.status) and (before is None or before.status != core.status)
+    if before is None or is_new_end or core.watched_until_ms > draft.now:
+        section.publish_done(str(core.status))

@@ -43,6 +43,7 @@ class Meta(Struct, array_like=True, frozen=True, gc=False):
     depth: int = 0  # how many workflows are above this one
     child_versions: dict[str, int] = {}  # the versions that sub-workflows named without one had when this one started
     secrets: list[str] = []  # names that the parent passed on by reference in the input
+    watch_ms: int = 0  # for so long after the start somebody wants to be told of every change
 
 
 class Step(Struct, array_like=True, frozen=True, gc=False):
@@ -209,6 +210,7 @@ class Core(Struct, array_like=True, gc=False):
     deferred: list[Deferred] = []  # operations that wait until nothing of the ended workflow is open any more
     is_revived: bool = False  # it ended and went on: a step that is reached may have run before
     messages: MessageQueue | None = None
+    watched_until_ms: int = 0  # until then somebody wants to be told of every change
 
 
 def superseded_name(ref: str, attempt: int, generation: int) -> str:

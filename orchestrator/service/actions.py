@@ -64,9 +64,21 @@ def act(
     ``OutcomeUnknown`` when no answer came within ``timeout_s``: repeat it then with the request id of the message.
     Example: ``executor.run(act(store, workflow_id, "pause"))``
     """
+    answer = yield from ask(store, workflow_id, action, arguments or {}, request_id or new_request_id(), timeout_s)
+    return outcome(action, answer)
+
+
+def ask(
+    store: StoreContext,
+    workflow_id: str,
+    action: str,
+    arguments: Mapping[str, Any],
+    request_id: str,
+    timeout_s: float,
+) -> Plan[Answer]:
+    """The decider's answer, whatever it says. Raises ``WorkflowNotFound`` and ``OutcomeUnknown``."""
     keys, number = store.keys, store.keys.partition_of(workflow_id)
-    request_id = request_id or new_request_id()
-    given = dict(arguments or {})
+    given = dict(arguments)
     pack(given, action, store.settings.payload_bytes_max)
     reply = yield partition.request(keys, number, workflow_id, request_id, action, given)
     if reply.state == "UNKNOWN":
@@ -80,7 +92,12 @@ def act(
             f"{action} of workflow {workflow_id} was sent, but no decider answered within {timeout_s:g} s; is one "
             f"running (orchestrator doctor)? Repeat it with request_id={request_id!r} to learn its outcome"
         )
-    found: dict[str, Any] = unpack(answer)
+    found: Answer = unpack(answer)
+    return found
+
+
+def outcome(action: str, found: Answer) -> Answer:
+    """An answer that says yes; a refusal is raised as the error it names."""
     if found.get("error") == InvalidPayload.code:
         raise InvalidPayload(action, found["message"])
     if "error" in found:
@@ -112,23 +129,6 @@ def terminate(
     """
     arguments = {"reason": reason, "trigger_failure_workflow": trigger_failure_workflow}
     return act(store, workflow_id, "terminate", arguments, **options)
-
-
-def signal(
-    store: StoreContext,
-    workflow_id: str,
-    name: str | None = None,
-    payload: Mapping[str, Any] | None = None,
-    *,
-    status: str = "COMPLETED",
-    **options: Unpack[ActOptions],
-) -> Plan[Answer]:
-    """End the WAIT task that waits for ``name`` (its reference or its signal; ``None``: the first one).
-
-    ``payload`` becomes its output. The answer holds ``task_id`` and ``ref``. Options as for ``act``.
-    """
-    arguments = {"name": name, "payload": dict(payload or {}), "status": status}
-    return act(store, workflow_id, "signal", arguments, **options)
 
 
 def restart(

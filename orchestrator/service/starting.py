@@ -51,6 +51,7 @@ class Launch(NamedTuple):
 
     ``workflow_id`` is chosen by the caller, ``request_id`` makes a repetition harmless, ``resolved`` is a definition
     that was checked before and spares the look-up, ``event`` is what a handler started it for.
+    For ``watch_ms`` after the start the caller wants to hear of every change.
     Example: ``Launch(StartWorkflowRequest(name="order"))``
     """
 
@@ -59,6 +60,7 @@ class Launch(NamedTuple):
     request_id: str | None = None
     resolved: Resolved | None = None
     event: str | None = None
+    watch_ms: int = 0
 
 
 class StartedWorkflow(NamedTuple):
@@ -118,6 +120,7 @@ def prepare(store: StoreContext, launch: Launch, resolved: Resolved, versions: d
         created_by=request.created_by,
         child_versions=versions,
         event=launch.event,
+        watch_ms=launch.watch_ms,
     )
     packed = pack(given, "input", store.settings.payload_bytes_max)
     field = idempotency_field(resolved.name, key) if key else ""

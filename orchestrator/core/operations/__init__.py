@@ -66,6 +66,12 @@ def _must_wait(d: Draft, action: str) -> bool:
     return action in REVIVALS and is_terminal(d.core.status) and d.core.open > 0
 
 
+def _watch_ms(arguments: dict[str, Any]) -> int:
+    """For how long whoever asks goes on waiting after the answer."""
+    wanted = arguments.get("watch_ms")
+    return wanted if type(wanted) is int and wanted > 0 else 0
+
+
 def _call_off(d: Draft) -> None:
     """Whoever terminates a workflow wants nothing of what still waits to happen to it."""
     for operation in d.core.deferred:
@@ -76,6 +82,7 @@ def _call_off(d: Draft) -> None:
 
 def _carry_out(d: Draft, operation: Deferred) -> None:
     handler = OPERATIONS.get(operation.action)
+    d.watch(_watch_ms(operation.arguments))
     wrong = misfit(operation.arguments)
     if handler is None:
         wrong = f"unknown operation {operation.action!r} on workflow {d.workflow_id}"

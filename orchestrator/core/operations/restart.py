@@ -54,6 +54,7 @@ def start_over(d: Draft, *, created_ms: int) -> None:
         created_ms=created_ms,
         generation=former.generation + 1,
         deferred=former.deferred,
+        watched_until_ms=former.watched_until_ms,
     )
     d.output = EMPTY_MAP
     tell_parent(d)

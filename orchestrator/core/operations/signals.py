@@ -26,7 +26,8 @@ def signal(d: Draft, arguments: dict[str, Any]) -> Answer:
     record = _waiting(d, name)
     if record is None:
         wanted = f"for {name!r} " if name else ""
-        return refuse("TASK_NOT_FOUND", f"Found no blocked task {wanted}in workflow {d.workflow_id} to signal")
+        refusal = refuse("TASK_NOT_FOUND", f"Found no blocked task {wanted}in workflow {d.workflow_id} to signal")
+        return {**refusal, "children": _children(d)}
     before = record.output if isinstance(record.output, dict) else {}
     try:
         output = d.pack_payload({**before, **(arguments.get("payload") or {})}, "payload")
@@ -37,28 +38,38 @@ def signal(d: Draft, arguments: dict[str, Any]) -> Answer:
 
 
 def _waiting(d: Draft, name: str | None) -> TaskRecord | None:
-    """The first open WAIT that a signal of this name is meant for.
-
-    The dispatch records are always asked, also when the reference is known: a WAIT whose outcome has just been accepted
-    from elsewhere still looks open here, and must not be ended twice.
-    """
-    if d.core.open == 0:
-        return None
-    if d.open_tasks is None:
-        raise OpenTasksNeeded
+    """The first open WAIT that a signal of this name is meant for."""
     node = d.program.nodes.get(name) if name else None
     is_ref = node is not None and node.task.type == "WAIT"
-    refs = [task.ref for task in d.open_tasks if task.state == WAITING]
-    refs += [entry.ref for entry in d.opened.values() if entry.state == WAITING]
-    if name and is_ref:
-        refs = [ref for ref in refs if ref == d.latest(name)]
-    d.require(tuple(refs))
-    found = [record for record in map(d.record, refs) if record is not None and _is_open_wait(d, record)]
-    for record in sorted(found, key=lambda record: record.scheduled.sequence):
-        if not name or is_ref or (isinstance(record.input, dict) and record.input.get("signal") == name):
+    for record in _open_tasks(d):
+        if d.node_of(record.scheduled).task.type != "WAIT":
+            continue
+        if is_ref and name is not None:
+            if record.scheduled.ref == d.latest(name):
+                return record
+        elif not name or (isinstance(record.input, dict) and record.input.get("signal") == name):
             return record
     return None
 
 
-def _is_open_wait(d: Draft, record: TaskRecord) -> bool:
-    return record.is_open and d.node_of(record.scheduled).task.type == "WAIT"
+def _children(d: Draft) -> list[str]:
+    """The sub-workflows that are under way, in the order of their tasks: the caller may find the blocked task there."""
+    results = [record.result for record in _open_tasks(d)]
+    return [result.child_workflow_id for result in results if result is not None and result.child_workflow_id]
+
+
+def _open_tasks(d: Draft) -> list[TaskRecord]:
+    """What waits for something from outside, in the order in which it was scheduled.
+
+    The dispatch records are always asked: a task whose outcome has just been accepted from elsewhere still looks open
+    here, and must not be ended twice.
+    """
+    if d.core.open == 0:
+        return []
+    if d.open_tasks is None:
+        raise OpenTasksNeeded
+    refs = [task.ref for task in d.open_tasks if task.state == WAITING]
+    refs += [entry.ref for entry in d.opened.values() if entry.state == WAITING]
+    d.require_tasks(refs)
+    found = [record for record in map(d.record, dict.fromkeys(refs)) if record is not None and record.is_open]
+    return sorted(found, key=lambda record: record.scheduled.sequence)

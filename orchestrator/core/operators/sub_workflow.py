@@ -202,6 +202,7 @@ def _launch(d: Draft, record: TaskRecord) -> Result:
                 parent_ref=made.ref,
                 depth=meta.depth + 1,
                 secrets=d.secrets_in(packed),
+                watch_ms=max(0, d.core.watched_until_ms - d.now),
             ),
             input=Raw(packed),
             latest=definition is None and given["subWorkflowVersion"] is None,

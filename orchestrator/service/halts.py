@@ -1,0 +1,267 @@
+"""Start or signal a workflow and wait until it has come to a halt: its end, or a task that only the caller can end.
+
+A halt is also a task that the caller named and that has ended, and it may lie in a sub-workflow. The workflow tells of
+every change while somebody waits (``watch_ms``), so a halt is noticed when it is committed. While sub-workflows are
+under way the last of them is listened to, and all are looked at twice a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple, Unpack
+
+from orchestrator.clock import SystemClock
+from orchestrator.errors import InvalidRequest, TaskNotFound, WaitTimeout, WorkflowNotFound
+from orchestrator.model.execution import Task, Workflow
+from orchestrator.model.status import is_terminal
+from orchestrator.plan import Command, Plan, Wait
+from orchestrator.service import actions, starting
+from orchestrator.service.actions import ActOptions, Answer
+from orchestrator.service.starting import Launch, new_request_id
+from orchestrator.service.workflows import get
+from orchestrator.store.context import StoreContext
+
+EXECUTE_WAIT_S = 10.0
+SIGNAL_WAIT_S = 5.0
+WAIT_S_MAX = 600.0
+RELOOK_S = 0.5
+DEPTH_MAX = 50
+
+_clock = SystemClock()
+
+
+class ReturnStrategy(StrEnum):
+    """What of a halt the caller wants to have: the workflow it asked for, or the one or the task that blocks it."""
+
+    TARGET_WORKFLOW = "TARGET_WORKFLOW"
+    BLOCKING_WORKFLOW = "BLOCKING_WORKFLOW"
+    BLOCKING_TASK = "BLOCKING_TASK"
+    BLOCKING_TASK_INPUT = "BLOCKING_TASK_INPUT"
+
+
+class Halt(NamedTuple):
+    """Where a workflow stood when waiting for it was over.
+
+    ``target`` is the workflow that was asked for; ``workflow`` and ``task`` are what the strategy names, ``task`` None
+    when nothing blocks. ``timed_out``: it was still under way.
+    """
+
+    strategy: ReturnStrategy
+    request_id: str
+    target: Workflow
+    workflow: Workflow
+    task: Task | None
+    timed_out: bool
+
+    @property
+    def output(self) -> dict[str, Any]:
+        """What a caller goes on with: the output of the workflow or task, or the input of the task that blocks."""
+        if self.strategy in (ReturnStrategy.TARGET_WORKFLOW, ReturnStrategy.BLOCKING_WORKFLOW):
+            return self.workflow.output
+        if self.task is None:
+            return {}
+        return self.task.input_data if self.strategy is ReturnStrategy.BLOCKING_TASK_INPUT else self.task.output_data
+
+
+class _Active(NamedTuple):
+    workflow_id: str
+    version: bytes | None
+
+
+class _Block(NamedTuple):
+    workflow: Workflow
+    task: Task
+
+
+def execute(
+    store: StoreContext,
+    launch: Launch,
+    *,
+    wait_until_refs: Sequence[str] = (),
+    return_strategy: str = ReturnStrategy.TARGET_WORKFLOW,
+    timeout_s: float = EXECUTE_WAIT_S,
+) -> Plan[Halt]:
+    """Start a workflow and wait until it halts: it has ended, waits for a signal, or a task of ``wait_until_refs`` ended.
+
+    After ``timeout_s`` (at most 600) the state of that moment is given; that is no error. Raises like ``starting.start``
+    and ``InvalidRequest``. Example: ``executor.run(execute(store, launch, wait_until_refs=["charge"])).output``
+    """
+    strategy, left_s = _strategy(return_strategy), _bounded(timeout_s)
+    request_id = launch.request_id or new_request_id()
+    launch = launch._replace(request_id=request_id, watch_ms=_watch_ms(left_s))
+    started = yield from starting.start(store, launch, wait_commit=False)
+    return (yield from _await(store, started.workflow_id, strategy, request_id, frozenset(wait_until_refs), left_s))
+
+
+def await_halt(
+    store: StoreContext,
+    workflow_id: str,
+    *,
+    wait_until_refs: Sequence[str] = (),
+    return_strategy: str = ReturnStrategy.TARGET_WORKFLOW,
+    timeout_s: float = EXECUTE_WAIT_S,
+) -> Plan[Halt]:
+    """Wait until a workflow that is under way halts, as ``execute`` does. Raises ``WorkflowNotFound``, ``InvalidRequest``."""
+    strategy, left_s = _strategy(return_strategy), _bounded(timeout_s)
+    return (yield from _await(store, workflow_id, strategy, "", frozenset(wait_until_refs), left_s))
+
+
+def signal(
+    store: StoreContext,
+    workflow_id: str,
+    name: str | None = None,
+    payload: Mapping[str, Any] | None = None,
+    *,
+    status: str = "COMPLETED",
+    watch_ms: int = 0,
+    **options: Unpack[ActOptions],
+) -> Plan[Answer]:
+    """End the WAIT task that waits for ``name``, in the workflow or, if none does, in a sub-workflow: the first in depth.
+
+    The answer names the ``workflow_id``, ``task_id`` and ``ref``. Raises ``TaskNotFound`` when nothing waits for it.
+    Options as for ``actions.act``; sub-workflows are asked under request ids made from the given one.
+    """
+    arguments = {"name": name, "payload": dict(payload or {}), "status": status, "watch_ms": watch_ms}
+    request_id = options.get("request_id") or new_request_id()
+    wait_s = options.get("timeout_s", actions.ANSWER_WAIT_S)
+    refusal: Answer | None = None
+    ids = [workflow_id]
+    for _ in range(1000):
+        asked = ids.pop(0)
+        own = request_id if asked == workflow_id else f"{request_id}:{asked}"
+        try:
+            answer = yield from actions.ask(store, asked, "signal", arguments, own, wait_s)
+        except WorkflowNotFound:
+            if asked == workflow_id:
+                raise
+            answer = {"children": []}  # a child that is on its way, or has been removed
+        if answer.get("ok"):
+            return {**answer, "workflow_id": asked}
+        if refusal is None:
+            refusal = answer
+        if asked == workflow_id and answer.get("error") != TaskNotFound.code:
+            break
+        ids = [*answer.get("children", []), *ids]
+        if not ids:
+            break
+    assert refusal is not None
+    return actions.outcome("signal", refusal)
+
+
+def signal_and_wait(
+    store: StoreContext,
+    workflow_id: str,
+    name: str | None = None,
+    payload: Mapping[str, Any] | None = None,
+    *,
+    status: str = "COMPLETED",
+    wait_until_refs: Sequence[str] = (),
+    return_strategy: str = ReturnStrategy.TARGET_WORKFLOW,
+    timeout_s: float = SIGNAL_WAIT_S,
+    request_id: str | None = None,
+) -> Plan[Halt]:
+    """Signal like ``signal``, then wait until the workflow that was asked for halts again, like ``execute``."""
+    strategy, left_s = _strategy(return_strategy), _bounded(timeout_s)
+    request_id = request_id or new_request_id()
+    began_s = _clock.monotonic_s()
+    yield from signal(
+        store, workflow_id, name, payload, status=status, watch_ms=_watch_ms(left_s), request_id=request_id
+    )
+    left_s = max(0.0, left_s - (_clock.monotonic_s() - began_s))
+    return (yield from _await(store, workflow_id, strategy, request_id, frozenset(wait_until_refs), left_s))
+
+
+def _await(
+    store: StoreContext,
+    workflow_id: str,
+    strategy: ReturnStrategy,
+    request_id: str,
+    wanted: frozenset[str],
+    left_s: float,
+) -> Plan[Halt]:
+    while True:
+        active: list[_Active] = []
+        target = yield from _look(store, workflow_id, active)
+        block = yield from _find_block(store, target, wanted, active)
+        is_over = block is not None or is_terminal(target.status)
+        if is_over or left_s <= 0:
+            return _halt(strategy, request_id, target, block, timed_out=not is_over)
+        slice_s = left_s if len(active) == 1 else min(left_s, RELOOK_S)
+        left_s -= yield from _await_change(store, active[-1], slice_s)
+
+
+def _look(store: StoreContext, workflow_id: str, active: list[_Active]) -> Plan[Workflow]:
+    """The workflow as it is, noted among the active ones if it is under way. Raises ``WorkflowNotFound``."""
+    key = store.keys.workflow(store.keys.partition_of(workflow_id), workflow_id)
+    version = yield Command(("HGET", key, "v"))
+    found = yield from get(store, workflow_id)
+    if not is_terminal(found.status):
+        active.append(_Active(workflow_id, version))
+    return found
+
+
+def _await_change(store: StoreContext, seen: _Active, timeout_s: float) -> Plan[float]:
+    """Until the workflow is committed once more than when it was seen; gives how long that took."""
+    keys, number = store.keys, store.keys.partition_of(seen.workflow_id)
+    check = Command(("HGET", keys.workflow(number, seen.workflow_id), "v"))
+    channel = keys.done_channel(number, seen.workflow_id)
+    began_s = _clock.monotonic_s()
+    try:
+        reply = yield Wait(channel, check, lambda reply: reply != seen.version, timeout_s)
+    except WaitTimeout:
+        return timeout_s
+    return timeout_s if reply == seen.version else _clock.monotonic_s() - began_s
+
+
+def _find_block(
+    store: StoreContext, workflow: Workflow, wanted: frozenset[str], active: list[_Active], depth: int = 0
+) -> Plan[_Block | None]:
+    """The first task that blocks, in the order of the tasks, sub-workflows in depth; notes what is under way."""
+    for task in workflow.tasks:
+        if _blocks(task, wanted):
+            return _Block(workflow, task)
+    for task in workflow.tasks:
+        if task.sub_workflow_id and not task.is_terminal and depth < DEPTH_MAX:
+            try:
+                child = yield from _look(store, task.sub_workflow_id, active)
+            except WorkflowNotFound:
+                continue  # it is on its way
+            block = yield from _find_block(store, child, wanted, active, depth + 1)
+            if block is not None:
+                return block
+    return None
+
+
+def _blocks(task: Task, wanted: frozenset[str]) -> bool:
+    if task.is_terminal:
+        return task.reference_task_name in wanted and not task.retried
+    timed = task.input_data.get("duration") or task.input_data.get("until")
+    return task.task_type == "WAIT" and not timed
+
+
+def _halt(
+    strategy: ReturnStrategy, request_id: str, target: Workflow, block: _Block | None, *, timed_out: bool
+) -> Halt:
+    workflow, task = target, None
+    if block is not None and strategy is not ReturnStrategy.TARGET_WORKFLOW:
+        workflow = block.workflow
+    if block is not None and strategy in (ReturnStrategy.BLOCKING_TASK, ReturnStrategy.BLOCKING_TASK_INPUT):
+        task = block.task
+    return Halt(strategy, request_id, target, workflow, task, timed_out)
+
+
+def _strategy(given: str) -> ReturnStrategy:
+    if given not in set(ReturnStrategy):
+        raise InvalidRequest(f"return strategy {given!r} is unknown: use one of {', '.join(ReturnStrategy)}")
+    return ReturnStrategy(given)
+
+
+def _bounded(timeout_s: float) -> float:
+    if not 0 <= timeout_s <= WAIT_S_MAX:
+        raise InvalidRequest(f"timeout_s={timeout_s:g} is outside 0 to {WAIT_S_MAX:g} seconds")
+    return timeout_s
+
+
+def _watch_ms(timeout_s: float) -> int:
+    return round(timeout_s * 1000) + 1000

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from orchestrator import codec, ids
@@ -15,12 +16,14 @@ from orchestrator.binding import encode_output
 from orchestrator.context import TaskContext
 from orchestrator.errors import InvalidRequest
 from orchestrator.model.definitions import TaskDef, WorkflowDef
+from orchestrator.model.execution import Workflow as Execution
 from orchestrator.model.status import TaskStatus
 from orchestrator.task import Task
 from orchestrator.testing.clock import START, ManualClock
 from orchestrator.testing.enqueued import Enqueued, all_enqueued, assert_enqueued, refute_enqueued
 from orchestrator.testing.environment import Environment, environment
 from orchestrator.testing.mocks import MockOutput, Mocks, mocks_of_request
+from orchestrator.testing.replay import Replay, began, differences, mocks_of, recording
 from orchestrator.testing.results import TaskResult, WorkflowResult
 from orchestrator.testing.running import run_task
 from orchestrator.workflow import Workflow
@@ -30,6 +33,7 @@ __all__ = [
     "Environment",
     "ManualClock",
     "MockOutput",
+    "Replay",
     "TaskResult",
     "WorkflowResult",
     "all_enqueued",
@@ -38,6 +42,7 @@ __all__ = [
     "environment",
     "mocks_of_request",
     "refute_enqueued",
+    "replay",
     "run",
 ]
 
@@ -85,6 +90,46 @@ def run(
                 f"tasks={{{missing[0]!r}: ...}}"
             )
         return WorkflowResult(handle.describe(), missing)
+
+
+def replay(
+    source: str | Path | Mapping[str, Any],
+    workflow: Workflow | WorkflowDef | None = None,
+    *,
+    others: Iterable[Workflow | WorkflowDef | TaskDef] = (),
+) -> Replay:
+    """Feed the recorded outcomes of an exported execution to the code of today, and compare what is decided.
+
+    ``source`` is an export (see ``orchestrator workflow export``) or a file that holds one. It is played against
+    ``workflow``, by default the definition it ran on then. ``others`` are registered too, TaskDefs above all: their
+    retries and time-outs are not in the record. Raises ``InvalidRequest`` for what is no execution.
+    Example: ``testing.replay("tests/runs/order-17.json", order, others=[charge.definition()]).assert_same()``
+    """
+    recorded = recording(source)
+    assert recorded.workflow_definition is not None
+    chosen = recorded.workflow_definition if workflow is None else _definition(workflow)
+    written = [task.definition() for task in workflow.tasks] if isinstance(workflow, Workflow) else []
+    result = _played(chosen, recorded, [*written, *others])
+    return Replay(differences(recorded, result.workflow), result)
+
+
+def _played(
+    workflow: WorkflowDef, recorded: Execution, others: list[Workflow | WorkflowDef | TaskDef]
+) -> WorkflowResult:
+    mocks = Mocks(mocks_of(recorded), workflow.name)
+    with environment(now=began(recorded), mocks=mocks) as env:
+        env.client.register(
+            *(item if isinstance(item, TaskDef) else mocks.stubbed(_definition(item)) for item in others)
+        )
+        client = env.client.with_options(
+            workflow_id=recorded.workflow_id,
+            correlation_id=recorded.correlation_id,
+            priority=recorded.priority,
+            domains=recorded.task_to_domain,
+        )
+        handle = client.start_workflow(mocks.stubbed(workflow), recorded.input)
+        env.run_until_quiet()
+        return WorkflowResult(handle.describe(), env.unserved())
 
 
 def _definition(workflow: Workflow | WorkflowDef) -> WorkflowDef:

@@ -31,6 +31,7 @@ STUB = {"mock": "stub"}
 class MockOutput:
     """One mocked outcome; ``takes_s`` it is worked on, after ``queued_s`` in the queue, both on the test's clock.
 
+    A failed one may say itself when it is tried again (``retry_after_s``), as ``Retry`` does.
     Raises ``InvalidRequest`` for a status that cannot be reported.
     Example: ``MockOutput(status="FAILED", reason="bank is closed", takes_s=5)``
     """
@@ -40,6 +41,7 @@ class MockOutput:
     reason: str | None = None
     takes_s: float = 0
     queued_s: float = 0
+    retry_after_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.status not in set(RESULT_STATUSES):
@@ -47,7 +49,9 @@ class MockOutput:
 
     def outcome(self) -> Outcome:
         """As a worker reports it."""
-        return Outcome(FORMAT, str(self.status), self.reason, output=Raw(pack(dict(self.output), "output")))
+        after_ms = None if self.retry_after_s is None else round(self.retry_after_s * 1000)
+        packed = Raw(pack(dict(self.output), "output"))
+        return Outcome(FORMAT, str(self.status), self.reason, retry_after_ms=after_ms, output=packed)
 
 
 class Mocks:

@@ -40,8 +40,9 @@ def install(world: Surroundings) -> Life:
 
     def plan() -> Plan[None]:
         yield catalog.check_installation(store.keys)
-        body = msgspec.json.encode(workflow_def_to_dict(world.workload.cleanup))
-        yield catalog.register_workflow(store.keys, world.workload.cleanup.name, 1, body, overwrite=True)
+        for definition in world.workload.registered:
+            body = msgspec.json.encode(workflow_def_to_dict(definition))
+            yield catalog.register_workflow(store.keys, definition.name, 1, body, overwrite=True)
         for name, task_def in world.workload.task_defs.items():
             yield catalog.put_task_definition(store.keys, name, msgspec.json.encode(task_def_to_dict(task_def)))
 
@@ -179,6 +180,16 @@ def _poison(world: Surroundings, store: StoreContext, workflow_id: str, request_
     yield Act(vandalise)
 
 
+def _end_child(world: Surroundings, store: StoreContext, workflow_id: str, request_id: str) -> Life:
+    """Terminate a child of the workflow, if it has one that runs."""
+    for attempt in range(20):
+        found = [run for run in world.ledger.runs.values() if run.parent_id == workflow_id and run.status == "RUNNING"]
+        if found:
+            yield from _operate(world, store, found[0].workflow_id, f"{request_id}-{attempt}", "terminate", {})
+            return
+        yield Sleep(100)
+
+
 _ACTIONS: dict[str, Callable[[Surroundings, StoreContext, str, str], Life]] = {
     "pause": _ask("pause"),
     "resume": _ask("resume"),
@@ -187,6 +198,7 @@ _ACTIONS: dict[str, Callable[[Surroundings, StoreContext, str, str], Life]] = {
     "remove": _remove,
     "poison": _poison,
     "look": _look,
+    "end_child": _end_child,
 }
 
 
@@ -237,7 +249,7 @@ def healer_life(world: Surroundings, name: str) -> Life:
                 continue
             if run.status == "PAUSED":
                 yield from _operate(world, store, workflow_id, f"heal-{round_}-{workflow_id}", "resume", {})
-            elif workflow_id in world.workload.signals and run.status == "RUNNING":
+            elif run.status == "RUNNING" and (workflow_id in world.workload.signals or ledger.waits_for_word(run)):
                 arguments = {"name": "go", "payload": {"said": "late"}}
                 yield from _operate(world, store, workflow_id, f"heal-{round_}-{workflow_id}", "signal", arguments)
         yield Sleep(900)

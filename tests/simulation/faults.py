@@ -30,7 +30,7 @@ OFTEN = {
     "fire_timers": 8.0, "get_workflow": 60.0, "heartbeat": 2.0, "installation": 8.0, "limited_ms": 60.0,
     "put_taskdef": 2.0, "quarantine": 60.0, "register_workflow": 4.0, "release": 6.0, "remove": 60.0,
     "remove_task": 20.0, "request": 2.0, "set_limits": 40.0, "settle": 3.0, "start": 3.0, "start_task": 3.0,
-    "suspect": 8.0, "touch": 3.0, "unpark": 60.0, "view": 12.0,
+    "suspect": 8.0, "tell": 30.0, "touch": 3.0, "unpark": 60.0, "view": 12.0,
 }  # fmt: skip
 """How much more likely than elsewhere a fault is at a script that runs seldom."""
 

@@ -11,6 +11,7 @@ from typing import Any
 from orchestrator.store.keys import Keys
 from tests.simulation.clients import STATUSES
 from tests.simulation.disk import Disk
+from tests.simulation.family_rules import CHILD_ID, FamilyRules
 from tests.simulation.history_rules import STATUS
 from tests.simulation.ledger import ENDED, Attempt, Ledger, Run, Violation, unpacked
 from tests.simulation.workload import Workload
@@ -94,6 +95,7 @@ class FinalRules:
         self.indexes_match()
         self._acknowledged_starts_exist()
         self._failures_are_followed_up()
+        FamilyRules(self._ledger).at_rest()
         self._keys_are_known()
         for run in self._ledger.runs.values():
             if not run.is_removed:
@@ -171,6 +173,8 @@ class FinalRules:
         status, output = attempt.accepted[1], attempt.accepted[8]
         if record[STATUS] != status and not (record[STATUS] in FAILED_AS and status != "COMPLETED"):
             raise Violation(f"S4: {attempt.task_id} was accepted as {status} and is recorded as {record[STATUS]}")
+        if attempt.type == "SUB_WORKFLOW":  # the child's output, and its id
+            output = {"subWorkflowId": attempt.accepted[CHILD_ID], **output}
         if record[12] != (output if output is not None else {}):
             raise Violation(f"S21: {attempt.task_id} was accepted with {output} and is recorded with {record[12]}")
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgpack
 
 from orchestrator.model.execution import Workflow
+from tests.simulation.families import PATIENT
 from tests.simulation.workload import Order
 
 ENDED = frozenset({"COMPLETED", "FAILED", "TIMED_OUT", "TERMINATED"})
@@ -36,6 +37,8 @@ class Run:
     partition: str
     idempotency_field: str = ""
     failure_of: str | None = None
+    parent_id: str | None = None
+    parent_task: str | None = None
     version: int = 0
     status: str = "RUNNING"
     is_removed: bool = False
@@ -141,6 +144,12 @@ class Ledger:
         """A client looked at a workflow that it had started."""
         if shown is None and workflow_id not in self.removals:
             raise Violation(f"S1: acknowledged workflow {workflow_id} cannot be seen")
+
+    def waits_for_word(self, run: Run) -> bool:
+        """Whether a child that waits for a signal is to get one: not when its parent's task is over, which ends it."""
+        if run.name != PATIENT or run.parent_task is None or run.parent_id is None:
+            return False
+        return self.attempts[run.parent_task].is_open or self.runs[run.parent_id].is_removed
 
     def close(self, task_id: str) -> None:
         """An attempt has no dispatch entry any more."""

@@ -149,6 +149,17 @@ MUTANTS: dict[str, Damage] = {
         "unpark puts parked events behind younger ones that came in since",
         {"unpark": (("if fields[3] == 'w' and fields[4] == wid then", "if false then"),)},
     ),
+    "child-not-told": Damage(
+        "a child that its parent calls off never hears of it",
+        python=(
+            (
+                "        arrived = yield from self.relay.deliver(letters, self.definitions.limits)\n",
+                "        for each in letters:\n"
+                "            each.handoffs[:] = [one for one in each.handoffs if type(one).__name__ != 'CancelChild']\n"
+                "        arrived = yield from self.relay.deliver(letters, self.definitions.limits)\n",
+            ),
+        ),
+    ),
     "outcome-overwritten": Damage(
         "a time-out is committed although the outcome was accepted meanwhile",
         {"commit": (("if entry and string.sub(entry, 1, 1) == 'A' then verdict = 'CONFLICT' end", ""),)},

@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestrator.plan import Argument, Call, Command
 from orchestrator.store.keys import Keys
+from tests.simulation.family_rules import FamilyRules
 from tests.simulation.history_rules import HistoryRules
 from tests.simulation.ledger import Attempt, Ledger, PartitionImage, Run, Violation, unpacked
 from tests.simulation.sections import read_commit
@@ -29,6 +30,7 @@ class PartitionRules:
         self._totals = totals
         self._keys = keys
         self._history = history
+        self._families = FamilyRules(ledger)
         self._judges: dict[str, Judge] = {
             "accept": self._accept,
             "acquire": self._acquire,
@@ -42,6 +44,7 @@ class PartitionRules:
             "start": self._start,
             "start_task": self._start_task,
             "suspect": self._suspect,
+            "tell": self._tell,
             "touch": self._nothing_but_wakes,
             "unpark": self._unpark,
         }
@@ -99,12 +102,18 @@ class PartitionRules:
             _expect("S1", free, f"{field!r} started both {holder} and {workflow_id}")
             self._ledger.holders[field] = workflow_id
         meta = unpacked(_bytes(call.args[7]))
-        self._ledger.runs[workflow_id] = Run(workflow_id, meta[1], self._partition, field, failure_of=meta[12])
+        run = Run(
+            workflow_id, meta[1], self._partition, field, failure_of=meta[12], parent_id=meta[8], parent_task=meta[9]
+        )
+        self._families.born(run)
+        self._ledger.runs[workflow_id] = run
         self._ledger.delivered.add(("s", workflow_id))
         self._totals.workflows += 1
 
     def _accept(self, call: Call, reply: Any, before: PartitionImage, after: PartitionImage) -> None:
         claimant, count = str(call.args[0]), int(call.args[1])
+        if claimant == "relay":
+            self._ledger.delivered.add(("p", f"{call.args[3]!s}-{call.args[4]!s}"))
         taken = 0
         for index in range(count):
             _, workflow_id, suffix, delivery, final, body = call.args[2 + 6 * index : 8 + 6 * index]
@@ -120,10 +129,17 @@ class PartitionRules:
                 )
             if int(final):
                 attempt.accepted = unpacked(_bytes(body))
+                self._families.said(attempt)
                 self._ledger.waiting.pop(attempt.task_id, None)
                 self._totals.outcomes += 1
         self._came(before, after, "task", taken)
         _expect("S16", before.timers == after.timers, "accept changed timers")
+
+    def _tell(self, call: Call, reply: Any, before: PartitionImage, after: PartitionImage) -> None:
+        action, task_id, *_ = unpacked(_bytes(call.args[1]))
+        self._came(before, after, "told", int(reply[0] == b"OK"))
+        _expect("S16", before.timers == after.timers, "tell changed timers")
+        self._ledger.delivered.add(("c" if action == "cancel" else "v", task_id))
 
     def _request(self, call: Call, reply: Any, before: PartitionImage, after: PartitionImage) -> None:
         self._came(before, after, "op", int(reply[0] == b"SENT"))

@@ -27,8 +27,8 @@ HITS_PER_KIND = 20
 
 whole = Totals()
 
-NOT_PART_OF_IT = {"delete_workflow", "partition_stats", "queue_stats", "tell"}
-"""Scripts that no actor of the simulation calls: an operator's reads, the removal of a definition, words to children."""
+NOT_PART_OF_IT = {"delete_workflow", "partition_stats", "queue_stats"}
+"""Scripts that no actor of the simulation calls: an operator's reads, and the removal of a definition."""
 
 
 @pytest.fixture(scope="module")

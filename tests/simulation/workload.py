@@ -19,6 +19,7 @@ from orchestrator.model.definitions import (
     WorkflowTask,
     WorkflowTimeoutPolicy,
 )
+from tests.simulation import families
 
 TASK_TYPES = ("plain", "flaky", "limited", "rated")
 DOMAIN = "west"
@@ -64,7 +65,10 @@ class Workload:
         self.concurrency = rng.choice((1, 1, 2))
         self.task_defs = self._make_task_defs()
         self.cleanup = WorkflowDef(name=CLEANUP, tasks=[_simple("plain", "tidy")])
+        self.registered = [self.cleanup]
         self.orders = self._make_orders(partitions, began_ms)
+        if families.has_family(seed):
+            self._add_families(partitions, began_ms)
         self.signals = {order.workflow_id for order in self.orders if order.resolved.name == "waiter"}
 
     def retry_limit(self, ref_name: str) -> int:
@@ -165,6 +169,24 @@ class Workload:
                 # The very same start, sent by two at once; after a removal it would start the workflow once more.
                 orders.append(first._replace(begins_ms=first.begins_ms + 2, actions=()))
         return orders
+
+    def _add_families(self, partitions: int, began_ms: int) -> None:
+        rng = random.Random(f"{self._seed} families")
+        self.registered += families.children()
+        self.task_defs[families.SUB] = families.task_def(rng)
+        for index, definition in enumerate(families.parents(rng), len(self.orders)):
+            order = Order(
+                workflow_id=new_workflow_id(rng.randrange(partitions), began_ms + index, rng.randbytes(8)),
+                request_id=f"request-{index}",
+                resolved=resolve_definition(definition),
+                input={"index": index},
+                priority=rng.choice((0, 3)),
+                domain=False,
+                idempotency_field="",
+                begins_ms=rng.randrange(0, 400),
+                actions=families.actions(rng),
+            )
+            self.orders.append(order)
 
 
 def _actions(rng: random.Random, name: str) -> tuple[tuple[int, str], ...]:

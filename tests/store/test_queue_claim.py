@@ -59,6 +59,23 @@ def test_every_delivery_has_a_higher_number_and_too_many_make_the_task_lost(queu
     assert queue.stats().expired == 2
 
 
+@pytest.mark.parametrize(("how", "delay_ms"), [(Release.HOLD, 1_000), (Release.HOLD, 0), (Release.BACK, 0)])
+def test_a_delivery_that_its_worker_spoke_of_does_not_count_as_lost(
+    queue: QueueStory, how: Release, delay_ms: int
+) -> None:
+    queue.offer("a")
+    for delivery in range(1, 10):
+        (taken,) = queue.take()
+        assert (taken.delivery, taken.is_lost) == (delivery, False)
+        queue.release(how, taken, delay_ms=delay_ms)
+        queue.advance(delay_ms)
+    lost = []
+    for _ in range(3):
+        lost += [taken.is_lost for taken in queue.take()]
+        queue.advance(LEASE_MS)
+    assert lost == [False, False, True]
+
+
 def test_a_redelivered_task_takes_its_old_place_because_its_timeouts_have_been_running(queue: QueueStory) -> None:
     queue.offer("a")
     queue.take()

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.context import TaskContext, in_progress
+from orchestrator import codec
+from orchestrator.context import InProgress, TaskContext, in_progress
 from orchestrator.errors import InvalidRequest, Retry, StoreUnavailable, TerminalError
 from orchestrator.plan import Command
 from orchestrator.store import catalog
@@ -250,11 +251,26 @@ async def test_a_task_delivered_too_often_is_reported_as_lost_without_running(fa
         runs.append(context.task_id)
 
     task_id = estate.add("kills_its_worker")
-    estate.executor.do(Command(("HSET", estate.store.keys.records("kills_its_worker"), task_id, "1 1 0 0 1 0 -")))
+    estate.executor.do(Command(("HSET", estate.store.keys.records("kills_its_worker"), task_id, "1 1 0 0 1 0 0 -")))
     async with worker_of(estate, kills_its_worker):
         outcome = await soon(lambda: estate.outcome(task_id))
     assert (outcome.status, runs) == ("FAILED", [])
     assert outcome.reason.startswith("lost after 1 deliveries")
+    estate.close()
+
+
+async def test_a_task_that_asks_to_be_called_again_is_never_lost_for_it(fakeredis_url: str) -> None:
+    estate = Estate(fakeredis_url, deliveries_max=2)
+
+    @task
+    async def poll(context: TaskContext) -> int | InProgress:
+        return context.delivery if context.delivery == 5 else in_progress(0)
+
+    task_id = estate.add("poll")
+    async with worker_of(estate, poll):
+        await soon(lambda: len(estate.reports(task_id)) == 5)
+    last = estate.reports(task_id)[-1].outcome
+    assert (last.status, codec.unpack(bytes(last.output))) == ("COMPLETED", {"result": 5})
     estate.close()
 
 

@@ -61,14 +61,14 @@ end
 local arrivals, records, dropped, changed = {}, {}, {}, {}
 -- A task whose worker fell silent takes its old place again: its time-outs have been running all the while.
 local function arrive(tid, record)
-  local delivery, offer, domain, advance, at, base, flag = match(record, '^(%d+) (%d+) (%d+) (%S+) (%d+) (%d+) ([-x])$')
+  local delivery, offer, domain, advance, at, heard, base, flag = match(record, '^(%d+) (%d+) (%d+) (%S+) (%d+) (%d+) (%d+) ([-x])$')
   if flag == 'x' then
     dropped[#dropped + 1] = tid
     return
   end
   if limited > 0 then
     changed[#changed + 1] = tid
-    changed[#changed + 1] = delivery .. ' ' .. offer .. ' ' .. domain .. ' ' .. advance .. format(' %d %d ', at, limited) .. flag
+    changed[#changed + 1] = delivery .. ' ' .. offer .. ' ' .. domain .. ' ' .. advance .. format(' %d %d %d ', at, heard, limited) .. flag
   end
   local list = arrivals[tonumber(domain)]
   if not list then
@@ -138,13 +138,14 @@ if #tids > 0 then
   for i = 1, #tids do
     if records[i] then
       local delivery, offer, rest = match(records[i], '^(%d+) (%d+) (.*)$')
+      local heard = match(rest, '(%d+) %d+ [-x]$')
       delivery = delivery + 1
       local at = 2 * granted
       granted = granted + 1
       grants[at + 1], grants[at + 2] = tids[i], format('%d ', delivery) .. offer .. ' ' .. rest
       holders[at + 1], holders[at + 2] = until_ms, tids[i]
       at = #reply
-      reply[at + 1], reply[at + 2], reply[at + 3], reply[at + 4] = tids[i], delivery, offer, delivery > most and 1 or 0
+      reply[at + 1], reply[at + 2], reply[at + 3], reply[at + 4] = tids[i], delivery, offer, delivery - heard > most and 1 or 0
     end
   end
   if granted > 0 then

@@ -37,7 +37,7 @@ for i = 1, #tids do
     local domain, advance, delay = tonumber(ARGV[at + 1]), ARGV[at + 2] * step, tonumber(ARGV[at + 3])
     order = math.max(now * 4096, order + 1)
     local due = order + delay * 4096
-    latest[tid] = '0 0 ' .. ARGV[at + 1] .. ' ' .. format('%d %d ', advance, due) .. base .. ' -'
+    latest[tid] = '0 0 ' .. ARGV[at + 1] .. ' ' .. format('%d %d 0 ', advance, due) .. base .. ' -'
     added = added + 1
     if delay > 0 then
       later[#later + 1] = format('%d', due)

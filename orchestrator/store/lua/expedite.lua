@@ -20,10 +20,10 @@ local delayed = redis.call('ZMSCORE', dly, unpack(tids))
 local order, changed, due, woken = tonumber(m[8] or '0'), {}, {}, {}
 for i = 1, #tids do
   if records[i] and delayed[i] and tonumber(delayed[i]) > now * 4096 + 4095 then
-    local delivery, offer, domain, advance, _, base, flag = match(records[i], '^(%d+) (%d+) (%d+) (%S+) (%d+) (%d+) ([-x])$')
+    local delivery, offer, domain, advance, _, heard, base, flag = match(records[i], '^(%d+) (%d+) (%d+) (%S+) (%d+) (%d+) (%d+) ([-x])$')
     order = math.max(now * 4096, order + 1)
     changed[#changed + 1] = tids[i]
-    changed[#changed + 1] = delivery .. ' ' .. offer .. ' ' .. domain .. ' ' .. advance .. format(' %.0f ', order) .. base .. ' ' .. flag
+    changed[#changed + 1] = delivery .. ' ' .. offer .. ' ' .. domain .. ' ' .. advance .. format(' %.0f ', order) .. heard .. ' ' .. base .. ' ' .. flag
     due[#due + 1] = format('%.0f', math.min(order, now * 4096))
     due[#due + 1] = tids[i]
     woken[tonumber(domain)] = (woken[tonumber(domain)] or 0) + 1

@@ -25,9 +25,9 @@ local seen = {}
 for i = 1, #tids do
   local tid, record, at = tids[i], records[i], 5 * i - 3
   local kind = ARGV[at]
-  local delivery, offer, domain, advance, due, base, flag
+  local delivery, offer, domain, advance, due, base, flag, _
   if record and not seen[tid] then
-    delivery, offer, domain, advance, due, base, flag = match(record, '^(%d+) (%d+) (%d+) (%S+) (%d+) (%d+) ([-x])$')
+    delivery, offer, domain, advance, due, _, base, flag = match(record, '^(%d+) (%d+) (%d+) (%S+) (%d+) (%d+) (%d+) ([-x])$')
   end
   if delivery == ARGV[at + 2] and (leased[i] or kind == 'done') then
     seen[tid] = true
@@ -38,26 +38,26 @@ for i = 1, #tids do
     if flag == 'x' or (kind == 'done' and not anew) then
       gone[#gone + 1] = tid
       if not leased[i] then stray[#stray + 1] = {tid, tonumber(domain)} end
-    elseif leased[i] and kind == 'hold' and tonumber(ARGV[at + 4]) > 0 then
-      order = math.max(now * 4096, order + 1)
-      due = format('%d', order + ARGV[at + 4] * 4096)
-      held[#held + 1] = tid
-      later[#later + 1] = due
-      later[#later + 1] = tid
-      changed[#changed + 1] = tid
-      changed[#changed + 1] = delivery .. ' ' .. offer .. ' ' .. domain .. ' ' .. advance .. ' ' .. due .. ' ' .. base .. ' ' .. flag
     elseif leased[i] then
+      local delay = kind == 'hold' and tonumber(ARGV[at + 4]) or 0
       if kind == 'hold' then
         order = math.max(now * 4096, order + 1)
-        due = format('%d', order)
-        changed[#changed + 1] = tid
-        changed[#changed + 1] = delivery .. ' ' .. offer .. ' ' .. domain .. ' ' .. advance .. ' ' .. due .. ' ' .. base .. ' ' .. flag
+        due = format('%d', order + delay * 4096)
       end
-      domain = tonumber(domain)
-      local list = ready[domain]
-      if not list then list = {} ready[domain] = list end
-      list[#list + 1] = format('%d', due - advance * 4096)
-      list[#list + 1] = tid
+      if delay > 0 then
+        held[#held + 1] = tid
+        later[#later + 1] = due
+        later[#later + 1] = tid
+      else
+        local list = ready[tonumber(domain)]
+        if not list then list = {} ready[tonumber(domain)] = list end
+        list[#list + 1] = format('%d', due - advance * 4096)
+        list[#list + 1] = tid
+      end
+      -- Its worker has been heard of: only deliveries from here on count as lost when nobody reports on them.
+      local heard = delivery
+      changed[#changed + 1] = tid
+      changed[#changed + 1] = table.concat({delivery, offer, domain, advance, due, heard, base, flag}, ' ')
     end
   end
 end

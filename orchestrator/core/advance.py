@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec import Raw
 from msgspec.structs import replace
 
-from orchestrator.core import messages
+from orchestrator.core import caching, messages
 from orchestrator.core.closing import end
 from orchestrator.core.draft import EMPTY, EVALUATED, RETRY, Draft
 from orchestrator.core.kinds import INTERNAL
@@ -69,6 +69,8 @@ def finish(
     if guarded:
         d.undispatch(record, guarded=True)
     node = d.node_of(record.scheduled)
+    if record.scheduled.cache_key and status == "COMPLETED" and worker_id != caching.HIT:
+        caching.remember(d, record.scheduled.cache_key, node.task.cache_config, result.output)
     if node.is_script:  # whatever came of it, the operator that asked goes on from it
         _close_attempt(d, record, result)
         d.go(node.ref, record.scheduled.iteration, EVALUATED)

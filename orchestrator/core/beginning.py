@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator.core import caching
 from orchestrator.core.closing import end
 from orchestrator.core.draft import Draft
 from orchestrator.core.schemas import violation
@@ -19,6 +20,10 @@ def begin(d: Draft) -> None:
         if fault is not None:
             end(d, "FAILED", f"The workflow's input does not comply with its schema: {fault}")
             return
+    held = caching.held(d, caching.workflow_key(d))
+    if held is not None:
+        end(d, "COMPLETED", "An earlier execution's output was reused", output=held)
+        return
     if d.program.first is None:
         end(d, "COMPLETED", "No tasks found to be executed")
         return

@@ -12,7 +12,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from orchestrator.codec import EMPTY_MAP, pack, unpack
-from orchestrator.core import messages
+from orchestrator.core import caching, messages
 from orchestrator.core.draft import Draft
 from orchestrator.core.invariants import InvariantBroken
 from orchestrator.core.kinds import ACCEPTED, QUEUED
@@ -39,6 +39,8 @@ def complete(d: Draft) -> None:
         end(d, "FAILED", f"The workflow output cannot be stored: {error}")
         return
     end(d, "COMPLETED", None, output=output)
+    if d.core.status == "COMPLETED":
+        caching.remember(d, caching.workflow_key(d), d.program.definition.cache_config, output)
 
 
 def end(

@@ -38,12 +38,16 @@ from orchestrator.model.status import is_terminal
 
 
 class Need(NamedTuple):
-    """What a decision lacks: task records by reference, the list of open tasks, another definition's program, messages."""
+    """What a decision lacks: task records by reference, the list of open tasks, another definition's program, messages.
+
+    ``cached`` are the keys whose entries in the cache of outputs it wants to see.
+    """
 
     refs: list[str]
     open_tasks: bool = False
     definition_hash: str = ""
     messages: Sequence[int] = ()
+    cached: Sequence[str] = ()
 
 
 def decide(
@@ -53,29 +57,34 @@ def decide(
     facts: Facts,
     open_tasks: list[OpenTask] | None = None,
     programs: Mapping[str, Program | None] | None = None,
+    cached: Mapping[str, bytes | None] | None = None,
 ) -> Draft | Need:
     """Apply ``events`` in order to one workflow.
 
     Returns the finished ``Draft``: the new core and everything to be written, or ``Need``. The state is not changed.
     ``open_tasks`` are the workflow's open tasks as the dispatch records list them, given only when they were needed.
-    ``programs`` are other definitions' by content hash (None: unusable), given when the workflow goes over to one. How
+    ``programs`` are other definitions' by content hash (None: unusable), given when the workflow goes over to one;
+    ``cached`` is what the cache of outputs holds under the keys that were asked for. How
     events are grouped makes no difference. Raises ``InvariantBroken`` rather than return a damaged workflow.
 
     Example: ``decide(state, [Started(at_ms=now, meta=meta, input=raw)], program, facts)``
     """
     invariants.check_beginning(state, events)
-    draft = Draft(state, program, facts, events[0].at_ms, open_tasks, programs)
+    draft = Draft(state, program, facts, events[0].at_ms, open_tasks, programs, cached)
     try:
         for event in events:
             _take(draft, event)
     except RecordsNeeded as missing:
-        return Need(list(dict.fromkeys([*missing.refs, *_needs_of_each(draft, program, events)])))
+        refs = list(dict.fromkeys([*missing.refs, *_needs_of_each(draft, program, events)]))
+        return Need(refs, cached=list(draft.cache_keys))
     except OpenTasksNeeded:
         return Need([], open_tasks=True)
     except ProgramNeeded as missing:
         return Need([], definition_hash=missing.definition_hash)
     except MessagesNeeded as missing:
         return Need([], messages=missing.numbers)
+    if draft.cache_keys:
+        return Need([], cached=list(draft.cache_keys))
     draft.core.updated_ms = draft.now
     if draft.variables is not None:
         draft.variables_packed = pack(draft.variables)
@@ -104,7 +113,7 @@ def _needs_of_each(d: Draft, program: Program, events: Sequence[Event]) -> Itera
     """
     for event in events if len(events) > 1 else ():
         try:
-            _take(Draft(d.before, program, d.facts, event.at_ms, d.open_tasks, d.programs), event)
+            _take(Draft(d.before, program, d.facts, event.at_ms, d.open_tasks, d.programs, d.cached), event)
         except RecordsNeeded as missing:
             yield from missing.refs
         except (OpenTasksNeeded, ProgramNeeded, MessagesNeeded):

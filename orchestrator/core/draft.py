@@ -87,6 +87,8 @@ class Draft:
         "around",
         "before",
         "branches",
+        "cache_keys",
+        "cached",
         "closed",
         "core",
         "dropped",
@@ -126,11 +128,14 @@ class Draft:
         at_ms: int,
         open_tasks: list[OpenTask] | None = None,
         programs: Mapping[str, Program | None] | None = None,
+        cached: Mapping[str, bytes | None] | None = None,
     ) -> None:
         self.state = state
         self.before = state  # as it was committed; ``state`` is a changed copy once records are dropped
         self.program = program
         self.programs = programs or {}
+        self.cached = cached or {}
+        self.cache_keys: dict[str, None] = {}  # what it would look up in the cache of outputs, and was not given
         self.facts = facts
         self.now = at_ms
         self.open_tasks = open_tasks
@@ -349,6 +354,7 @@ class Draft:
         secrets: Sequence[str] = (),
         runtime: Sequence[str] = (),
         rounds_before: int = 0,
+        cache_key: str = "",
     ) -> TaskRecord:
         """Make the next attempt of a step (the first, or the one after ``previous``) and count it as open."""
         core = self.core
@@ -381,6 +387,7 @@ class Draft:
             secrets=list(secrets),
             runtime=list(runtime),
             rounds_before=rounds_before,
+            cache_key=cache_key,
         )
         record = TaskRecord(made)
         self.records[ref] = record

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.core.expressions import Template, compile_template
 from orchestrator.core.secret_references import names_of
-from orchestrator.model.definitions import WorkflowDef, WorkflowTask
+from orchestrator.model.definitions import CacheConfig, WorkflowDef, WorkflowTask
 from orchestrator.model.records import Step
 
 JOIN_TYPES = frozenset({"JOIN", "EXCLUSIVE_JOIN"})
@@ -51,8 +51,8 @@ class Node:
     """
 
     __slots__ = (
-        "branch", "case", "ends", "extra", "extra_reads", "fork", "inputs", "is_script", "joins", "loop", "members", "next",
-        "parent", "reads", "ref", "rounds", "step", "task", "untaken",
+        "branch", "cache", "case", "ends", "extra", "extra_reads", "fork", "inputs", "is_script", "joins", "loop", "members",
+        "next", "parent", "reads", "ref", "rounds", "step", "task", "untaken",
     )  # fmt: skip
 
     def __init__(self, task: WorkflowTask, place: Place) -> None:
@@ -64,6 +64,7 @@ class Node:
         self.next: str | None = place.after
         self.joins: list[str] = []
         self.inputs: Template = compile_template(task.input_parameters or {})
+        self.cache: Template | None = _cache_key(task.cache_config)
         self.extra: Template = compile_template(_beside_inputs(task))
         self.extra_reads: tuple[str, ...] = ()
         self.reads: tuple[str, ...] = ()
@@ -80,7 +81,7 @@ class Node:
 class Program:
     """The compiled form of one workflow definition."""
 
-    __slots__ = ("definition", "first", "nodes", "output", "output_reads", "secrets")
+    __slots__ = ("cache", "definition", "first", "nodes", "output", "output_reads", "secrets")
 
     def __init__(self, definition: WorkflowDef) -> None:
         self.definition = definition
@@ -89,6 +90,7 @@ class Program:
         lay_out(definition.tasks, Place(None, None, None), self.nodes)
         link(self.nodes, self.nodes.get)
         self.secrets = names_of(definition)
+        self.cache: Template | None = _cache_key(definition.cache_config)
         parameters = definition.output_parameters
         self.output: Template | None = compile_template(parameters) if parameters else None
         self.output_reads: tuple[str, ...] = self.reads_of(self.output) if self.output else ()
@@ -191,6 +193,13 @@ def members_of(refs: Iterable[str | None], find: Find) -> dict[str, None]:
             if node is not None and node.task.type in JOIN_TYPES and node.fork is None:
                 work.extend(node.members)
     return found
+
+
+def _cache_key(config: CacheConfig | None) -> Template | None:
+    """The template of a cache key; None where nothing is to be reused."""
+    if config is None or not config.key or config.ttl_in_second <= 0:
+        return None
+    return compile_template(config.key)
 
 
 def execution_ref(ref: str, iteration: int) -> str:

@@ -24,7 +24,7 @@ from orchestrator.engine.relay import Letter
 from orchestrator.ids import suffix_of
 from orchestrator.model.events import Operation, Started, TimerFired, Told
 from orchestrator.plan import Call, Command, Plan
-from orchestrator.store import partition, quarantine
+from orchestrator.store import output_cache, partition, quarantine
 from orchestrator.store.exchange import is_passing
 from orchestrator.store.inbox import Entry
 
@@ -198,7 +198,9 @@ class Batch:
         assert case.state is not None
         assert case.program is not None
         try:
-            answer = decide(case.state, case.events, case.program, self.facts, case.open_tasks, case.programs)
+            answer = decide(
+                case.state, case.events, case.program, self.facts, case.open_tasks, case.programs, case.cached
+            )
         except Exception as error:
             log.exception("decision_failed", extra={"workflow_id": case.workflow_id, "event": case.entries[0].id})
             case.reason = f"{type(error).__name__}: {error}"
@@ -259,8 +261,12 @@ class Batch:
             elif need.messages:
                 asked.append((case, need))
                 commands.append(loading.messages_command(self.keys, number, workflow_id, need.messages))
+        wanted = [(case, key) for case, need in needs for key in need.cached]
+        commands += [output_cache.read(self.keys, key) for _, key in wanted]
         replies: list[Any] = (yield commands) if commands else []
-        for (case, need), reply in zip(asked, replies, strict=True):
+        for (case, key), reply in zip(wanted, replies[len(asked) :], strict=True):
+            case.cached[key] = reply if isinstance(reply, bytes) else None  # a cache that cannot be read holds nothing
+        for (case, need), reply in zip(asked, replies, strict=False):
             assert case.state is not None
             try:
                 if need.refs:

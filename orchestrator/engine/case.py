@@ -22,6 +22,7 @@ class Case:
     """The events of one workflow and what becomes of them."""
 
     __slots__ = (
+        "cached",
         "draft",
         "entries",
         "estate",
@@ -46,6 +47,7 @@ class Case:
         self.state: WorkflowState | None = None
         self.program: Program | None = None
         self.programs: dict[str, Program | None] = {}  # other definitions that it goes over to
+        self.cached: dict[str, bytes | None] = {}  # what the cache of outputs holds under the keys it asked for
         self.open_tasks: list[OpenTask] | None = None
         self.draft: Draft | None = None
         self.size = 0  # bytes that the commit writes for it

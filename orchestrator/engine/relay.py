@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from orchestrator.engine import family
 from orchestrator.engine.family import FamilyHandoff
 from orchestrator.model.definitions import TaskDef
-from orchestrator.model.effects import Enqueue, Expedite, Handoff, Remove
+from orchestrator.model.effects import Enqueue, Expedite, Handoff, Remember, Remove
 from orchestrator.plan import Call, Plan
-from orchestrator.store import catalog, queue
+from orchestrator.store import catalog, output_cache, queue
 from orchestrator.store.context import StoreContext
 from orchestrator.store.queue_calls import BATCH_MAX
 from orchestrator.store.queue_values import Limits, Offer
@@ -47,6 +47,7 @@ class Relay:
         offers: dict[str, list[Offer]] = {}
         removals: dict[str, list[str]] = {}
         hastened: dict[str, list[str]] = {}
+        outputs: list[Remember] = []
         others: list[tuple[int, FamilyHandoff]] = []
         for index, letter in enumerate(letters):
             for handoff in letter.handoffs:
@@ -57,6 +58,8 @@ class Relay:
                     removals.setdefault(handoff.type, []).append(handoff.task_id)
                 elif isinstance(handoff, Expedite):
                     hastened.setdefault(handoff.type, []).append(handoff.task_id)
+                elif isinstance(handoff, Remember):
+                    outputs.append(handoff)
                 else:
                     others.append((index, handoff))
         failed: set[str | int] = set()  # task types that refused, and letters by their place
@@ -68,6 +71,8 @@ class Relay:
             failed |= _refused((yield from queue.remove(self._store.queues, removals)), "remove")
         if hastened:
             failed |= _refused((yield from queue.expedite(self._store.queues, hastened)), "expedite")
+        if outputs:
+            yield from self._remember(outputs)
         for index, handoff in others:
             if not (yield from family.deliver(self._store, handoff)):
                 failed.add(index)
@@ -78,6 +83,17 @@ class Relay:
             for index, letter in enumerate(letters)
             if index not in failed and not any(getattr(handoff, "type", None) in failed for handoff in letter.handoffs)
         ]
+
+    def _remember(self, outputs: Sequence[Remember]) -> Plan[None]:
+        """Leave outputs to later runs; one that the store does not take is only a run that nobody is spared."""
+        keys = self._store.keys
+        replies = yield [
+            output_cache.write(keys, one.key, one.output, ttl_ms=one.ttl_ms, expires_ms=one.expires_ms)
+            for one in outputs
+        ]
+        for one, reply in zip(outputs, replies, strict=True):
+            if isinstance(reply, Exception):
+                log.warning("output_not_cached", extra={"key": one.key, "reason": str(reply)})
 
     def enqueue_ahead(self, handoffs: Iterable[Sequence[Handoff]], limits: Mapping[str, Limits]) -> dict[str, Call]:
         """The offers of decisions whose commit is about to be sent, to go right behind it in the same pipeline.

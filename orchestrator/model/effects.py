@@ -71,6 +71,15 @@ class CancelChild(Struct, array_like=True, frozen=True, gc=False, tag_field="han
     reason: str | None = None
 
 
+class Remember(Struct, array_like=True, frozen=True, gc=False, tag_field="handoff", tag="m"):
+    """Leave a packed output to later runs with the same cache key."""
+
+    key: str
+    ttl_ms: int
+    expires_ms: int
+    output: bytes
+
+
 class ReviveParent(Struct, array_like=True, frozen=True, gc=False, tag_field="handoff", tag="v"):
     """An ended child goes on, by an operator's doing: the parent's task is in progress again, and so is the parent."""
 
@@ -81,7 +90,7 @@ class ReviveParent(Struct, array_like=True, frozen=True, gc=False, tag_field="ha
     run: int
 
 
-Handoff = Enqueue | Remove | Expedite | StartWorkflow | NotifyParent | CancelChild | ReviveParent
+Handoff = Enqueue | Remove | Expedite | StartWorkflow | NotifyParent | CancelChild | ReviveParent | Remember
 
 
 encode_handoffs = msgspec.msgpack.Encoder().encode

@@ -86,6 +86,7 @@ class Scheduled(Struct, array_like=True, frozen=True, gc=False):
     secrets: list[str] = []  # names that references in the input may be resolved to when a worker gets it
     runtime: list[str] = []  # names of secrets or environment values that the worker gets beside the input
     rounds_before: int = 0  # DO_WHILE: the rounds of its earlier runs, in earlier rounds of a loop around it
+    cache_key: str = ""  # where its output is left to later runs
 
 
 class Result(Struct, array_like=True, frozen=True, gc=False):
@@ -222,6 +223,9 @@ def array_decoder(kind: type[Any]) -> msgspec.msgpack.Decoder[Any]:
     """A reusable decoder of one record type; fields that a newer writer appended are ignored."""
     return msgspec.msgpack.Decoder(kind)
 
+
+decode_cached = msgspec.msgpack.Decoder(tuple[int, bytes]).decode
+"""An entry of the cache of outputs: when it is stale, and the packed output."""
 
 decode_meta = array_decoder(Meta).decode
 decode_scheduled = array_decoder(Scheduled).decode

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from orchestrator.errors import Problem
 from orchestrator.model.definitions import (
+    OPERATOR_TYPES,
     TASK_DEPTH_MAX,
     Location,
     SchemaDef,
@@ -346,6 +347,16 @@ def embedded_definition_is_valid(place: Location) -> Iterator[Problem]:
             yield Problem(f"{path}.{field}", message, value)
 
 
+def cache_is_usable(place: Location) -> Iterator[Problem]:
+    """An output is reused of what is done by a worker or by the server; steering steps run anew at no cost."""
+    config = place.task.cache_config
+    if config is None or not config.key or config.ttl_in_second <= 0:
+        return  # there is none: a key and a time to live make one
+    if place.task.type in OPERATOR_TYPES and place.task.type != TaskType.DYNAMIC:
+        message = f"cacheConfig has no effect on taskType: {place.task.type}; give it to a worker's or a system task"
+        yield Problem(f"{place.path}.cacheConfig", message, config.key)
+
+
 _TASK_RULES = (
     task_name_is_given,
     reference_is_given,
@@ -353,6 +364,7 @@ _TASK_RULES = (
     start_delay_is_not_negative,
     state_changes_are_typed,
     embedded_definition_is_valid,
+    cache_is_usable,
 )
 
 

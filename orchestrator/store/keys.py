@@ -15,6 +15,7 @@ from typing import NamedTuple
 from orchestrator.errors import SettingsInvalid
 from orchestrator.ids import PARTITIONS_MAX, partition_of
 
+CACHED_TTL_MS = 366 * 24 * 3_600_000
 ANSWER_TTL_MS = 600_000
 TOMBSTONE_TTL_MS = 3_600_000
 
@@ -185,6 +186,12 @@ class Keys:
         """Stream of messages that could not be handled, with the reason; trimmed by length."""
         return self._event(event) + "dlq"
 
+    # --- slots of single outputs that later runs may reuse -----------------------------------------------------------
+
+    def cached_output(self, cache_key: str) -> str:
+        """String, with the life time its step says (a year at most): a packed output. Written by the relay."""
+        return f"{self.namespace}:{{{self.namespace}.k:{cache_key}}}:out"
+
     # --- catalog slot ----------------------------------------------------------------------------------------------
 
     def installation(self) -> str:
@@ -333,7 +340,9 @@ _CATALOG_KINDS = (
     KeyKind("queues", "set"),
     KeyKind("rev|ehrev|simclock", "string"),
 )
+_CACHE_KINDS = (KeyKind("out", "string", CACHED_TTL_MS), KeyKind("simclock", "string"))
 _SLOTS = (
+    (r"k:[0-9a-f]+", _CACHE_KINDS),
     (r"p[0-9]+", _PARTITION_KINDS),
     (r"q:[^{}]*", _QUEUE_KINDS),
     (r"e:[^{}]*", _EVENT_KINDS),

@@ -21,6 +21,7 @@ ARGUMENTS: dict[str, Any] = {
     "task_type": "charge{card}%",
     "domain_index": 2,
     "event": "conductor:order:paid",
+    "cache_key": "0a1b",
 }
 CHANNELS = {"done_channel", "answer_channel"}
 
@@ -49,7 +50,8 @@ def test_all_names_differ_and_share_the_tag_of_their_slot() -> None:
     assert len(set(names.values())) == len(names)
     slots = {key_slot(name.encode()) for name in names.values()}
     assert slots == {
-        key_slot(tag) for tag in (b"orc.p3", b"orc.q:charge%7Bcard%7D%25", b"orc.e:conductor:order:paid", b"orc.c")
+        key_slot(tag)
+        for tag in (b"orc.p3", b"orc.q:charge%7Bcard%7D%25", b"orc.e:conductor:order:paid", b"orc.k:0a1b", b"orc.c")
     }
 
 
@@ -59,7 +61,7 @@ def test_every_key_is_on_the_map_with_a_type_and_a_life_time() -> None:
         kind = keys.kind_of(name)
         assert method in CHANNELS or kind is not None, name
         if kind is not None:
-            assert (kind.ttl_ms > 0) == (method in {"answer", "answer_channel", "tombstone"})
+            assert (kind.ttl_ms > 0) == (method in {"answer", "answer_channel", "tombstone", "cached_output"})
 
 
 @pytest.mark.parametrize(

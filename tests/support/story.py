@@ -69,6 +69,7 @@ class Story:
         input: Any = None,
         task_defs: Iterable[TaskDef] = (),
         environment: dict[str, str] | None = None,
+        cached: dict[str, bytes | None] | None = None,
         in_one_go: bool = True,
         scripts: Scripts | None = None,
         **meta: Any,
@@ -80,6 +81,7 @@ class Story:
         self.meta = Meta(**{**fields, **meta})
         self.input = Raw(pack(input if input is not None else {}))
         self.in_one_go = in_one_go
+        self.cached = cached or {}
         self.now = START_MS
         self.warm = WorkflowState(ID, self.meta, self.input)
         self.core_bytes: bytes | None = None
@@ -227,15 +229,17 @@ class Story:
     def _make(self, state: WorkflowState, events: list[Event], *, count: bool) -> Draft:
         open_tasks: list[OpenTask] | None = None
         supplied: dict[str, Program | None] = {}
+        cached: dict[str, bytes | None] = {}
         everything = any(isinstance(event, Operation) for event in events)
         before = encode(state.core) if state.core is not None else None
         for _ in range(50):
-            answer = decide(state, events, self.program, self.facts, open_tasks, supplied)
+            answer = decide(state, events, self.program, self.facts, open_tasks, supplied, cached)
             assert (encode(state.core) if state.core is not None else None) == before, "decide changed its input"
             if isinstance(answer, Draft):
                 return answer
             self.rounds += count
             self._supply(state, answer, count=count)
+            cached |= {key: self.cached.get(key) for key in answer.cached}
             if answer.definition_hash:
                 supplied[answer.definition_hash] = self.programs.get(answer.definition_hash)
             if answer.open_tasks:

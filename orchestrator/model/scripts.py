@@ -27,8 +27,8 @@ def scripts_of(task: WorkflowTask) -> Iterator[Script]:
             yield Script("expression", LANGUAGES[task.evaluator_type], task.expression)
         case TaskType.DECISION if task.case_expression:
             yield Script("caseExpression", "javascript", task.case_expression)
-        case TaskType.DO_WHILE if task.loop_condition:
-            yield Script("loopCondition", "javascript", task.loop_condition)
+        case TaskType.DO_WHILE if task.loop_condition and (task.evaluator_type or "javascript") in LANGUAGES:
+            yield Script("loopCondition", LANGUAGES[task.evaluator_type or "javascript"], task.loop_condition)
         case TaskType.INLINE:
             language = LANGUAGES.get(given.get("evaluatorType") or "javascript")
             if language is not None:

@@ -1,0 +1,50 @@
+"""Acting on executions: pause and resume, skip a step, change variables, start over after a failure."""
+
+from orchestrator import Client, RetryPolicy, TerminalError, Workflow, task, testing
+
+BROKEN = {"bank"}
+
+
+@task(retry=RetryPolicy(limit=0))
+def charge(amount: int) -> dict[str, int]:
+    """Fails while the bank is broken."""
+    if "bank" in BROKEN:
+        raise TerminalError("bank is closed")
+    return {"receipt": amount}
+
+
+@task
+def thank(name: str) -> str:
+    """Say thanks."""
+    return f"thank you, {name}"
+
+
+order = Workflow("operated", variables={"name": "nobody"})
+order.then(charge, amount=order.input.amount).wait(for_s=60, ref="cool_down").then(thank, name=order.variables.name)
+
+
+def operate(env: testing.Environment, client: Client) -> None:
+    """What an operator does; ``orchestrator workflow pause|resume|skip|restart ...`` are the same verbs."""
+    handle = client.start_workflow(order, amount=12)
+    env.drain()
+    print("first", handle.status(), "-", handle.describe().reason_for_incompletion)
+
+    BROKEN.clear()
+    handle.restart()
+    handle.update_variables({"name": "Ada"})
+    env.drain()
+    handle.pause()
+    env.clock.advance(3600)
+    env.drain()
+    print("paused", handle.status(), [one.reference_task_name for one in handle.describe().tasks])
+    handle.resume()
+    print("then", handle.result())
+
+    impatient = client.start_workflow(order, amount=1)
+    impatient.skip("cool_down")
+    print("skipped", impatient.result(), "at", env.clock.now.time())
+
+
+if __name__ == "__main__":
+    with testing.environment([charge, thank]) as env:
+        operate(env, env.client)

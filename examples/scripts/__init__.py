@@ -1,0 +1,1 @@
+"""The example on scripts, jq and variables."""

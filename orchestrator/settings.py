@@ -72,6 +72,9 @@ class Settings:
     env_names: str = ""  # environment variables that expressions may read as workflow.env.NAME, with commas between
     secrets_dir: str = ""  # a folder of files, each a secret by its name, as orchestrators of containers mount them
     secrets_key: str = field(default="", repr=False)  # what secrets in Redis are encrypted with
+    workflow_listener_sink: str = ""  # where news of workflows with a listener goes that name no sink of their own
+    task_listener_sink: str = ""  # where news of tasks goes; empty: nowhere
+    webhook_secret: str = field(default="", repr=False)  # signs what is posted to listeners
     log_level: str = "INFO"
     env_values: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)  # of the env_names
     secret_values: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)  # ORCHESTRATOR_SECRET_*

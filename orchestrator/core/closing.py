@@ -12,7 +12,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from orchestrator.codec import EMPTY_MAP, pack, unpack
-from orchestrator.core import caching, messages
+from orchestrator.core import caching, listening, messages
 from orchestrator.core.draft import Draft
 from orchestrator.core.invariants import InvariantBroken
 from orchestrator.core.kinds import ACCEPTED, QUEUED
@@ -94,6 +94,7 @@ def _close(d: Draft, status: str, reason: str | None, output: bytes, *, notify_p
     messages.forget_waiting(d)
     if core.open > 0:
         cancel_open_tasks(d)
+    listening.workflow(d, "COMPLETED" if status == "COMPLETED" else "TERMINATED")
     if notify_parent:
         _notify_parent(d, output)
 
@@ -171,9 +172,12 @@ def _cancel_loop(d: Draft, ref: str) -> None:
 def _cancel_operator(d: Draft, ref: str) -> None:
     """A JOIN's record is not needed for that, so an end does not have to load those of all open ones."""
     result = d.results[ref] = Result(format=FORMAT, status="CANCELED", ended_ms=d.now, reason=d.core.reason)
-    own = d.records.get(ref) or d.state.records.get(ref)
+    is_heard = bool(d.facts.listeners.task) or d.program.hears_states
+    own = d.record(ref) if is_heard else d.records.get(ref) or d.state.records.get(ref)
     if own is not None:
-        d.records[ref] = TaskRecord(own.scheduled, result)
+        now = d.records[ref] = TaskRecord(own.scheduled, result)
+        if is_heard:
+            listening.task(d, d.node_of(own.scheduled), now, "CANCELED")
     d.core.open -= 1
 
 

@@ -15,14 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from orchestrator.codec import pack
-from orchestrator.core import advance, invariants, kin, operations, operators
+from orchestrator.core import advance, invariants, kin, listening, operations, operators
 from orchestrator.core.beginning import begin
 from orchestrator.core.closing import cancel_open_tasks, complete, end
 from orchestrator.core.draft import EVALUATED, RETRY, TASKS_PER_DECISION, Draft, OpenTask
 from orchestrator.core.facts import Facts
 from orchestrator.core.operators import do_while
 from orchestrator.core.program import Program, execution_ref
-from orchestrator.core.reports import task_reported
+from orchestrator.core.reports import task_began, task_reported
 from orchestrator.core.state import (
     MessagesNeeded,
     OpenTasksNeeded,
@@ -32,7 +32,7 @@ from orchestrator.core.state import (
     waits_inside,
 )
 from orchestrator.core.timers import timer_fired
-from orchestrator.model.events import Continued, Event, Operation, Started, TaskReported, TimerFired, Told
+from orchestrator.model.events import Continued, Event, Operation, Started, TaskBegan, TaskReported, TimerFired, Told
 from orchestrator.model.records import Pending
 from orchestrator.model.status import is_terminal
 
@@ -95,6 +95,7 @@ def decide(
 
 def _take(d: Draft, event: Event) -> None:
     d.now = event.at_ms
+    was_final = listening.finalized(d)
     _apply(d, event)
     _run_agenda(d)
     while do_while.turn(d):
@@ -104,6 +105,8 @@ def _take(d: Draft, event: Event) -> None:
         operations.take_up(d)
         _run_agenda(d)
         _close_when_done(d)
+    if not was_final and listening.finalized(d):
+        listening.workflow(d, "FINALIZED")
 
 
 def _needs_of_each(d: Draft, program: Program, events: Sequence[Event]) -> Iterator[str]:
@@ -128,6 +131,8 @@ def _apply(d: Draft, event: Event) -> None:
             _started(d)
         case TimerFired():
             timer_fired(d, event)
+        case TaskBegan():
+            task_began(d, event)
         case Continued():
             _continued(d)
         case Operation():
@@ -140,6 +145,7 @@ def _started(d: Draft) -> None:
     if not d.is_new or d.core.sequence or is_terminal(d.core.status):
         return  # a repeated start of a workflow that is already under way
     d.watch(d.state.meta.watch_ms)
+    listening.workflow(d, "STARTED")
     begin(d)
 
 

@@ -16,10 +16,11 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from orchestrator.codec import EMPTY_MAP, pack, unpack
+from orchestrator.core import listening
 from orchestrator.core.branches import compile_branch, compile_dynamic
 from orchestrator.core.expressions import Template
 from orchestrator.core.facts import Facts
-from orchestrator.core.kinds import dispatch_state
+from orchestrator.core.kinds import QUEUED, dispatch_state
 from orchestrator.core.program import JOIN_TYPES, Node, Program, execution_ref, script_node
 from orchestrator.core.scope import DraftScope
 from orchestrator.core.secret_references import names_in, names_of
@@ -65,6 +66,7 @@ class Dispatch(NamedTuple):
     timeout_ms: int
     response_ms: int
     ref: str
+    tells_start: bool = False
 
 
 class OpenTask(NamedTuple):
@@ -99,6 +101,7 @@ class Draft:
         "is_new",
         "is_wiped",
         "meta_packed",
+        "news",
         "now",
         "open_tasks",
         "opened",
@@ -165,6 +168,7 @@ class Draft:
         self.handoffs: list[Handoff] = []
         self.answers: list[tuple[str, bytes]] = []
         self.alerts: list[str] = []
+        self.news = 0  # how often somebody was told of the workflow
         self.agenda: deque[Pending] = deque()
         self.pushed: dict[int, bytes] = {}  # messages that came with this decision
         self.pulled: list[int] = []  # messages of earlier ones that it hands out
@@ -355,8 +359,12 @@ class Draft:
         runtime: Sequence[str] = (),
         rounds_before: int = 0,
         cache_key: str = "",
+        is_told: bool = True,
     ) -> TaskRecord:
-        """Make the next attempt of a step (the first, or the one after ``previous``) and count it as open."""
+        """Make the next attempt of a step (the first, or the one after ``previous``) and count it as open.
+
+        ``is_told``: listeners hear of it.
+        """
         core = self.core
         core.sequence += 1
         core.open += 1
@@ -395,6 +403,10 @@ class Draft:
         self.results.pop(ref, None)
         if not node.is_script:  # its answer is no output of the workflow
             core.last_ref = ref
+        if is_told and self._is_heard(made, node):
+            listening.task(self, node, record, "SCHEDULED")
+            if status == "IN_PROGRESS":
+                listening.task(self, node, record, "IN_PROGRESS")
         return record
 
     def drop(self, record: TaskRecord) -> None:
@@ -431,7 +443,8 @@ class Draft:
         timeout_ms = task_def.timeout_seconds * 1000 if task_def is not None else 0
         response_ms = task_def.response_timeout_seconds * 1000 if task_def is not None else 0
         suffix = record.suffix
-        self.opened[suffix] = Dispatch(state, timeout_ms, response_ms, made.ref)
+        tells = state == QUEUED and self._is_heard(made) and listening.hears(self, self.node_of(made), "IN_PROGRESS")
+        self.opened[suffix] = Dispatch(state, timeout_ms, response_ms, made.ref, tells)
         if timer_ms:
             self.timers[suffix, made.ref] = timer_ms
 
@@ -457,7 +470,7 @@ class Draft:
         """Record that a step is not to run when its turn comes, with what later steps are to see of it."""
         task, last_ref = node.task, self.core.last_ref
         type_ = task.name if task.type == "SIMPLE" else task.type
-        record = self.create(node, iteration, type_=type_, name=task.name, input_=given)
+        record = self.create(node, iteration, type_=type_, name=task.name, input_=given, is_told=False)
         self.core.open -= 1
         if node.loop in self.core.loops:
             self.loop(node.loop).open -= 1
@@ -495,7 +508,15 @@ class Draft:
         now = TaskRecord(record.scheduled, result)
         self.records[ref] = now
         self.results[ref] = result
+        if record.is_open and not now.is_open and self._is_heard(record.scheduled):
+            listening.task(self, self.node_of(record.scheduled), now, now.status)
         return now
+
+    def _is_heard(self, made: Scheduled, node: Node | None = None) -> bool:
+        """Whether anybody may listen to this task; looks closer only where a definition or a setting says so."""
+        if node is not None and node.task.on_state_change:
+            return True
+        return bool(self.facts.listeners.task) or self.program.hears_states or made.step is not None
 
     # --- flow ---------------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ The engine refreshes the facts about once a second; a decision treats them as co
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from orchestrator.model.definitions import TaskDef, WorkflowTask, default_task_def
 from orchestrator.model.evaluation import Evaluation
@@ -37,10 +37,28 @@ class NoScriptsHere:
         return None
 
 
+class Listeners(NamedTuple):
+    """Where news goes when a definition does not say: of workflows that have a listener, and of all tasks ('' = nowhere)."""
+
+    workflow: str = ""
+    task: str = ""
+
+
+NOBODY = Listeners()
+
+
 class Facts:
     """Everything outside the workflow that a decision depends on."""
 
-    __slots__ = ("_defaults", "environment", "payload_bytes_max", "scripts", "task_defs", "variables_bytes_max")
+    __slots__ = (
+        "_defaults",
+        "environment",
+        "listeners",
+        "payload_bytes_max",
+        "scripts",
+        "task_defs",
+        "variables_bytes_max",
+    )
 
     def __init__(
         self,
@@ -49,12 +67,14 @@ class Facts:
         payload_bytes_max: int = PAYLOAD_BYTES_MAX,
         variables_bytes_max: int = VARIABLES_BYTES_MAX,
         scripts: Scripts | None = None,
+        listeners: Listeners = NOBODY,
     ) -> None:
         self.task_defs: Mapping[str, TaskDef] = task_defs if task_defs is not None else {}
         self.environment: Mapping[str, str] = environment if environment is not None else {}
         self.payload_bytes_max = payload_bytes_max
         self.variables_bytes_max = variables_bytes_max
         self.scripts: Scripts = scripts if scripts is not None else NoScriptsHere()
+        self.listeners = listeners
         self._defaults: dict[tuple[str, str], TaskDef] = {}
 
     def task_def(self, task: WorkflowTask) -> TaskDef:

@@ -81,7 +81,7 @@ class Node:
 class Program:
     """The compiled form of one workflow definition."""
 
-    __slots__ = ("cache", "definition", "first", "nodes", "output", "output_reads", "secrets")
+    __slots__ = ("cache", "definition", "first", "hears_states", "nodes", "output", "output_reads", "secrets")
 
     def __init__(self, definition: WorkflowDef) -> None:
         self.definition = definition
@@ -91,6 +91,7 @@ class Program:
         link(self.nodes, self.nodes.get)
         self.secrets = names_of(definition)
         self.cache: Template | None = _cache_key(definition.cache_config)
+        self.hears_states = any(node.task.on_state_change for node in self.nodes.values())
         parameters = definition.output_parameters
         self.output: Template | None = compile_template(parameters) if parameters else None
         self.output_reads: tuple[str, ...] = self.reads_of(self.output) if self.output else ()

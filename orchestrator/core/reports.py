@@ -10,14 +10,14 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from orchestrator.codec import NULL, pack, unpack
-from orchestrator.core import advance
+from orchestrator.core import advance, listening
 from orchestrator.core.closing import withdraw
 from orchestrator.core.draft import EMPTY, Draft
 from orchestrator.core.operators import sub_workflow
 from orchestrator.core.schemas import Violation, violation
 from orchestrator.core.state import TaskRecord
 from orchestrator.ids import suffix_of
-from orchestrator.model.events import TaskReported
+from orchestrator.model.events import TaskBegan, TaskReported
 from orchestrator.model.records import FORMAT, Outcome, Result
 from orchestrator.model.status import is_terminal
 
@@ -58,6 +58,13 @@ def task_reported(d: Draft, event: TaskReported) -> None:
         logs=outcome.logs,
         retry_after_ms=outcome.retry_after_ms,
     )
+
+
+def task_began(d: Draft, event: TaskBegan) -> None:
+    """A worker began with a task: nothing changes by it, but somebody wants to know."""
+    record = d.record(event.ref)
+    if record is not None and record.suffix == suffix_of(event.task_id) and record.is_open:
+        listening.task(d, d.node_of(record.scheduled), record, "IN_PROGRESS")
 
 
 def _keep_progress(d: Draft, record: TaskRecord, event: TaskReported) -> None:

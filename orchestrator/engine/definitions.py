@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from orchestrator.core.facts import Facts
+from orchestrator.core.facts import Facts, Listeners
 from orchestrator.engine.relay import limits_of
 from orchestrator.errors import DefinitionInvalid
 from orchestrator.model.definitions import TaskDef
@@ -80,5 +80,6 @@ class LiveDefinitions:
                 settings.payload_bytes_max,
                 settings.variables_bytes_max,
                 evaluator.shared(),
+                Listeners(settings.workflow_listener_sink, settings.task_listener_sink),
             )
         return self._facts

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from orchestrator.errors import MissingExtra
 from orchestrator.model.definitions import WorkflowDef, walk
 from orchestrator.model.scripts import scripts_of
+from orchestrator.model.sinks import listeners_of
 
 PACKAGES: dict[str, tuple[str, str]] = {
     "HTTP": ("httpx2", "http"),
@@ -40,9 +41,21 @@ def require_javascript(what: str) -> None:
         raise missing
 
 
+def require_listeners(definition: WorkflowDef) -> None:
+    """Make sure that the definition's listeners can be told. Raises ``MissingExtra``."""
+    for path, sink in listeners_of(definition):
+        kind = sink.strip().partition(":")[0]
+        task_type = {"http": "HTTP", "https": "HTTP", "kafka": "KAFKA_PUBLISH"}.get(kind)
+        if task_type is not None:
+            missing = _missing(f"the listener at {path}", *PACKAGES[task_type])
+            if missing is not None:
+                raise missing
+
+
 def require_extras(definitions: Iterable[WorkflowDef]) -> None:
     """Make sure that these definitions can run. Raises ``MissingExtra`` with the line that installs what lacks."""
     for definition in definitions:
+        require_listeners(definition)
         for _, task in walk(definition):
             # An EVENT task for Kafka needs what a task of Kafka's own needs.
             is_for_kafka = task.type == "EVENT" and (task.sink or "").startswith("kafka:")

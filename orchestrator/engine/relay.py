@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 from orchestrator.engine import family
 from orchestrator.engine.family import FamilyHandoff
+from orchestrator.engine.notices import Notices
 from orchestrator.model.definitions import TaskDef
-from orchestrator.model.effects import Enqueue, Expedite, Handoff, Remember, Remove
+from orchestrator.model.effects import Enqueue, Expedite, Handoff, Notify, Remember, Remove
 from orchestrator.plan import Call, Plan
 from orchestrator.store import catalog, output_cache, queue
 from orchestrator.store.context import StoreContext
@@ -38,6 +39,7 @@ class Relay:
     def __init__(self, store: StoreContext) -> None:
         self._store = store
         self._known_queues: set[str] = set()
+        self._notices = Notices(store)
 
     def deliver(self, letters: Sequence[Letter], limits: Mapping[str, Limits]) -> Plan[list[Letter]]:
         """Deliver and return the letters of which every hand-off has arrived.
@@ -49,6 +51,7 @@ class Relay:
         hastened: dict[str, list[str]] = {}
         outputs: list[Remember] = []
         others: list[tuple[int, FamilyHandoff]] = []
+        news: list[tuple[int, Notify]] = []
         for index, letter in enumerate(letters):
             for handoff in letter.handoffs:
                 if isinstance(handoff, Enqueue):
@@ -60,6 +63,8 @@ class Relay:
                     hastened.setdefault(handoff.type, []).append(handoff.task_id)
                 elif isinstance(handoff, Remember):
                     outputs.append(handoff)
+                elif isinstance(handoff, Notify):
+                    news.append((index, handoff))
                 else:
                     others.append((index, handoff))
         failed: set[str | int] = set()  # task types that refused, and letters by their place
@@ -76,6 +81,9 @@ class Relay:
         for index, handoff in others:
             if not (yield from family.deliver(self._store, handoff)):
                 failed.add(index)
+        if news:
+            settled = yield from self._notices.deliver([one for _, one in news])
+            failed |= {index for (index, _), is_settled in zip(news, settled, strict=True) if not is_settled}
         if not failed:
             return list(letters)
         return [

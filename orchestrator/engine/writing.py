@@ -84,7 +84,13 @@ def _write_dispatch(section: Section, draft: Draft) -> None:
         for suffix, entry in draft.opened.items():
             pairs += (
                 suffix,
-                open_task(entry.ref, state=entry.state, timeout_ms=entry.timeout_ms, response_ms=entry.response_ms),
+                open_task(
+                    entry.ref,
+                    state=entry.state,
+                    timeout_ms=entry.timeout_ms,
+                    response_ms=entry.response_ms,
+                    tells_start=entry.tells_start,
+                ),
             )
         section.put_dispatch(pairs)
 

@@ -90,7 +90,15 @@ class ReviveParent(Struct, array_like=True, frozen=True, gc=False, tag_field="ha
     run: int
 
 
-Handoff = Enqueue | Remove | Expedite | StartWorkflow | NotifyParent | CancelChild | ReviveParent | Remember
+class Notify(Struct, array_like=True, frozen=True, gc=False, tag_field="handoff", tag="n"):
+    """Tell somebody who listens; ``place`` is a web address or an event, ``news`` a packed payload."""
+
+    place: str
+    news_id: str
+    news: bytes
+
+
+Handoff = Enqueue | Remove | Expedite | StartWorkflow | NotifyParent | CancelChild | ReviveParent | Remember | Notify
 
 
 encode_handoffs = msgspec.msgpack.Encoder().encode

@@ -16,13 +16,9 @@ import msgspec
 
 from orchestrator.errors import DefinitionInvalid, Problem
 from orchestrator.model.definitions import IdempotencyStrategy
+from orchestrator.model.sinks import why_no_event
 from orchestrator.model.wire_read import joined, read_struct
 from orchestrator.model.wire_write import write_struct
-
-CONDUCTOR, REDIS_STREAM, KAFKA = "conductor", "redis_stream", "kafka"
-EVENT_KINDS = (CONDUCTOR, REDIS_STREAM, KAFKA)
-"""Where messages may come from and go to: queues of the installation, a stream of the same Redis, a Kafka topic."""
-
 
 LANGUAGES = {"javascript": "javascript", "graaljs": "javascript", "python": "python"}
 """The language of a condition by its ``evaluatorType``; any other name means JavaScript, as in Conductor."""
@@ -245,15 +241,3 @@ def _detail_problems(action: EventAction) -> Iterator[tuple[str, str]]:
             yield "taskId", "the task must be named: taskId, or workflowId and taskRefName"
     elif not detail.workflow_id.strip():
         yield "workflowId", "the workflow must be named"
-
-
-def why_no_event(event: str) -> str | None:
-    """Why a text names no event, or None. Example: ``why_no_event("conductor:order:paid") is None``"""
-    kind, colon, name = event.partition(":")
-    if not colon or not name.strip():
-        return f"Illegal event {event}"
-    if kind not in EVENT_KINDS:
-        return f"Unknown queue type {kind}; there are {', '.join(EVENT_KINDS)}"
-    if len(event) > 500 or not event.isprintable():
-        return "an event is at most 500 printable characters"
-    return None

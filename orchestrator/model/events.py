@@ -76,10 +76,18 @@ class Told(Struct, frozen=True, gc=False):
     run: int = 0
 
 
+class TaskBegan(Struct, frozen=True, gc=False):
+    """A worker began with a task of which somebody wants to know that; told at the first start of an attempt only."""
+
+    at_ms: int
+    task_id: str
+    ref: str
+
+
 class Continued(Struct, frozen=True, gc=False):
     """The workflow's own note to go on with what its last decision left over."""
 
     at_ms: int
 
 
-Event = Started | TaskReported | TimerFired | Operation | Told | Continued
+Event = TaskBegan | Started | TaskReported | TimerFired | Operation | Told | Continued

@@ -29,6 +29,7 @@ from orchestrator.model.definitions import (
 )
 from orchestrator.model.references import expressions, root_of, text_values
 from orchestrator.model.scripts import scripts_of
+from orchestrator.model.sinks import listeners_of, why_no_listener
 from orchestrator.model.task_def_rules import TASK_DEF_RULES, number_problems
 from orchestrator.model.task_rules import FindTaskDef, type_problems
 
@@ -253,6 +254,15 @@ def schemas_are_usable(tree: _Tree) -> Iterator[Problem]:
                     yield Problem(f"{path}{field}.{problem.path}", problem.message, problem.value)
 
 
+def listeners_can_be_told(tree: _Tree) -> Iterator[Problem]:
+    """News of the workflow and of its tasks' states goes to a place that there can be."""
+    for path, sink in listeners_of(tree.definition):
+        if sink:  # that a state change says what to publish is a rule of its own
+            reason = why_no_listener(sink, tree.definition.name)
+            if reason is not None:
+                yield Problem(path, reason, sink)
+
+
 _TREE_RULES = (
     name_is_given,
     schema_version_is_two,
@@ -263,6 +273,7 @@ _TREE_RULES = (
     inputs_name_known_tasks,
     joins_name_known_tasks,
     schemas_are_usable,
+    listeners_can_be_told,
 )
 
 

@@ -24,16 +24,13 @@ from orchestrator.errors import (
     StoreUnavailable,
 )
 from orchestrator.model.event_handlers import (
-    CONDUCTOR,
-    KAFKA,
-    REDIS_STREAM,
     EventExecution,
     EventHandler,
     event_handler_from_dict,
     event_handler_to_dict,
     validate_event_handler,
-    why_no_event,
 )
+from orchestrator.model.sinks import CONDUCTOR, KAFKA, REDIS_STREAM, why_no_event
 from orchestrator.plan import Plan
 from orchestrator.scripts.checking import check_script
 from orchestrator.service.starting import new_request_id

@@ -326,6 +326,16 @@ def list_queues(keys: Keys) -> Command:
     return Command(("SMEMBERS", keys.queues()), _sorted_names)
 
 
+def add_places(keys: Keys, places: Iterable[str]) -> Command:
+    """Remember that news of listeners goes to these addresses; at least one."""
+    return Command(("SADD", keys.places(), *places))
+
+
+def list_places(keys: Keys) -> Command:
+    """Every address that news has ever been for, sorted."""
+    return Command(("SMEMBERS", keys.places()), _sorted_names)
+
+
 def _taskdef_keys(keys: Keys) -> tuple[str, str, str]:
     return keys.task_definitions(), keys.task_definition_revisions(), keys.revision()
 

@@ -15,6 +15,9 @@ from orchestrator.plan import Argument, Call
 from orchestrator.store.keys import Keys
 from orchestrator.store.verdicts import VERDICTS, Verdict
 
+TELLS = "+"
+"""In place of a claimant while there is none: the first one's start is put into the inbox."""
+
 OUTSIDE = -1  # the delivery number of a report without a lease: by id, from outside, from a child
 
 
@@ -69,16 +72,21 @@ class Started(NamedTuple):
     started_ms: int
 
 
-def open_task(ref: str, *, state: str = "S", timeout_ms: int = 0, response_ms: int = 0) -> str:
-    """The dispatch text of a new attempt. Example: ``open_task("charge", timeout_ms=60_000)``"""
-    return f"{state} 0 0 0 0 {timeout_ms} {response_ms} - {ref}"
+def open_task(
+    ref: str, *, state: str = "S", timeout_ms: int = 0, response_ms: int = 0, tells_start: bool = False
+) -> str:
+    """The dispatch text of a new attempt; ``tells_start``: its first start is put into the inbox.
+
+    Example: ``open_task("charge", timeout_ms=60_000)``
+    """
+    return f"{state} 0 0 0 0 {timeout_ms} {response_ms} {TELLS if tells_start else '-'} {ref}"
 
 
 def parse_dispatch(text: bytes) -> Dispatch:
     """The entry of a stored text; raises ``ValueError`` when it is damaged."""
     state, delivery, started, touched, polls, timeout, response, claimant, ref = text.decode().split(" ", 8)
     numbers = (int(delivery), int(started), int(touched), int(polls), int(timeout), int(response))
-    return Dispatch(state, *numbers, claimant, ref)
+    return Dispatch(state, *numbers, "-" if claimant == TELLS else claimant, ref)
 
 
 def start_task(keys: Keys, partition: int, claimant: str, claims: Sequence[Claimed]) -> Call:

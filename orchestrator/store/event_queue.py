@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from orchestrator.model.event_handlers import REDIS_STREAM, EventExecution, decode_execution, encode_execution
+from orchestrator.model.event_handlers import EventExecution, decode_execution, encode_execution
+from orchestrator.model.sinks import REDIS_STREAM
 from orchestrator.plan import Argument, Call, Command
 from orchestrator.store.keys import Keys
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Raw
 
-from orchestrator.model.events import Continued, Event, Operation, Started, TaskReported, TimerFired, Told
+from orchestrator.model.events import Continued, Event, Operation, Started, TaskBegan, TaskReported, TimerFired, Told
 from orchestrator.model.records import decode_meta, decode_outcome
 from orchestrator.plan import Command
 from orchestrator.store.keys import Keys
@@ -21,6 +21,9 @@ _decode_start = msgspec.msgpack.Decoder(tuple[bytes, bytes]).decode
 _decode_told = msgspec.msgpack.Decoder(tuple[str, str, str | None, str, int]).decode
 _decode_operation = msgspec.msgpack.Decoder(tuple[str, dict[str, Any]]).decode
 _FIELDS = [b"k", b"w", b"t", b"x", b"b"]  # kind, workflow, server time, text header, body: as the scripts write them
+NOBODY = ("-", "+")
+"""What stands for a claimant while a task has none."""
+
 _DAMAGE = (ValueError, TypeError, IndexError, RecursionError, msgspec.MsgspecError)
 
 
@@ -98,6 +101,9 @@ def _event(kind: bytes, workflow_id: str, at_ms: int, header: bytes, body: bytes
         return Continued(at_ms)
     if kind == b"timer":
         return _fired(workflow_id, at_ms, header)
+    if kind == b"began":
+        suffix, ref = header.decode().split(" ", 1)
+        return TaskBegan(at_ms, f"{workflow_id}-{suffix}", ref)
     if kind == b"op":
         action, arguments = _decode_operation(body)
         return Operation(at_ms, header.decode(), action, arguments)
@@ -116,7 +122,7 @@ def _reported(workflow_id: str, at_ms: int, header: bytes, body: bytes) -> TaskR
         int(delivery),
         int(started),
         int(polls),
-        None if claimant == "-" else claimant,
+        None if claimant in NOBODY else claimant,
     )
 
 
@@ -132,7 +138,7 @@ def _fired(workflow_id: str, at_ms: int, header: bytes) -> TimerFired:
         int(started),
         int(touched),
         int(polls),
-        worker_id=None if claimant == "-" else claimant,
+        worker_id=None if claimant in NOBODY else claimant,
     )
 
 

@@ -242,6 +242,10 @@ class Keys:
         """String: counter of changes of event handlers."""
         return self._catalog + "ehrev"
 
+    def places(self) -> str:
+        """Set: addresses and topics that news of listeners has ever been for."""
+        return self._catalog + "places"
+
     def deciders(self) -> str:
         """Sorted set by expiry (ms): ids of live deciders."""
         return self._catalog + "deciders"
@@ -337,7 +341,7 @@ _EVENT_KINDS = (
 _CATALOG_KINDS = (
     KeyKind("meta|wfs|scs|sec|env|td|eh|(wf|sc):.+", "hash"),
     KeyKind("tdrev|deciders", "zset"),
-    KeyKind("queues", "set"),
+    KeyKind("queues|places", "set"),
     KeyKind("rev|ehrev|simclock", "string"),
 )
 _CACHE_KINDS = (KeyKind("out", "string", CACHED_TTL_MS), KeyKind("simclock", "string"))

@@ -10,11 +10,10 @@ from typing import Any
 
 import msgspec
 
-from orchestrator.core.sinks import SinkInvalid, event_of
 from orchestrator.errors import InvalidPayload, InvalidRequest, OrchestratorError, StoreUnavailable
 from orchestrator.ids import suffix_of
-from orchestrator.model.event_handlers import KAFKA
 from orchestrator.model.records import Meta, Outcome, decode_meta
+from orchestrator.model.sinks import KAFKA, SinkInvalid, event_of
 from orchestrator.plan import Command, Plan
 from orchestrator.service import events
 from orchestrator.store.context import StoreContext

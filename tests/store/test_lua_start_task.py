@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.model.events import TaskBegan
 from orchestrator.model.records import decode_scheduled
 from orchestrator.plan import Command
 from orchestrator.store.dispatch import OUTSIDE, Claimed, Report, Started, accept, parse_dispatch, start_task
@@ -151,3 +152,13 @@ def test_the_servers_clock_starts_a_task(store: SyncExecutor, keys: Keys) -> Non
     task = scene.open(timeout_ms=5_000)
     answer = begin(scene, task)
     assert scene.timers() == {TIMER: answer.started_ms + 5_000}
+
+
+def test_the_first_start_of_a_task_that_is_to_be_told_is_put_into_the_inbox_once(scene: Scene) -> None:
+    task = scene.open(tells_start=True)
+    assert parse_dispatch(scene.dispatch().encode()).claimant == "-"
+    scene.do(Command(("DEL", scene.keys.inbox(1))))
+    begin(scene, task)
+    begin(scene, task)  # its answer was lost
+    begin(scene, task, 2, "worker-2")
+    assert scene.events() == [TaskBegan(NOON, task, "charge")]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Raw
 
 from orchestrator.codec import NULL, pack
-from orchestrator.model.events import Event, Operation, Started, TaskReported, TimerFired, Told
+from orchestrator.model.events import Event, Operation, Started, TaskBegan, TaskReported, TimerFired, Told
 from orchestrator.model.records import FORMAT, Outcome
 
 if TYPE_CHECKING:
@@ -52,6 +52,11 @@ def failed(ref: str, reason: str = "broken", *, terminal: bool = False, **fields
     """An attempt failed; ``terminal``: for good."""
     status = "FAILED_WITH_TERMINAL_ERROR" if terminal else "FAILED"
     return reported(ref, status, fields.pop("output", None), reason=reason, **fields)
+
+
+def began(ref: str) -> Happening:
+    """A worker began with a task, and its start is told."""
+    return lambda story: TaskBegan(story.now, story.id_of(ref, None), ref)
 
 
 def accepted(ref: str) -> Happening:

@@ -15,7 +15,7 @@ from msgspec import Raw
 from orchestrator.codec import EMPTY_MAP, pack, unpack
 from orchestrator.core.decide import Need, decide
 from orchestrator.core.draft import Draft, OpenTask
-from orchestrator.core.facts import Facts, Scripts
+from orchestrator.core.facts import NOBODY, Facts, Listeners, Scripts
 from orchestrator.core.program import Program
 from orchestrator.core.state import TaskRecord, WorkflowState
 from orchestrator.ids import task_id
@@ -72,11 +72,12 @@ class Story:
         cached: dict[str, bytes | None] | None = None,
         in_one_go: bool = True,
         scripts: Scripts | None = None,
+        listeners: Listeners = NOBODY,
         **meta: Any,
     ) -> None:
         self.program = Program(definition)
         self.programs: dict[str, Program | None] = {}  # other definitions, by hash
-        self.facts = Facts({one.name: one for one in task_defs}, environment, scripts=scripts)
+        self.facts = Facts({one.name: one for one in task_defs}, environment, scripts=scripts, listeners=listeners)
         fields = {"format": FORMAT, "name": definition.name, "version": definition.version, "definition_hash": "h"}
         self.meta = Meta(**{**fields, **meta})
         self.input = Raw(pack(input if input is not None else {}))
@@ -224,7 +225,9 @@ class Story:
     def _cold(self) -> WorkflowState:
         """The workflow as an owner sees it that has just taken over: nothing but the core is loaded."""
         core = decode_core(self.core_bytes) if self.core_bytes is not None else None
-        return WorkflowState(ID, self.meta, self.input, core=core, variables_raw=self.variables_bytes)
+        return WorkflowState(
+            ID, self.meta, self.input, core=core, version=self.warm.version, variables_raw=self.variables_bytes
+        )
 
     def _make(self, state: WorkflowState, events: list[Event], *, count: bool) -> Draft:
         open_tasks: list[OpenTask] | None = None
@@ -285,6 +288,7 @@ class Story:
         if draft.is_new:
             self.warm.complete = True
         self.warm.core = draft.core
+        self.warm.version += 1
         self.warm.records.update(draft.records)
         self.warm.messages.clear()
         self.messages.update(draft.pushed)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestrator.codec import pack
+from orchestrator.core import listening
 from orchestrator.core.draft import Draft
 from orchestrator.core.operations.answers import Answer, label, misfit, refuse
 from orchestrator.core.operations.callbacks import reset_callbacks
@@ -87,4 +88,6 @@ def _carry_out(d: Draft, operation: Deferred) -> None:
     if handler is None:
         wrong = f"unknown operation {operation.action!r} on workflow {d.workflow_id}"
     answer = handler(d, operation.arguments) if handler and wrong is None else refuse("INVALID_REQUEST", wrong or "")
+    if answer.get("ok") and operation.action in listening.OPERATIONS:
+        listening.workflow(d, listening.OPERATIONS[operation.action])
     d.answers.append((operation.request_id, pack(answer)))

@@ -1,5 +1,6 @@
 #!lua
--- start_task: let a claimant begin tasks it claimed, unless the partition knows better; arms their time-outs.
+-- start_task: let a claimant begin tasks it claimed, unless the partition knows better; arms their time-outs and
+-- tells of a first start whoever wants to know.
 -- KEYS  tm ev, then d t w of each workflow named
 -- ARGV  claimant count, then per task: index of d, wid, suffix, delivery
 -- GIVES per task: {OK scheduled meta started_ms} | {GONE} | {STALE} | {CORRUPT}
@@ -11,7 +12,7 @@ local tm, ev, claimant = KEYS[1], KEYS[2], ARGV[1]
 local head = redis.call('ZRANGE', tm, 0, 0, 'WITHSCORES')
 redis.call('XLEN', ev)
 
-local replies, writes = {}, {}
+local replies, writes, began = {}, {}, {}
 for at = 3, 2 + 4 * tonumber(ARGV[2]), 4 do
   local index, suffix, delivery = tonumber(ARGV[at]), ARGV[at + 2], tonumber(ARGV[at + 3])
   local d = entry_of(index, suffix)
@@ -30,6 +31,7 @@ for at = 3, 2 + 4 * tonumber(ARGV[2]), 4 do
     else
       -- A postponed task comes back with a higher delivery number, so this is a repeat of an answer that was lost.
       if not (delivery == d.delivery and d.state == 'R') then
+        if d.claimant == '+' then began[#began + 1] = {ARGV[at + 1], suffix .. ' ' .. d.ref} end
         d.state, d.delivery, d.touched, d.polls, d.claimant = 'R', delivery, now, d.polls + 1, claimant
         if d.started == 0 then d.started = now end
         writes[#writes + 1] = {KEYS[index], suffix, d}
@@ -42,5 +44,8 @@ for at = 3, 2 + 4 * tonumber(ARGV[2]), 4 do
 end
 
 for i = 1, #writes do redis.call('HSET', writes[i][1], writes[i][2], text_of(writes[i][3])) end
+for i = 1, #began do
+  redis.call('XADD', ev, '*', 'k', 'began', 'w', began[i][1], 't', string.format('%.0f', now), 'x', began[i][2], 'b', '')
+end
 set_alarms(tm, ev, head)
 return replies

@@ -6,7 +6,13 @@ be reached is found out by whoever publishes.
 
 from __future__ import annotations
 
-from orchestrator.model.event_handlers import CONDUCTOR, EVENT_KINDS
+from collections.abc import Iterator
+
+from orchestrator.model.definitions import WorkflowDef, walk
+
+CONDUCTOR, REDIS_STREAM, KAFKA = "conductor", "redis_stream", "kafka"
+EVENT_KINDS = (CONDUCTOR, REDIS_STREAM, KAFKA)
+"""Where messages may come from and go to: queues of the installation, a stream of the same Redis, a Kafka topic."""
 
 WEBHOOKS = ("http", "https")
 """Schemes of an address that is told by POST; for listeners and state changes only."""
@@ -14,6 +20,19 @@ WEBHOOKS = ("http", "https")
 
 class SinkInvalid(ValueError):
     """The text names no queue; the message says why, in the words of Conductor."""
+
+
+def listeners_of(definition: WorkflowDef) -> Iterator[tuple[str, str]]:
+    """Where news of a workflow goes: each place in the definition, and what is written there.
+
+    Example: ``dict(listeners_of(d))["workflowStatusListenerSink"] == "https://example.com/hook"``
+    """
+    if definition.workflow_status_listener_enabled and definition.workflow_status_listener_sink:
+        yield "workflowStatusListenerSink", definition.workflow_status_listener_sink
+    for path, task in walk(definition):
+        for state, changes in task.on_state_change.items():
+            for index, change in enumerate(changes):
+                yield f"{path}.onStateChange.{state}[{index}].type", change.type
 
 
 def event_of(sink: str, workflow_name: str, ref: str, task_id: str) -> str:
@@ -53,3 +72,24 @@ def listener_of(sink: str, workflow_name: str) -> str:
     if kind not in EVENT_KINDS:
         raise SinkInvalid(f"Unknown queue type {kind} in {sink}")
     return sink.strip()
+
+
+def why_no_listener(sink: str, workflow_name: str) -> str | None:
+    """Why a text is no place that news can go to, or None."""
+    try:
+        listener_of(sink, workflow_name)
+    except SinkInvalid as error:
+        return str(error)
+    return None
+
+
+def why_no_event(event: str) -> str | None:
+    """Why a text names no event, or None. Example: ``why_no_event("conductor:order:paid") is None``"""
+    kind, colon, name = event.partition(":")
+    if not colon or not name.strip():
+        return f"Illegal event {event}"
+    if kind not in EVENT_KINDS:
+        return f"Unknown queue type {kind}; there are {', '.join(EVENT_KINDS)}"
+    if len(event) > 500 or not event.isprintable():
+        return "an event is at most 500 printable characters"
+    return None

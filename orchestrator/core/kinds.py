@@ -32,7 +32,9 @@ DISPATCH: dict[str, str] = {
 }
 
 
-SYSTEM_TASK_TYPES: frozenset[str] = frozenset({"EVENT", "HTTP", "JSON_JQ_TRANSFORM", "KAFKA_PUBLISH", "SCRIPT"})
+SYSTEM_TASK_TYPES: frozenset[str] = frozenset(
+    {"EVENT", "HTTP", "HTTP_POLL", "JSON_JQ_TRANSFORM", "KAFKA_PUBLISH", "SCRIPT"}
+)
 """Built-in types that are tasks in queues all the same: the system-task role carries them out, a queue for each type."""
 
 

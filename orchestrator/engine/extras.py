@@ -16,6 +16,7 @@ from orchestrator.model.sinks import listeners_of
 
 PACKAGES: dict[str, tuple[str, str]] = {
     "HTTP": ("httpx2", "http"),
+    "HTTP_POLL": ("httpx2", "http"),
     "JSON_JQ_TRANSFORM": ("jq", "jq"),
     "KAFKA_PUBLISH": ("aiokafka", "kafka"),
 }

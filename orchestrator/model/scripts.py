@@ -36,6 +36,13 @@ def scripts_of(task: WorkflowTask) -> Iterator[Script]:
         case TaskType.LAMBDA:
             body = _fixed(given.get("scriptExpression"))
             yield Script("inputParameters.scriptExpression", "javascript", None if body is None else as_program(body))
+        case TaskType.HTTP_POLL:
+            request = given.get("http_request")
+            place, polling = ("http_request.", request) if isinstance(request, dict) else ("", given)
+            language = LANGUAGES.get(str(polling.get("evaluatorType") or "javascript"))
+            if language is not None:
+                text = _fixed(polling.get("terminationCondition"))
+                yield Script(f"inputParameters.{place}terminationCondition", language, text)
         case TaskType.JSON_JQ_TRANSFORM:
             yield Script("inputParameters.queryExpression", "jq", _fixed(given.get("queryExpression")))
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from orchestrator.model.records import Outcome
-from orchestrator.systemtasks import event, http, json_jq_transform, kafka_publish, script
+from orchestrator.systemtasks import event, http, http_poll, json_jq_transform, kafka_publish, script
 from orchestrator.systemtasks.context import SystemContext
 
 SystemTask = Callable[[dict[str, Any], SystemContext], Awaitable[Outcome]]
@@ -20,11 +20,12 @@ SystemTask = Callable[[dict[str, Any], SystemContext], Awaitable[Outcome]]
 SYSTEM_TASKS: dict[str, SystemTask] = {
     "EVENT": event.run,
     "HTTP": http.run,
+    "HTTP_POLL": http_poll.run,
     "JSON_JQ_TRANSFORM": json_jq_transform.run,
     "KAFKA_PUBLISH": kafka_publish.run,
     "SCRIPT": script.run,
 }
 """Every type with the function that carries it out."""
 
-REACHING_OUTSIDE: frozenset[str] = frozenset({"HTTP", "KAFKA_PUBLISH"})
+REACHING_OUTSIDE: frozenset[str] = frozenset({"HTTP", "HTTP_POLL", "KAFKA_PUBLISH"})
 """Types that talk to other systems: in a test they run only when the test allows it."""

@@ -17,6 +17,7 @@ import msgspec
 from orchestrator import codec
 from orchestrator.errors import InvalidPayload
 from orchestrator.model.records import Outcome
+from orchestrator.settings import Settings
 from orchestrator.systemtasks import endings
 from orchestrator.systemtasks.context import SystemContext
 
@@ -42,15 +43,15 @@ class BadRequest(Exception):
 async def run(input: dict[str, Any], context: SystemContext) -> Outcome:
     """Call, and end as the answer says: COMPLETED for 2xx (open until somebody completes it with asyncComplete)."""
     try:
-        request = read_request(input, context)
+        request = read_request(input, context.settings, context.task.idempotency_key)
     except BadRequest as error:
         return endings.failed(str(error))
     answer = await called(request, context)
     if isinstance(answer, Outcome):
         return answer
     output = {"response": response_of(answer)}
-    if not 200 <= answer.status < 300:
-        return endings.failed(_reason(answer), output)
+    if not answer.is_success:
+        return endings.failed(failure_of(answer), output)
     return endings.parked(output) if input.get("asyncComplete") is True else endings.completed(output)
 
 
@@ -67,8 +68,11 @@ async def called(request: Request, context: SystemContext) -> Answer | Outcome:
         return ending(reason, {"response": reason})
 
 
-def read_request(input: dict[str, Any], context: SystemContext) -> Request:
-    """The request that a task's input describes, nested under ``http_request`` or at top level. Raises ``BadRequest``."""
+def read_request(input: dict[str, Any], settings: Settings, idempotency_key: str | None = None) -> Request:
+    """The request that a task's input describes, nested under ``http_request`` or at top level.
+
+    ``idempotency_key`` goes along with a method that may change something. Raises ``BadRequest``.
+    """
     from orchestrator.systemtasks.http_client import Request
 
     given = input.get(REQUEST)
@@ -85,12 +89,12 @@ def read_request(input: dict[str, Any], context: SystemContext) -> Request:
     content = _content(given.get("body"), headers["content-type"][1][0])
     if content is None:
         del headers["content-type"]
-    if method not in _SAFE:
-        headers.setdefault("idempotency-key", ("Idempotency-Key", [context.task.idempotency_key]))
+    if method not in _SAFE and idempotency_key is not None:
+        headers.setdefault("idempotency-key", ("Idempotency-Key", [idempotency_key]))
     connect_s = _milliseconds(given, "connectionTimeOut") / 1000
     read_s = _milliseconds(given, "readTimeOut") / 1000
     flat = [(name, value) for name, values in headers.values() for value in values]
-    total_s = max(context.settings.http_timeout_s, connect_s + read_s)
+    total_s = max(settings.http_timeout_s, connect_s + read_s)
     return Request(method, _url(str(given["uri"])), flat, content, connect_s, read_s, total_s)
 
 
@@ -124,7 +128,8 @@ def body_of(answer: Answer) -> Any:
     return answer.body.decode().strip()
 
 
-def _reason(answer: Answer) -> str:
+def failure_of(answer: Answer) -> str:
+    """Why an answer that is no success fails its task."""
     text = _decoded(answer).strip()
     if answer.status < 400:
         return text or "No response from the remote service"

@@ -47,6 +47,11 @@ class Answer(NamedTuple):
     body: bytes
     charset: str | None
 
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is one of 2xx."""
+        return 200 <= self.status < 300
+
 
 class CallFailed(Exception):
     """There is no answer; the text says why. ``is_final``: another attempt would end the same."""

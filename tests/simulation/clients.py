@@ -26,6 +26,7 @@ from orchestrator.store.quarantine import unpark
 from orchestrator.store.queue_values import Limits
 from orchestrator.store.view import remove
 from tests.simulation.disk import Disk
+from tests.simulation.ledger import ENDED
 from tests.simulation.life import Act, Life, Part, Sleep, Surroundings
 from tests.simulation.workload import DOMAIN, Order
 
@@ -190,6 +191,18 @@ def _end_child(world: Surroundings, store: StoreContext, workflow_id: str, reque
         yield Sleep(100)
 
 
+def _child_again(world: Surroundings, store: StoreContext, workflow_id: str, request_id: str) -> Life:
+    """Let a child that has ended start over; one that runs is ended first."""
+    yield from _end_child(world, store, workflow_id, f"{request_id}-end")
+    rng = world.random_of(request_id)
+    for attempt in range(rng.choice((1, 1, 2))):
+        ended = [run for run in world.ledger.runs.values() if run.parent_id == workflow_id and run.status in ENDED]
+        if ended:
+            chosen = rng.choice(sorted(run.workflow_id for run in ended))
+            yield from _operate(world, store, chosen, f"{request_id}-{attempt}", "restart", {})
+        yield Sleep(rng.choice((5, 60, 400, 900)))
+
+
 _ACTIONS: dict[str, Callable[[Surroundings, StoreContext, str, str], Life]] = {
     "pause": _ask("pause"),
     "resume": _ask("resume"),
@@ -199,6 +212,7 @@ _ACTIONS: dict[str, Callable[[Surroundings, StoreContext, str, str], Life]] = {
     "poison": _poison,
     "look": _look,
     "end_child": _end_child,
+    "child_again": _child_again,
 }
 
 

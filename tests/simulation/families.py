@@ -96,7 +96,8 @@ def parents(rng: random.Random) -> list[WorkflowDef]:
 
 def actions(rng: random.Random) -> tuple[tuple[int, str], ...]:
     """What a client does with a parent."""
-    chosen = rng.choice(("", "", "terminate", "terminate", "remove", "poison", "pause", "end_child", "end_child"))
+    often = ("terminate", "terminate", "end_child", "child_again", "child_again", "child_again")
+    chosen = rng.choice(("", "", *often, "remove", "poison", "pause"))
     if not chosen:
         return ()
     if chosen == "pause":

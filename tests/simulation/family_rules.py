@@ -10,6 +10,7 @@ from collections import Counter
 from tests.simulation.ledger import ENDED, Attempt, Ledger, Run, Violation
 
 CHILD_ID, CHILD_RUN = 9, 10  # positions in an Outcome
+RESULT_CHILD_RUN = 13  # position in a Result record
 _AS_TASK = {"COMPLETED": "COMPLETED", "FAILED": "FAILED", "TIMED_OUT": "TIMED_OUT", "TERMINATED": "CANCELED"}
 
 
@@ -39,11 +40,13 @@ class FamilyRules:
         child = self._ledger.runs.get(attempt.accepted[CHILD_ID])
         if child is None or child.parent_task != attempt.task_id:
             raise Violation(f"S8: {attempt.task_id} was told of the end of {child}, which is no child of it")
-        if _AS_TASK.get(child.status) != attempt.accepted[1]:
-            raise Violation(f"S8: {attempt.task_id} was told {attempt.accepted[1]}, its child is {child.status}")
+        end = child.ends.get(attempt.accepted[CHILD_RUN])
+        if end is None or _AS_TASK[end] != attempt.accepted[1]:
+            told = attempt.accepted[1], attempt.accepted[CHILD_RUN]
+            raise Violation(f"S8: {attempt.task_id} was told {told}, its child {child.workflow_id} ended {child.ends}")
 
     def at_rest(self) -> None:
-        """Everything has ended: each attempt that ran to its end had its child."""
+        """Everything has ended: each attempt that ran to its end had its child, and knows its last run."""
         children = Counter(run.parent_task for run in self._ledger.runs.values() if run.parent_task is not None)
         for task_id, attempt in self._ledger.attempts.items():
             if attempt.type == "SUB_WORKFLOW" and attempt.accepted is not None and children[task_id] != 1:
@@ -51,3 +54,17 @@ class FamilyRules:
         for run in self._ledger.runs.values():
             if run.parent_task is not None and run.status not in ENDED:
                 raise Violation(f"S8: the child {run.workflow_id} is {run.status} and nobody waits for it")
+            if run.parent_task is not None and run.generation:
+                self._has_heard(run)
+
+    def _has_heard(self, child: Run) -> None:
+        """The parent of a child that went on knows of its last run, unless the task is another child's by now."""
+        assert child.parent_task is not None
+        assert child.parent_id is not None
+        attempt, parent = self._ledger.attempts[child.parent_task], self._ledger.runs[child.parent_id]
+        made = parent.records.get(f"S{attempt.ref}")
+        if parent.is_removed or made is None or made[5:7] != [attempt.number, attempt.generation]:
+            return
+        result = parent.records[f"R{attempt.ref}"]
+        if result[RESULT_CHILD_RUN] != child.generation:
+            raise Violation(f"S8: {child.workflow_id} went on {child.generation} times, its parent knows {result}")

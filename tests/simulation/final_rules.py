@@ -159,7 +159,7 @@ class FinalRules:
             if name[0] == "R" and record[STATUS] in ("SCHEDULED", "IN_PROGRESS"):
                 raise Violation(f"L1: task {name[1:]} of the ended workflow {run.workflow_id} is {record[STATUS]}")
         for attempt in self._ledger.attempts.values():
-            if attempt.workflow_id == run.workflow_id:
+            if attempt.workflow_id == run.workflow_id and not attempt.is_wiped:
                 self._outcome_stands(attempt, stored)
 
     def _outcome_stands(self, attempt: Attempt, stored: dict[str, list[Any]]) -> None:

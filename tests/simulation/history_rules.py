@@ -14,7 +14,8 @@ from tests.simulation.sections import SectionView
 from tests.simulation.workload import TASK_TYPES, Workload
 
 REF, TYPE, NAME, ATTEMPT, GENERATION, INPUT = 1, 2, 3, 5, 6, 16  # positions in a Scheduled record
-STATUS = 1  # position in a Result record
+STATUS, CHILD_RUN = 1, 13  # positions in a Result record
+CORE_GENERATION = 3  # position in a Core record
 
 
 class HistoryRules:
@@ -50,16 +51,26 @@ class HistoryRules:
 
     def _records(self, run: Run, section: SectionView) -> None:
         written = {name: unpacked(value) for name, value in section.pairs("t")}
+        if section.wipes("t"):  # it starts over
+            run.records.clear()
+            run.joins_ended.clear()
+            for attempt in self._ledger.attempts.values():
+                attempt.is_wiped |= attempt.workflow_id == run.workflow_id
         for name, record in written.items():
             if name[0] == "S" and "\n" not in name:
                 self._attempt(run, name, record, written)
-        ended_before = {name for name, record in run.records.items() if name[0] == "R" and record[STATUS] not in _OPEN}
+        before = dict(run.records)
+        ended_before = {name for name, record in before.items() if name[0] == "R" and record[STATUS] not in _OPEN}
         for name, record in written.items():
             run.records[name] = record
+            if name[0] == "R" and name in ended_before and record[STATUS] in _OPEN:
+                self._reopened(run, name[1:], section)
         for name in section.dropped("t"):
             run.records.pop(name, None)
         for name, record in written.items():
             if name[0] == "R" and "\n" not in name and record[STATUS] not in _OPEN:
+                if name in ended_before and f"S{name[1:]}" not in written and _is_note(before[name], record):
+                    continue
                 self._ended(run, name[1:], record, name in ended_before, written)
 
     def _attempt(self, run: Run, name: str, record: list[Any], written: dict[str, list[Any]]) -> None:
@@ -77,11 +88,22 @@ class HistoryRules:
         if earliest != expected and not (known is not None and number > expected):
             raise Violation(f"S6: {place} follows {known}")
         if number > 0:
-            former = written.get(f"R{record[REF]}\n{number - 1}.{generation}")
+            earlier = f"{record[REF]}\n{number - 1}."
+            names = [key[1:] for key in written if key[0] == "R" and key[1:].startswith(earlier)]
+            former = written[f"R{names[0]}"] if names else None
             if former is None or former[STATUS] in _OPEN:
                 raise Violation(f"S6: {place} was made while the one before it was not over: {former}")
-        if number > self._workload.retry_limit(record[NAME]):
-            raise Violation(f"S6: {place} is beyond the retries of {record[NAME]}")
+            by_operator = written[f"S{names[0]}"][GENERATION] < generation
+            if not by_operator and number > self._workload.retry_limit(record[NAME]):
+                raise Violation(f"S6: {place} is beyond the retries of {record[NAME]}")
+
+    def _reopened(self, run: Run, ref: str, section: SectionView) -> None:
+        """Only what an operator makes go on goes on in place: JOINs, and tasks that are children that go on."""
+        type_ = run.records[f"S{ref}"][TYPE]
+        core = unpacked(section.fields["c"])
+        if type_ not in ("JOIN", "SUB_WORKFLOW") or (type_ == "JOIN" and core[CORE_GENERATION] == run.generation):
+            raise Violation(f"S4: {run.workflow_id} {ref}, a {type_}, had ended and is open again")
+        run.joins_ended.discard(ref)
 
     def _ended(self, run: Run, ref: str, record: list[Any], was_ended: bool, written: dict[str, list[Any]]) -> None:
         made = run.records.get(f"S{ref}")
@@ -113,7 +135,11 @@ class HistoryRules:
             task_id = f"{run.workflow_id}-{suffix}"
             ref = str(text).split(" ", 8)[8]
             made = run.records[f"S{ref}"]
-            if task_id in self._ledger.attempts:
+            known = self._ledger.attempts.get(task_id)
+            if known is not None and known.type == "SUB_WORKFLOW":  # its child goes on
+                known.is_open, known.accepted = True, None
+                continue
+            if known is not None:
                 raise Violation(f"S6: {task_id} was opened twice")
             attempt = Attempt(task_id, run.workflow_id, ref, made[TYPE], made[ATTEMPT], made[GENERATION])
             self._ledger.attempts[task_id] = attempt
@@ -125,12 +151,21 @@ class HistoryRules:
         status = section.fields.get("s", run.status)
         if status != core[1]:
             raise Violation(f"S17: {run.workflow_id} is {core[1]} in its core and {status} in its index field")
-        if run.status in ENDED and status != run.status and status != "TERMINATED":
+        goes_on = core[CORE_GENERATION] > run.generation
+        if run.status in ENDED and status != run.status and status != "TERMINATED" and not goes_on:
             raise Violation(f"S4: {run.workflow_id} had ended {run.status} and became {status}")
         for ref, join in core[15].items():
             if not 0 < join[0] <= join[1]:
                 raise Violation(f"S7: join {ref} of {run.workflow_id} waits for {join[0]} of {join[1]}")
-        run.status = str(status)
+        run.status, run.generation = str(status), core[CORE_GENERATION]
+        if run.status in ENDED:
+            run.ends[run.generation] = run.status
+
+
+def _is_note(before: list[Any], after: list[Any]) -> bool:
+    """Whether an ended task only learned that its child goes on without it."""
+    unchanged = before[:CHILD_RUN] == after[:CHILD_RUN] and before[CHILD_RUN + 1 :] == after[CHILD_RUN + 1 :]
+    return unchanged and before[CHILD_RUN] < after[CHILD_RUN]
 
 
 _OPEN = OPEN_RESULTS

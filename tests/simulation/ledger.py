@@ -45,6 +45,8 @@ class Run:
     views: int = 0
     records: dict[str, list[Any]] = field(default_factory=dict)  # field of the task hash -> record
     joins_ended: set[str] = field(default_factory=set)
+    generation: int = 0
+    ends: dict[int, str] = field(default_factory=dict)  # how each run ended, by generation
 
 
 @dataclass
@@ -62,6 +64,7 @@ class Attempt:
     starts: int = 0
     delivered: int = 0  # the last delivery that the queue granted
     accepted: list[Any] | None = None  # the outcome that was accepted
+    is_wiped: bool = False  # its workflow has started over since
 
     @property
     def record_name(self) -> str:
@@ -146,10 +149,13 @@ class Ledger:
             raise Violation(f"S1: acknowledged workflow {workflow_id} cannot be seen")
 
     def waits_for_word(self, run: Run) -> bool:
-        """Whether a child that waits for a signal is to get one: not when its parent's task is over, which ends it."""
+        """Whether a child that waits for a signal is to get one: not when its parent's task is over, which ends it.
+
+        One that an operator let go on may have no parent that waits for it.
+        """
         if run.name != PATIENT or run.parent_task is None or run.parent_id is None:
             return False
-        return self.attempts[run.parent_task].is_open or self.runs[run.parent_id].is_removed
+        return bool(self.attempts[run.parent_task].is_open or self.runs[run.parent_id].is_removed or run.generation)
 
     def close(self, task_id: str) -> None:
         """An attempt has no dispatch entry any more."""

@@ -37,6 +37,10 @@ class SectionView(NamedTuple):
             if code == "D" and key.endswith(f":{kind}:{self.workflow_id}"):
                 yield from map(str, args)
 
+    def wipes(self, kind: str) -> bool:
+        """Whether the workflow's hash of that kind is dropped as a whole, before anything is set in it."""
+        return any(op.code == "U" and op.key.endswith(f":{kind}:{self.workflow_id}") for op in self.operations)
+
     def has(self, code: str) -> bool:
         """Whether an operation of that code is there."""
         return any(operation.code == code for operation in self.operations)

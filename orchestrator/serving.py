@@ -54,18 +54,25 @@ class Serving(Placing):
         self,
         uri: str | Reference,
         *,
-        until: str,
+        until: Script | str,
         every_s: int = 60,
         strategy: Literal["FIXED", "LINEAR_BACKOFF", "EXPONENTIAL_BACKOFF"] = "FIXED",
         ref: str | None = None,
         **request: Unpack[HttpRequest],
     ) -> Self:
-        """Call a URL again and again, every ``every_s`` seconds, until the JavaScript ``until`` is true of its answer.
+        """Call a URL again and again, every ``every_s`` seconds, until the script ``until`` is true of its answer.
 
+        It reads the latest answer as ``$.output.response``, and the inputs of a ``Script`` by their names.
         Example: ``order.http_poll(url, until="$.output.response.body.state == 'done'", every_s=10)``
         """
-        polling = {"terminationCondition": until, "pollingInterval": every_s, "pollingStrategy": strategy}
-        parameters = {"http_request": {**_http_request(uri, request), **polling}}
+        script = script_of(until)
+        polling = {
+            "terminationCondition": script.text,
+            "evaluatorType": None if script.language == "javascript" else script.language,
+            "pollingInterval": every_s,
+            "pollingStrategy": strategy,
+        }
+        parameters = {**script.parameters(), "http_request": {**_http_request(uri, request), **_given(polling)}}
         return self._append(
             operator(TaskType.HTTP_POLL, self._name_step(ref, "http_poll"), input_parameters=parameters)
         )

@@ -359,6 +359,25 @@ VERBS: list[tuple[Callable[[Workflow], object], list[Json]]] = [
         ],
     ),
     (
+        lambda w: w.http_poll(w.input.uri, until=Script("output['x'] == want", {"want": 3}, "python"), method="PUT"),
+        [
+            operator(
+                "HTTP_POLL",
+                inputParameters={
+                    "want": 3,
+                    "http_request": {
+                        "uri": "${workflow.input.uri}",
+                        "method": "PUT",
+                        "terminationCondition": "output['x'] == want",
+                        "evaluatorType": "python",
+                        "pollingInterval": 60,
+                        "pollingStrategy": "FIXED",
+                    },
+                },
+            )
+        ],
+    ),
+    (
         lambda w: w.inline(Script("$.a + 1", {"a": w.input.a})),
         [
             operator(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import AsyncClient, Branch, Retry, RetryPolicy, Workflow, task, testing
+from orchestrator import AsyncClient, Branch, Retry, RetryPolicy, Script, Workflow, task, testing
 from orchestrator.errors import DefinitionNotFound, InvalidRequest
 from orchestrator.model.definitions import TaskDef
 from orchestrator.settings import Settings
@@ -104,6 +104,31 @@ def test_what_a_fake_may_do_a_mock_may_do() -> None:
     flow = Workflow("w").then("a", n=1, ref="first").then("a", n="${first.output.result}", ref="second")
     mocks: dict[str, Any] = {"first": [Retry("later", after_s=5), lambda n: n + 1], "second": [lambda n: {"n": n * 10}]}
     assert testing.run(flow, mocks=mocks).assert_completed().output == {"n": 20}
+
+
+def test_the_turns_of_a_loop_are_mocked_by_number_or_one_after_the_other() -> None:
+    until = Script("poll['state'] != 'ready'", language="python")
+    flow = Workflow("w").loop(Branch().then("poll").then("note"), while_=until, ref="again")
+    mocks = {
+        "poll": [{"state": "busy"}, MockOutput(status="FAILED"), {"state": "ready"}],
+        "poll__3": [{"state": "never"}],
+        "note__1": [{"n": 1}],
+        "note": [{"n": 2}],
+    }
+    result = testing.run(flow, mocks=mocks).assert_completed()
+    assert [(one.ref, one.status) for one in result.tasks if one.ref.startswith("poll")] == [
+        ("poll__1", "COMPLETED"),
+        ("poll__2", "FAILED"),
+        ("poll__2", "COMPLETED"),
+    ]
+    assert (result.task("note__1").output, result.task("note__2").output) == ({"n": 1}, {"n": 2})
+
+
+def test_the_branches_of_a_dynamic_fork_are_mocked_by_the_names_they_get() -> None:
+    flow = Workflow("w").fork_each("ship", over=[{"a": 1}, {"a": 2}]).human(ref="check")
+    mocks = {"_ship_0": [{"n": 0}], "_ship_1": [ValueError("no"), {"n": 1}], "check": [MockOutput(takes_s=5)]}
+    result = testing.run(flow, mocks=mocks).assert_completed()
+    assert result.task("fork_each_join").output == {"_ship_0": {"n": 0}, "_ship_1": {"n": 1}}
 
 
 child = Workflow("child").then("print", page="${workflow.input.page}")

@@ -29,11 +29,15 @@ class CarriesOut(Protocol):
 
 
 class Resources:
-    """What the system tasks of one process share. Example: ``async with Resources(store, executor.run) as shared:``"""
+    """What the system tasks of one process share; ``concurrency``: how many talk to the world outside at a time.
 
-    def __init__(self, store: StoreContext, run: CarriesOut) -> None:
+    Example: ``async with Resources(store, executor.run) as shared: ...``
+    """
+
+    def __init__(self, store: StoreContext, run: CarriesOut, concurrency: int = 100) -> None:
         self.store = store
         self.run = run
+        self.concurrency = concurrency
         self._kept: dict[str, Any] = {}
         self._closing = contextlib.AsyncExitStack()
 

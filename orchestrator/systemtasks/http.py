@@ -8,6 +8,7 @@ headers and body in the output, where Conductor leaves the text of an exception;
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
@@ -30,6 +31,10 @@ TIMEOUT_MS_MAX = 3_600_000
 MISSING = "Missing HTTP URI. See documentation for HttpTask for required input parameters"
 FORM = "application/x-www-form-urlencoded"
 FAILED = "Failed to invoke HTTP task due to: "
+HOSTS_SERVED = 4
+"""One host gets a quarter of a process's slots at most, so that one that hangs does not hold up the calls of others."""
+
+BUSY_MS = 500
 
 _METHOD = re.compile(r"[A-Z]{1,20}")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -57,11 +62,15 @@ async def run(input: dict[str, Any], context: SystemContext) -> Outcome:
 
 async def called(request: Request, context: SystemContext) -> Answer | Outcome:
     """The answer to a request, or how the task ends without one."""
-    from orchestrator.systemtasks.http_client import CallFailed, HttpClient
+    from orchestrator.systemtasks.http_client import CallFailed, HostBusy, HttpClient
 
-    client: HttpClient = context.shared.keep("http", lambda: HttpClient(context.settings), HttpClient.close)
+    per_host = max(1, context.shared.concurrency // HOSTS_SERVED)
+    client: HttpClient = context.shared.keep("http", lambda: HttpClient(context.settings, per_host), HttpClient.close)
     try:
         return await client.call(request)
+    except HostBusy:
+        # Back into the queue, so that calls of other hosts get the slot; not all at the same moment.
+        return endings.again(BUSY_MS + zlib.crc32(context.task.task_id.encode()) % BUSY_MS, {})
     except CallFailed as error:
         reason = f"{FAILED}{error}"
         ending = endings.terminal if error.is_final else endings.failed

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterable
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import httpcore2
 import httpx2
@@ -61,11 +62,20 @@ class CallFailed(Exception):
         self.is_final = is_final
 
 
-class HttpClient:
-    """The client of one process and event loop. Example: ``answer = await HttpClient(settings).call(request)``"""
+class HostBusy(Exception):
+    """As many calls of this host are under way as may be; nothing was sent."""
 
-    def __init__(self, settings: Settings) -> None:
+
+class HttpClient:
+    """The client of one process and event loop; ``per_host``: so many calls of one host at a time, or ``HostBusy``.
+
+    Example: ``answer = await HttpClient(settings, per_host=50).call(request)``
+    """
+
+    def __init__(self, settings: Settings, per_host: int) -> None:
         self._settings = settings
+        self._per_host = per_host
+        self._calls: dict[str, int] = {}
         self._client = httpx2.AsyncClient(
             transport=_GuardedTransport(Guard(settings)),
             trust_env=False,
@@ -75,7 +85,19 @@ class HttpClient:
         )
 
     async def call(self, request: Request) -> Answer:
-        """Send a request and read its answer, whatever its status. Raises ``CallFailed``."""
+        """Send a request and read its answer, whatever its status. Raises ``CallFailed`` and ``HostBusy``."""
+        host = urlsplit(request.url).netloc.rpartition("@")[2].lower()
+        if self._calls.get(host, 0) >= self._per_host:
+            raise HostBusy
+        self._calls[host] = self._calls.get(host, 0) + 1
+        try:
+            return await self._bounded(request)
+        finally:
+            self._calls[host] -= 1
+            if not self._calls[host]:
+                del self._calls[host]
+
+    async def _bounded(self, request: Request) -> Answer:
         try:
             async with asyncio.timeout(request.total_s):
                 return await self._call(request)

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.client import Client
 from orchestrator_cli.hosted import HostedRole
 from orchestrator_cli.processes import Process, process
 from tests.cli.conftest import PATHS, Command, finished
+from tests.support.build import step, workflow_def
 from tests.support.eventually import eventually
+from tests.systemtasks.peer import Peer, answer
 
 ENDS_WITH_ITS_HOST = """
 import os, sys
@@ -117,3 +120,14 @@ def test_a_type_that_there_is_not_is_a_usage_error(command: Command, redis_url: 
     status, _, stderr = finished(command("--redis", redis_url, *arguments))
     assert status == 2
     assert "GOPHER is no system task" in stderr
+
+
+def test_a_decider_by_itself_runs_a_workflow_of_system_tasks(command: Command, redis_url: str) -> None:
+    flow = workflow_def(
+        step("HTTP", "call", {"http_request": {"uri": "http://peer.example/", "method": "GET"}}),
+        step("JSON_JQ_TRANSFORM", "pick", {"queryExpression": ".body.a", "body": "${call.output.response.body}"}),
+    )
+    with Peer({"/": answer(b'{"a": 7}')}) as peer, Client(redis_url) as client:
+        command("decider", "--redis", redis_url, environment={"ORCHESTRATOR_HTTP_HOSTS": peer.hosts})
+        output = client.start_workflow(flow).result(timeout_s=30)
+    assert output == {"result": 7, "resultList": [7]}

@@ -28,7 +28,7 @@ from orchestrator.settings import Settings
 from orchestrator_workers.system import run_system
 settings = Settings(redis_url=sys.argv[1], partitions=2, http_hosts=sys.argv[2])
 host_fd = int(sys.argv[3]) if len(sys.argv) > 3 else None
-sys.exit(run_system(settings, only=["HTTP"], host_fd=host_fd))
+sys.exit(run_system(settings, 8, only=["HTTP", "SCRIPT"], host_fd=host_fd))
 """
 
 
@@ -39,9 +39,9 @@ def estate(redis_url: str) -> Iterator[Estate]:
     estate.close()
 
 
-def start(estate: Estate, peer: Peer, host_fd: int | None = None) -> subprocess.Popen[bytes]:
+def start(estate: Estate, peer: Peer, host_fd: int | None = None, hosts: str | None = None) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "workers")])}
-    arguments = [sys.executable, "-c", SCRIPT, estate.settings.redis_url, peer.hosts]
+    arguments = [sys.executable, "-c", SCRIPT, estate.settings.redis_url, hosts or peer.hosts]
     passed = () if host_fd is None else (host_fd,)
     return subprocess.Popen([*arguments, *map(str, passed)], env=environment, pass_fds=passed)
 
@@ -86,6 +86,28 @@ def test_an_unfinished_task_that_somebody_outside_completes_leaves_its_queue(est
     outcome = estate.outcome(parked)
     assert outcome.status == "IN_PROGRESS"
     assert codec.unpack(bytes(outcome.output))["response"]["statusCode"] == 202
+
+
+def completed(estate: Estate, task_id: str) -> bool:
+    """Whether the last word on a task is that it is done; a busy host may have had it postponed before."""
+    return [report.outcome.status for report in estate.reports(task_id)][-1:] == ["COMPLETED"]
+
+
+def test_a_host_that_hangs_holds_up_neither_calls_of_other_hosts_nor_scripts(estate: Estate) -> None:
+    with Peer({"/": answer(b"{}")}) as peer:
+        peer.behaviours["/hang"] = peer.hang
+        address = f"127.0.0.1:{peer.port}"
+        hosts = f"slow.example={address},{peer.hosts}"
+        endless = {"uri": "http://slow.example/hang", "method": "GET", "readTimeOut": 600_000}
+        hanging = [estate.add("HTTP", endless) for _ in range(30)]
+        others = [estate.add("HTTP", {"uri": peer.url("/"), "method": "GET"}) for _ in range(20)]
+        script = estate.add("SCRIPT", {"language": "python", "script": "return 1", "input": {}})
+        with start(estate, peer, hosts=hosts) as process:
+            eventually(lambda: all(completed(estate, one) for one in [*others, script]), timeout_s=30)
+            assert sum(asked.path == "/hang" for asked in peer.asked) == 2
+            assert sum(estate.dispatch(one).startswith("R") for one in hanging) >= 2
+            process.kill()
+    assert estate.output(script) == {"result": 1}
 
 
 def test_a_process_that_can_carry_out_nothing_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import gc
 import importlib.util
 import signal
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any
 
 from orchestrator.settings import Settings
@@ -48,19 +48,27 @@ def run_worker(
             drain_timeout_s=drain_timeout_s,
             name=name,
         )
-        await serve(worker, on_ready)
+        await serve([worker], on_ready)
 
     run_loop(work())
     return 0
 
 
-async def serve(worker: Worker, on_ready: Callable[[], None] | None = None) -> None:
-    """Start the worker and work until SIGTERM or SIGINT, or until it is told otherwise to drain or to stop."""
-    with _signals(worker.request_drain):
-        await worker.start()
-        if on_ready is not None:
-            on_ready()
-        await worker.run_to_end()
+async def serve(workers: Sequence[Worker], on_ready: Callable[[], None] | None = None) -> None:
+    """Start the workers and work until SIGTERM or SIGINT, or until they are told otherwise to drain or to stop."""
+
+    def drain() -> None:
+        for worker in workers:
+            worker.request_drain()
+
+    with _signals(drain):
+        async with contextlib.AsyncExitStack() as started:
+            for worker in workers:
+                await worker.start()
+                started.push_async_callback(worker.stop)
+            if on_ready is not None:
+                on_ready()
+            await asyncio.gather(*(worker.run_to_end() for worker in workers))
 
 
 def run_loop(work: Coroutine[Any, Any, None]) -> None:

@@ -18,6 +18,7 @@ from orchestrator.events.host import EventsHost
 from orchestrator.settings import Settings
 from orchestrator.store.connection import Connection, connect
 from orchestrator.store.context import StoreContext
+from orchestrator.systemtasks import REACHING_OUTSIDE
 from orchestrator.systemtasks.context import Resources
 from orchestrator.systemtasks.serving import served_types, system_task
 from orchestrator_workers.main import run_loop, serve
@@ -26,7 +27,8 @@ from orchestrator_workers.worker import Worker
 log = logging.getLogger("orchestrator.system")
 
 CONCURRENCY = 100
-"""System tasks wait for peers most of their time, so one process has many under way."""
+"""System tasks wait most of their time, so one process has many under way: so many that talk to other systems, and as
+many others beside them."""
 
 
 def run_system(
@@ -42,27 +44,32 @@ def run_system(
 ) -> int:
     """Carry out system tasks until a signal ends it, or its host's end; gives the exit status, 0 after an orderly end.
 
-    ``only`` restricts it to some types, without it messages of events are handled too; ``host_fd`` is the end of a pipe
-    whose other end the host keeps open. Raises ``InvalidRequest`` for a type there is none of or that nothing here can
-    carry out, and what ``run_worker`` raises. Example: ``sys.exit(run_system(load_settings(), only=["HTTP"]))``
+    ``concurrency`` holds for tasks that talk to other systems and once more for all others, so that peers which hang
+    hold up nobody else. ``only`` restricts it to some types, without it messages of events are handled too; ``host_fd``
+    is the end of a pipe whose other end the host keeps open. Raises ``InvalidRequest`` for a type there is none of or
+    that nothing here can carry out, and what ``run_worker`` raises.
+    Example: ``sys.exit(run_system(load_settings(), only=["HTTP"]))``
     """
 
     async def work() -> None:
         connection = connect(settings.redis_url, settings)
         try:
-            async with Resources(StoreContext(settings), connection.asynchronous().run) as shared:
-                worker = Worker(
-                    connection,
-                    tasks=[system_task(task_type, shared) for task_type in types],
-                    concurrency=concurrency,
-                    lease_ms=lease_ms,
-                    drain_timeout_s=drain_timeout_s,
-                    name=name,
-                    registers=False,
-                )
-                with _ended_with(host_fd, worker.request_stop):
+            async with Resources(StoreContext(settings), connection.asynchronous().run, concurrency) as shared:
+                workers = [
+                    Worker(
+                        connection,
+                        tasks=[system_task(task_type, shared) for task_type in group],
+                        concurrency=concurrency,
+                        lease_ms=lease_ms,
+                        drain_timeout_s=drain_timeout_s,
+                        name=name,
+                        registers=False,
+                    )
+                    for group in _groups(types)
+                ]
+                with _ended_with(host_fd, workers):
                     async with _handling_events(connection, handles_events=not only):
-                        await serve(worker, on_ready)
+                        await serve(workers, on_ready)
         finally:
             await connection.aclose()
 
@@ -73,6 +80,12 @@ def run_system(
         raise InvalidRequest("; ".join(missing.values()))
     run_loop(work())
     return 0
+
+
+def _groups(types: Sequence[str]) -> list[list[str]]:
+    """A worker for each: slots that wait for other systems are none that scripts and messages wait for."""
+    outside = [name for name in types if name in REACHING_OUTSIDE]
+    return [group for group in (outside, [name for name in types if name not in REACHING_OUTSIDE]) if group]
 
 
 @contextlib.asynccontextmanager
@@ -92,8 +105,8 @@ async def _handling_events(connection: Connection, *, handles_events: bool) -> A
 
 
 @contextlib.contextmanager
-def _ended_with(descriptor: int | None, action: Callable[[], None]) -> Iterator[None]:
-    """Call ``action`` when the other end of the pipe is closed."""
+def _ended_with(descriptor: int | None, workers: Sequence[Worker]) -> Iterator[None]:
+    """Stop the workers when the other end of the pipe is closed."""
     if descriptor is None:
         yield
         return
@@ -102,7 +115,8 @@ def _ended_with(descriptor: int | None, action: Callable[[], None]) -> Iterator[
     def closed() -> None:
         if not os.read(descriptor, 1):
             loop.remove_reader(descriptor)
-            action()
+            for worker in workers:
+                worker.request_stop()
 
     loop.add_reader(descriptor, closed)
     try:

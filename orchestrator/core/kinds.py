@@ -33,7 +33,7 @@ DISPATCH: dict[str, str] = {
 
 
 SYSTEM_TASK_TYPES: frozenset[str] = frozenset(
-    {"EVENT", "HTTP", "HTTP_POLL", "JSON_JQ_TRANSFORM", "KAFKA_PUBLISH", "SCRIPT"}
+    {"EVENT", "HTTP", "HTTP_POLL", "JSON_JQ_TRANSFORM", "KAFKA_PUBLISH", "SCRIPT", "START_WORKFLOW"}
 )
 """Built-in types that are tasks in queues all the same: the system-task role carries them out, a queue for each type."""
 

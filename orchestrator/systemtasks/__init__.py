@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from orchestrator.model.records import Outcome
-from orchestrator.systemtasks import event, http, http_poll, json_jq_transform, kafka_publish, script
+from orchestrator.systemtasks import event, http, http_poll, json_jq_transform, kafka_publish, script, start_workflow
 from orchestrator.systemtasks.context import SystemContext
 
 SystemTask = Callable[[dict[str, Any], SystemContext], Awaitable[Outcome]]
@@ -24,6 +24,7 @@ SYSTEM_TASKS: dict[str, SystemTask] = {
     "JSON_JQ_TRANSFORM": json_jq_transform.run,
     "KAFKA_PUBLISH": kafka_publish.run,
     "SCRIPT": script.run,
+    "START_WORKFLOW": start_workflow.run,
 }
 """Every type with the function that carries it out."""
 

@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from orchestrator.context import TaskContext
-from orchestrator.plan import Plan
+from orchestrator.model.records import Meta, decode_meta
+from orchestrator.plan import Command, Plan
 from orchestrator.settings import Settings
 from orchestrator.store.context import StoreContext
 
@@ -88,3 +89,13 @@ class SystemContext:
     async def run(self, plan: Plan[T]) -> T:
         """Carry out a verb of the service. Example: ``await context.run(start(context.shared.store, launch))``"""
         return await self.shared.run(plan)
+
+    async def meta(self) -> Meta | None:
+        """What the start of the task's workflow fixed; None when the workflow is gone."""
+        return await self.run(_meta(self.shared.store, self.task.workflow_id))
+
+
+def _meta(store: StoreContext, workflow_id: str) -> Plan[Meta | None]:
+    key = store.keys.workflow(store.keys.partition_of(workflow_id), workflow_id)
+    found: bytes | None = yield Command(("HGET", key, "m"))
+    return decode_meta(found) if found is not None else None

@@ -12,11 +12,9 @@ import msgspec
 
 from orchestrator.errors import InvalidPayload, InvalidRequest, OrchestratorError, StoreUnavailable
 from orchestrator.ids import suffix_of
-from orchestrator.model.records import Meta, Outcome, decode_meta
+from orchestrator.model.records import Outcome
 from orchestrator.model.sinks import KAFKA, SinkInvalid, event_of
-from orchestrator.plan import Command, Plan
 from orchestrator.service import events
-from orchestrator.store.context import StoreContext
 from orchestrator.systemtasks import endings
 from orchestrator.systemtasks.context import SystemContext
 from orchestrator.systemtasks.kafka_events import KafkaUnset, send
@@ -34,7 +32,7 @@ async def run(input: dict[str, Any], context: SystemContext) -> Outcome:
         event = event_of(written, task.workflow_name, ref, task.task_id)
     except SinkInvalid as error:
         return endings.failed(str(error))
-    meta = await context.run(_meta(context.shared.store, task.workflow_id))
+    meta = await context.meta()
     if meta is None:
         return endings.terminal(f"the workflow of task {suffix_of(task.task_id)} is gone")
     output = {
@@ -58,9 +56,3 @@ async def run(input: dict[str, Any], context: SystemContext) -> Outcome:
     except OrchestratorError as error:
         return endings.failed(str(error), output)
     return endings.parked(output) if input.get("asyncComplete") is True else endings.completed(output)
-
-
-def _meta(store: StoreContext, workflow_id: str) -> Plan[Meta | None]:
-    key = store.keys.workflow(store.keys.partition_of(workflow_id), workflow_id)
-    found: bytes | None = yield Command(("HGET", key, "m"))
-    return decode_meta(found) if found is not None else None

@@ -267,6 +267,10 @@ def _outside(one: _Open, now_ms: int) -> Reason:
             f"orchestrator workflow signal {task.workflow_instance_id} {signal}"
         )
         return _reason("SIGNAL", task, text, signal=signal)
+    if task.task_type == "PULL_WORKFLOW_MESSAGES":
+        command = f"orchestrator workflow message push {task.workflow_instance_id}"
+        text = f"{_called(task)} waits for a message; push one with: {command}"
+        return _reason("MESSAGE", task, text)
     what = "a person" if task.task_type == "HUMAN" else "somebody outside"
     return _reason("OUTSIDE", task, f"{_called(task)} waits for {what} to say how it ended")
 

@@ -96,8 +96,10 @@ class Mocks:
 
     def stubbed(self, definition: WorkflowDef) -> WorkflowDef:
         """``definition`` with a stub in place of every sub-workflow whose outcomes are mocked."""
-        names = {path.rsplit("/", 1)[-1] for path in self._known}
-        return msgspec.structs.replace(definition, tasks=_stubbed(definition.tasks, names))
+        is_root = definition.name == self.root
+        names = {path.rsplit("/", 1)[-1] for path in self._known if ("/" not in path) is is_root}
+        inner = {path.rsplit("/", 1)[-1] for path in self._known if "/" in path}
+        return msgspec.structs.replace(definition, tasks=_stubbed(definition.tasks, names, inner))
 
 
 NOTHING = object()
@@ -164,23 +166,32 @@ def _flat(given: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, list[Any
             )
 
 
-def _stubbed(tasks: list[WorkflowTask], names: set[str]) -> list[WorkflowTask]:
-    return [_stubbed_task(task, names) for task in tasks]
+def _stubbed(tasks: list[WorkflowTask], names: set[str], inner: set[str]) -> list[WorkflowTask]:
+    """The steps with stubs for those in ``names``; ``inner`` are the names for definitions that are carried inside."""
+    return [_stubbed_task(task, names, inner) for task in tasks]
 
 
-def _stubbed_task(task: WorkflowTask, names: set[str]) -> WorkflowTask:
+def _stubbed_task(task: WorkflowTask, names: set[str], inner: set[str]) -> WorkflowTask:
     task = msgspec.structs.replace(
         task,
-        decision_cases={case: _stubbed(inner, names) for case, inner in task.decision_cases.items()},
-        default_case=_stubbed(task.default_case, names),
-        fork_tasks=[_stubbed(inner, names) for inner in task.fork_tasks],
-        loop_over=_stubbed(task.loop_over, names),
+        decision_cases={case: _stubbed(tasks, names, inner) for case, tasks in task.decision_cases.items()},
+        default_case=_stubbed(task.default_case, names, inner),
+        fork_tasks=[_stubbed(tasks, names, inner) for tasks in task.fork_tasks],
+        loop_over=_stubbed(task.loop_over, names, inner),
     )
     params = task.sub_workflow_param
-    if task.type != TaskType.SUB_WORKFLOW or params is None or task.task_reference_name not in names:
+    if task.type != TaskType.SUB_WORKFLOW or params is None:
         return task
+    definition = params.workflow_definition
+    if task.task_reference_name in names:
+        definition = _stub(params.name if params.name and "${" not in params.name else task.task_reference_name)
+    elif isinstance(definition, WorkflowDef):
+        definition = msgspec.structs.replace(definition, tasks=_stubbed(definition.tasks, inner, inner))
+    params = msgspec.structs.replace(params, workflow_definition=definition)
+    return msgspec.structs.replace(task, sub_workflow_param=params)
+
+
+def _stub(name: str) -> WorkflowDef:
     once = TaskDef(name="mock", retry_count=0, response_timeout_seconds=0)
     step = WorkflowTask(name="mock", task_reference_name="mock", task_definition=once)
-    name = params.name if params.name and "${" not in params.name else task.task_reference_name
-    stub = WorkflowDef(name=name, tasks=[step], metadata=STUB)
-    return msgspec.structs.replace(task, sub_workflow_param=msgspec.structs.replace(params, workflow_definition=stub))
+    return WorkflowDef(name=name, tasks=[step], metadata=STUB)

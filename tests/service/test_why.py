@@ -131,6 +131,16 @@ def test_signals_timers_and_joins(env: Environment) -> None:
     }
 
 
+def test_people_and_messages(env: Environment) -> None:
+    flow = Workflow("w").fork(Branch().human(ref="approve"), Branch().pull_messages(ref="inbox"))
+    handle = env.client.start_workflow(flow)
+    assert [text for _, text in said(env, handle.id)] == [
+        "JOIN fork_join waits for approve, inbox",
+        "HUMAN approve waits for a person to say how it ended",
+        f"PULL_WORKFLOW_MESSAGES inbox waits for a message; push one with: orchestrator workflow message push {handle.id}",
+    ]
+
+
 def test_a_child_is_explained_in_its_turn(env: Environment) -> None:
     inner = Workflow("inner").wait(signal="go")
     env.client.register(inner)

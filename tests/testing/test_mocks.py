@@ -151,6 +151,14 @@ def test_a_child_with_outcomes_of_its_own_is_not_run_and_need_not_exist() -> Non
     assert second.output["text"] == "printed"
 
 
+def test_a_mocked_child_of_a_child_that_is_carried_along_is_not_run_either() -> None:
+    middle = Workflow("middle").sub_workflow("gone", ref="inner").then("note")
+    flow = Workflow("top").sub_workflow(middle, inline=True, ref="outer").then("inner", ref="last")
+    mocks: dict[str, Any] = {"outer": {"inner": [{"text": "p"}], "note": [{"noted": 1}]}, "last": [{}]}
+    result = testing.run(flow, mocks=mocks).assert_completed()
+    assert result.task("outer").output["noted"] == 1
+
+
 def test_the_workflow_that_runs_on_failure_has_its_own_mocks() -> None:
     undo = Workflow("undo").then("step")
     flow = Workflow("w", on_failure=undo).then("step")

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from orchestrator.engine.decider import Decider
-from orchestrator.model.definitions import WorkflowDef
+from orchestrator.model.definitions import WorkflowDef, WorkflowTask
 from orchestrator.plan import Call, Command
 from orchestrator.store.context import StoreContext
-from tests.engine.stage import Stage, chained, forked
+from tests.engine.stage import Stage, chained, flow, forked, step
 
 SMALL, LARGE = 100, 10_000
 SAMPLES = 8
@@ -151,3 +151,57 @@ def test_an_event_of_a_fork_costs_the_same_in_one_of_ten_thousand(real_stage: St
     options = {"output_parameters": {"first": "${b00000.output.v}"}}
     small = _costs(real_stage, forked(SMALL, **options), "b", SMALL)
     _assert_flat(small, _costs(real_stage, forked(LARGE, **options), "b", LARGE))
+
+
+def fanned(width: int) -> WorkflowDef:
+    """A dynamic fork of ``width`` tasks, and a JOIN; all have the queue ``b``."""
+    names = [f"b{number:05}" for number in range(width)]
+    given = {
+        "tasks": [{"name": "b", "taskReferenceName": name} for name in names],
+        "inputs": {name: {"n": 1} for name in names},
+    }
+    fork = WorkflowTask(
+        name="f",
+        task_reference_name="f",
+        type="FORK_JOIN_DYNAMIC",
+        input_parameters=given,
+        dynamic_fork_tasks_param="tasks",
+        dynamic_fork_tasks_input_param_name="inputs",
+    )
+    join = WorkflowTask(name="j", task_reference_name="j", type="JOIN")
+    return flow(fork, join, name=f"fanned_{width}", output_parameters={"first": "${j.output.b00000.v}"})
+
+
+def looped(rounds: int) -> WorkflowDef:
+    """A loop of ``rounds`` rounds over one task of the queue ``a``."""
+    body = step("a", input_parameters={"round": "${l.output.iteration}"})
+    loop = WorkflowTask(
+        name="l",
+        task_reference_name="l",
+        type="DO_WHILE",
+        loop_condition=f"$.l.iteration < {rounds}",
+        loop_over=[body],
+    )
+    return flow(loop, name=f"looped_{rounds}", output_parameters={"first": "${l.output.1.a.v}"})
+
+
+def test_an_event_of_a_dynamic_fork_costs_the_same_in_one_of_ten_thousand(real_stage: Stage) -> None:
+    small = _costs(real_stage, fanned(SMALL), "b", SMALL)
+    _assert_flat(small, _costs(real_stage, fanned(LARGE), "b", LARGE))
+
+
+def test_an_event_of_a_loop_costs_the_same_in_one_of_ten_thousand_rounds(real_stage: Stage) -> None:
+    small = _costs(real_stage, looped(SMALL), "a", SMALL)
+    _assert_flat(small, _costs(real_stage, looped(LARGE), "a", LARGE))
+
+
+@pytest.mark.parametrize(("definition", "task_type"), [(fanned(LARGE), "b"), (looped(LARGE), "a")], ids=["fork", "loop"])
+def test_ten_thousand_tasks_are_carried_out_to_the_end(
+    real_stage: Stage, definition: WorkflowDef, task_type: str
+) -> None:
+    run = Run(real_stage, definition, task_type)
+    run.events(LARGE)
+    real_stage.settle(run.decider)
+    assert real_stage.status(run.workflow_id) == "COMPLETED"
+    assert real_stage.view(run.workflow_id).output == {"first": 1}
+    assert (real_stage.inbox(), real_stage.outbox()) == (0, 0)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from orchestrator.core import caching, messages
 from orchestrator.core.closing import end
-from orchestrator.core.draft import EMPTY, EVALUATED, RETRY, Draft
+from orchestrator.core.draft import EMPTY, EVALUATED, JUDGED, RETRY, Draft
 from orchestrator.core.kinds import INTERNAL
 from orchestrator.core.program import Case, Node, execution_ref, inner_lists, members_inside
 from orchestrator.core.retries import may_retry, retry_delay_ms, retry_limit
@@ -194,6 +194,10 @@ def pass_by(d: Draft, node: Node, iteration: int) -> None:
 def count_member(join: Join, status: str, reason: str | None) -> None:
     """One more member of a JOIN is over for good."""
     join.remaining -= 1
+    if join.accepts and status != "SKIPPED":
+        status, reason = (
+            ("COMPLETED", None) if status in join.accepts else ("FAILED", reason or f"a task ended {status}")
+        )
     if status == "COMPLETED_WITH_ERRORS":
         join.errors += 1
     elif not is_successful(status):
@@ -223,12 +227,16 @@ def _let_go(d: Draft, members: dict[str, int]) -> None:
 
 
 def complete_join(d: Draft, ref: str) -> None:
-    """End an open JOIN when its last member has."""
+    """End an open JOIN when its last member has; one that is judged has its operator look at it."""
     join = d.core.joins[ref]
-    if join.remaining > 0:
+    if join.remaining > 0 and not join.is_judged:
         return
     record = d.record(ref)
     assert record is not None, f"join {ref} is open without a record"
+    if join.is_judged:
+        node = d.node_of(record.scheduled)
+        d.go(node.ref, record.scheduled.iteration, JUDGED)
+        return
     del d.core.joins[ref]
     if join.failed:
         finish(d, record, "FAILED" if join.hard else "CANCELED", reason=" ".join(join.reasons) or None)

@@ -18,7 +18,7 @@ from orchestrator.codec import pack
 from orchestrator.core import advance, invariants, kin, listening, operations, operators
 from orchestrator.core.beginning import begin
 from orchestrator.core.closing import cancel_open_tasks, complete, end
-from orchestrator.core.draft import EVALUATED, RETRY, TASKS_PER_DECISION, Draft, OpenTask
+from orchestrator.core.draft import EVALUATED, JUDGED, RETRY, TASKS_PER_DECISION, Draft, OpenTask
 from orchestrator.core.facts import Facts
 from orchestrator.core.operators import do_while
 from orchestrator.core.program import Program, execution_ref
@@ -167,6 +167,8 @@ def _run_agenda(d: Draft) -> None:
         if step.index == RETRY:
             failed = advance.retry(d, execution_ref(step.ref, step.iteration))
             operators.enter(d, d.node_of(failed.scheduled), step.iteration, failed)
+        elif step.index == JUDGED:
+            operators.judge(d, node, step.iteration)
         elif step.index == EVALUATED:
             operators.evaluated(d, node, step.iteration)
         elif step.index:

@@ -21,7 +21,7 @@ from orchestrator.core.branches import compile_branch, compile_dynamic
 from orchestrator.core.expressions import Template
 from orchestrator.core.facts import Facts
 from orchestrator.core.kinds import QUEUED, dispatch_state
-from orchestrator.core.program import JOIN_TYPES, Node, Program, execution_ref, script_node
+from orchestrator.core.program import Node, Program, execution_ref, script_node
 from orchestrator.core.scope import DraftScope
 from orchestrator.core.secret_references import names_in, names_of
 from orchestrator.core.state import ProgramNeeded, RecordsNeeded, TaskRecord, WorkflowState
@@ -57,6 +57,10 @@ RETRY = -1
 
 EVALUATED = -2
 """The index of a ``Pending`` script task that has ended: its answer is handed to the operator that asked."""
+
+
+JUDGED = -3
+"""The index of a ``Pending`` JOIN whose operator is to say whether it is over."""
 
 
 class Dispatch(NamedTuple):
@@ -338,7 +342,7 @@ class Draft:
     def output_of(self, record: TaskRecord) -> bytes:
         """A task's output, packed; that of a JOIN is put together from its members. Raises ``RecordsNeeded``."""
         node = self.node_of(record.scheduled)
-        if node.task.type in JOIN_TYPES:
+        if node.task.type == "JOIN":
             return self.pack_payload(DraftScope(self, None).output_of(node.ref, record), "output")
         return bytes(record.result.output) if record.result is not None else EMPTY_MAP
 
@@ -526,6 +530,8 @@ class Draft:
             return
         known = self.dynamic.get(ref) if ref not in self.program.nodes else None
         step = Pending(ref, iteration, index, known.branch if known is not None else "")
+        if index == JUDGED and (step in self.agenda or step in self.core.held):
+            return  # once is enough, whatever has happened meanwhile
         if self.core.status == "PAUSED":
             self.core.held = [*self.core.held, step]
         else:

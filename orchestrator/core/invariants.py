@@ -141,7 +141,7 @@ def _joins(d: Draft) -> Iterator[str]:
     for ref, join in d.core.joins.items():
         if before.get(ref) is join:
             continue
-        if not 0 < join.remaining <= join.members:
+        if not (0 if join.is_judged else 1) <= join.remaining <= join.members:
             yield f"join {ref} waits for {join.remaining} of {join.members}"
         if join.failed + join.errors > join.members - join.remaining or join.hard > join.failed:
             yield f"join {ref} counts more members that went wrong than have ended"

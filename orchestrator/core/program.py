@@ -128,7 +128,8 @@ def link(nodes: dict[str, Node], find: Find) -> None:
     for node in nodes.values():
         if node.task.type in JOIN_TYPES and node.fork is None:
             node.members = list(dict.fromkeys(_beside(member, node, find) for member in node.task.join_on))
-            for member in node.members:
+            defaults = (_beside(ref, node, find) for ref in node.task.default_exclusive_join_task)
+            for member in dict.fromkeys([*node.members, *defaults]):
                 if member in nodes:
                     nodes[member].joins.append(node.ref)
         if node.loop is not None and node.loop in nodes:
@@ -172,7 +173,7 @@ def reads_of(template: Template, find: Find) -> tuple[str, ...]:
                 refs[root] = None  # a dynamically forked step: known only at run time
             continue
         refs[root] = None
-        if node.task.type not in JOIN_TYPES or field not in (None, "output"):
+        if node.task.type != "JOIN" or field not in (None, "output"):
             continue
         if node.fork is None:
             on = node.members
@@ -191,7 +192,7 @@ def members_of(refs: Iterable[str | None], find: Find) -> dict[str, None]:
         if ref not in found:
             found[ref] = None
             node = find(ref)
-            if node is not None and node.task.type in JOIN_TYPES and node.fork is None:
+            if node is not None and node.task.type == "JOIN" and node.fork is None:
                 work.extend(node.members)
     return found
 

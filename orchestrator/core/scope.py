@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.codec import DEPTH_MAX
 from orchestrator.core.expression_readers import Read
-from orchestrator.core.program import JOIN_TYPES, Node, execution_ref, members_of
+from orchestrator.core.program import Node, execution_ref, members_of
 from orchestrator.core.rounds import rounds_of
 from orchestrator.core.state import TaskRecord
 from orchestrator.model.status import is_terminal
@@ -171,7 +171,7 @@ class DraftScope:
         node = self.draft.find(ref)
         if node is not None and node.task.type == "DO_WHILE":
             return self._loop_output(node, record, self._wanted(ref), 1)
-        if node is None or node.task.type not in JOIN_TYPES:
+        if node is None or node.task.type != "JOIN":
             return record.output
         if self.reads is None and node.fork is None:
             self.draft.require(members_of(node.members, self.draft.find))
@@ -203,7 +203,7 @@ class DraftScope:
             value = self._inner_output(member, found, depth + 1)
             if value:
                 output[ref] = value
-        return output
+        return {**output, **record.output}  # what a JOIN's script had to say of it
 
     def _members(self, join: Node, record: TaskRecord, wanted: set[str] | None) -> list[tuple[str, str]]:
         """The members of a JOIN as they are called in the definition and in the execution. Raises ``RecordsNeeded``."""
@@ -243,7 +243,7 @@ class DraftScope:
 
     def _inner_output(self, ref: str, record: TaskRecord, depth: int) -> Any:
         node = self.draft.find(ref)
-        if node is not None and node.task.type in JOIN_TYPES:
+        if node is not None and node.task.type == "JOIN":
             return self._join_output(node, record, None, depth)
         if node is not None and node.task.type == "DO_WHILE":
             return self._loop_output(node, record, None, depth)

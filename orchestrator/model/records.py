@@ -134,6 +134,8 @@ class Join(Struct, array_like=True, gc=False):
     errors: int = 0  # optional members that ended COMPLETED_WITH_ERRORS
     reasons: list[str] = []
     on: list[str] = []  # members of a dynamic join; a static join's are in the definition
+    is_judged: bool = False  # not the counter ends it: its operator looks at it whenever a member has ended
+    accepts: list[str] = []  # the statuses that count as success (``joinStatus``); none = those that always do
 
 
 class Loop(Struct, array_like=True, gc=False):

@@ -29,6 +29,8 @@ def scripts_of(task: WorkflowTask) -> Iterator[Script]:
             yield Script("caseExpression", "javascript", task.case_expression)
         case TaskType.DO_WHILE if task.loop_condition and (task.evaluator_type or "javascript") in LANGUAGES:
             yield Script("loopCondition", LANGUAGES[task.evaluator_type or "javascript"], task.loop_condition)
+        case TaskType.JOIN if task.expression:
+            yield Script("expression", LANGUAGES.get(task.evaluator_type or "", "javascript"), task.expression)
         case TaskType.INLINE:
             language = LANGUAGES.get(given.get("evaluatorType") or "javascript")
             if language is not None:

@@ -14,6 +14,7 @@ from orchestrator.errors import Problem
 from orchestrator.model.definitions import Location, TaskDef, TaskType, WorkflowTask
 from orchestrator.model.durations import parse_duration, parse_until
 from orchestrator.model.references import has_expression, is_whole_expression
+from orchestrator.model.status import TaskStatus, is_terminal
 
 FindTaskDef = Callable[[str], TaskDef | None]
 """Looks a registered TaskDef up by name, because its input template may supply what a task leaves out."""
@@ -102,6 +103,15 @@ def fork_is_followed_by_join(place: Location, _: FindTaskDef) -> Iterator[Proble
             else "Dynamic join definition is not followed by a join task.  Check the workflow definition."
         )
         yield Problem(place.path, message, place.task.task_reference_name)
+
+
+def join_accepts_statuses(place: Location, _: FindTaskDef) -> Iterator[Problem]:
+    """What a JOIN's ``joinStatus`` lists are statuses that a task can end with."""
+    known = [str(status) for status in TaskStatus if is_terminal(status)]
+    for status in (place.task.join_status or "").split(","):
+        if status.strip() and status.strip() not in known:
+            message = f"joinStatus: {status.strip()} is not a status that a task ends with; use {', '.join(known)}"
+            yield Problem(f"{place.path}.joinStatus", message, place.task.join_status)
 
 
 def dynamic_fork_has_one_source(place: Location, _: FindTaskDef) -> Iterator[Problem]:
@@ -238,6 +248,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     TaskType.SWITCH: (switch_has_evaluator, switch_has_expression, cases_are_given),
     TaskType.DYNAMIC: (dynamic_names_its_parameter,),
     TaskType.FORK_JOIN: (fork_has_branches, fork_is_followed_by_join),
+    TaskType.JOIN: (join_accepts_statuses,),
     TaskType.FORK_JOIN_DYNAMIC: (dynamic_fork_has_one_source, fork_is_followed_by_join),
     TaskType.HTTP: (http_has_request,),
     TaskType.HTTP_POLL: (http_has_request,),

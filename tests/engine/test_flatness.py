@@ -195,7 +195,9 @@ def test_an_event_of_a_loop_costs_the_same_in_one_of_ten_thousand_rounds(real_st
     _assert_flat(small, _costs(real_stage, looped(LARGE), "a", LARGE))
 
 
-@pytest.mark.parametrize(("definition", "task_type"), [(fanned(LARGE), "b"), (looped(LARGE), "a")], ids=["fork", "loop"])
+@pytest.mark.parametrize(
+    ("definition", "task_type"), [(fanned(LARGE), "b"), (looped(LARGE), "a")], ids=["fork", "loop"]
+)
 def test_ten_thousand_tasks_are_carried_out_to_the_end(
     real_stage: Stage, definition: WorkflowDef, task_type: str
 ) -> None:

@@ -221,6 +221,12 @@ BROKEN: dict[str, tuple[Json, str, str]] = {
         "tasks[0].loopCondition",
         required("loopCondition", "DO_WHILE"),
     ),
+    "JOIN statuses": (
+        workflow(simple("t"), typed("JOIN", "j", joinOn=["t"], joinStatus="COMPLETED,DONE")),
+        "tasks[1].joinStatus",
+        "joinStatus: DONE is not a status that a task ends with; use COMPLETED, COMPLETED_WITH_ERRORS, SKIPPED, "
+        "FAILED, TIMED_OUT, FAILED_WITH_TERMINAL_ERROR, CANCELED",
+    ),
     "DO_WHILE kept turns": (
         workflow(typed("DO_WHILE", **LOOP, inputParameters={"keepLastN": 0})),
         "tasks[0].inputParameters.keepLastN",

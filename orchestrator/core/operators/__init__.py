@@ -20,6 +20,7 @@ from orchestrator.core.operators import (
     dynamic,
     dynamic_fork,
     event,
+    exclusive_join,
     fork,
     human,
     inline,
@@ -46,6 +47,7 @@ OPERATORS: dict[str, ModuleType] = {
     "DECISION": decision,
     "DO_WHILE": do_while,
     "DYNAMIC": dynamic,
+    "EXCLUSIVE_JOIN": exclusive_join,
     "EVENT": event,
     "FORK_JOIN": fork,
     "FORK_JOIN_DYNAMIC": dynamic_fork,
@@ -104,6 +106,13 @@ def go_on(d: Draft, node: Node, iteration: int, index: int) -> None:
 def reopen(node: Node) -> Callable[[Draft, Node, TaskRecord], None] | None:
     """How a step's task that has ended goes on when its workflow does; None = by another attempt."""
     return getattr(OPERATORS.get(node.task.type), "reopen", None)
+
+
+def judge(d: Draft, node: Node, iteration: int) -> None:
+    """Have a JOIN that goes by more than its counter say whether it is over; not while its script runs elsewhere."""
+    record = d.record(execution_ref(node.ref, iteration))
+    if record is not None and record.scheduled.ref in d.core.joins and record.scheduled.ref not in d.core.evaluating:
+        OPERATORS[node.task.type].judge(d, node, record)
 
 
 def resume(d: Draft, node: Node, record: TaskRecord) -> None:

@@ -131,10 +131,10 @@ def _begin_round(d: Draft, node: Node, record: TaskRecord, items: list[Any] | No
 
 def _ask(d: Draft, node: Node, record: TaskRecord, condition: str) -> None:
     """Have the condition evaluated on what it can read."""
-    made, language = record.scheduled, node.task.evaluator_type or "javascript"
+    made, language = record.scheduled, LANGUAGES.get(node.task.evaluator_type or "", "javascript")
     given: dict[str, Any] = dict(d.render_input(node, made.iteration, None))
     given |= {key: value for key, value in record.output.items() if key in ("loopIndex", "loopItem")}
-    reads = reads_of(LANGUAGES.get(language, language), condition)
+    reads = reads_of(language, condition)
     names = [ref for ref in (node.ref, *node.rounds) if reads is None or ref in reads]
     d.require(names)
     for name in names:

@@ -1,7 +1,8 @@
 """JOIN: waits until every task it lists has ended; a counter that the last member's own decision brings to zero.
 
 Members that ended before the JOIN was reached are counted when it is entered. A listed step that can no longer run (a
-branch not taken) counts as satisfied.
+branch not taken) counts as satisfied. With a script (``expression``) that decides instead, whenever a member has ended
+(see ``join_scripts``); ``joinStatus`` lists the statuses in which a member counts as successful.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from orchestrator.core import advance
+from orchestrator.core import advance, join_scripts
 from orchestrator.core.operators import switch
 from orchestrator.core.program import execution_ref
 from orchestrator.errors import InvalidPayload
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
     from orchestrator.core.draft import Draft
     from orchestrator.core.program import Case, Node
     from orchestrator.core.state import TaskRecord
+    from orchestrator.model.evaluation import Evaluation
 
 
 def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> None:
     """Start waiting for the members that have not ended yet."""
     members = _branches(d, node.fork, iteration) if node.fork else node.members
-    join = Join(remaining=len(members), members=len(members))
+    join = _counter(node, len(members))
     if node.fork is None:
         outside = [name for name in members if not _follows(d, node, name)]
         d.require(outside)
@@ -44,13 +46,35 @@ def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> 
 def reopen(d: Draft, node: Node, record: TaskRecord) -> None:
     """Wait again, in place, for the members that are to end again; called when those are known to be open or on the way."""
     members = record.input["joinOn"]
-    join = Join(remaining=len(members), members=len(members))
+    join = _counter(node, len(members))
     if node.fork:
         _count_branches(d, node, join, [execution_ref(name, record.scheduled.iteration) for name in members])
     else:
         for name in members:
             _count_earlier(d, node, join, name)
     d.core.joins[record.scheduled.ref] = join
+
+
+def judge(d: Draft, node: Node, record: TaskRecord) -> None:
+    """A member has ended: the JOIN's script says whether that is all."""
+    answer = join_scripts.ask(d, node, record, lambda name: bool(node.fork) or may_still_run(d, node, name))
+    if answer is not None:
+        join_scripts.take(d, node, record, answer)
+
+
+def evaluated(d: Draft, node: Node, iteration: int, purpose: str, evaluation: Evaluation) -> None:
+    """The script has an answer; one that is overtaken by the end of another member is asked for again."""
+    record = d.record(execution_ref(node.ref, iteration))
+    assert record is not None, f"{node.ref} was evaluated without having a task"
+    if join_scripts.purpose(d, record) != purpose and not join_scripts.is_final(evaluation):
+        judge(d, node, record)
+    else:
+        join_scripts.take(d, node, record, evaluation)
+
+
+def _counter(node: Node, members: int) -> Join:
+    accepts = [status.strip() for status in (node.task.join_status or "").split(",") if status.strip()]
+    return Join(remaining=members, members=members, is_judged=bool(node.task.expression), accepts=accepts)
 
 
 def _count_branches(d: Draft, node: Node, join: Join, firsts: list[str]) -> None:
@@ -100,13 +124,13 @@ def _count_earlier(d: Draft, node: Node, join: Join, name: str) -> None:
     """Count a member from before or beside the fork, which may have ended, may be running, or may never run."""
     record = d.record(d.latest(name))
     if record is None or record.scheduled.ref in d.core.joins or record.scheduled.ref in d.core.skips:
-        join.remaining -= not _may_still_run(d, node, name)
+        join.remaining -= not may_still_run(d, node, name)
     elif is_terminal(record.status) and not d.awaits_retry(record.scheduled.ref):
         reason = record.result.reason if record.result is not None else None
         advance.count_member(join, record.status, reason)
 
 
-def _may_still_run(d: Draft, node: Node, name: str) -> bool:
+def may_still_run(d: Draft, node: Node, name: str) -> bool:
     """Whether a step that has not ended yet may do so before this JOIN is done.
 
     Not when it comes after the JOIN, lies in a branch that a SWITCH did not take, or is not in the definition.

@@ -116,6 +116,12 @@ class Conflict(InvalidRequest):
     exit_code = 4
 
 
+class RateLimited(Conflict):
+    """As many executions of the workflow as may run at once do already; start it later."""
+
+    code = "RATE_LIMITED"
+
+
 class MissingExtra(InvalidRequest):
     """An optional dependency is needed; the message holds the exact ``pip install`` line."""
 

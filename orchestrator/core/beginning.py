@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.core import caching
+from orchestrator.core import admission, caching
 from orchestrator.core.closing import end
 from orchestrator.core.draft import Draft
 from orchestrator.core.schemas import violation
@@ -24,6 +24,7 @@ def begin(d: Draft) -> None:
     if held is not None:
         end(d, "COMPLETED", "An earlier execution's output was reused", output=held)
         return
+    admission.ask(d)
     if d.program.first is None:
         end(d, "COMPLETED", "No tasks found to be executed")
         return

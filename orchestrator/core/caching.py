@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from orchestrator.core.draft import Draft
     from orchestrator.core.program import Node
-    from orchestrator.model.definitions import CacheConfig
+    from orchestrator.model.definitions import CacheConfig, WorkflowDef
 
 HIT = "cache"
 """As the worker of a task: nobody ran it, its output was there."""
@@ -60,23 +60,29 @@ class InputScope(DraftScope):
 
 
 class StartScope:
-    """What the key of a whole workflow may read: its input, and nothing that changes while it runs."""
+    """What the key of a whole workflow may read: what it was started with, and nothing that changes while it runs."""
 
-    __slots__ = ("given",)
+    __slots__ = ("fields", "given")
 
-    def __init__(self, given: Any) -> None:
+    def __init__(self, given: Any, definition: WorkflowDef, correlation_id: str | None) -> None:
         self.given = given if isinstance(given, dict) else {}
+        self.fields = {
+            "input": self.given,
+            "workflowType": definition.name,
+            "version": definition.version,
+            "correlationId": correlation_id,
+        }
 
     def field(self, root: str, name: str) -> Any:
-        """The input, or one field of a value of it."""
+        """A field of the workflow, or of a value of the input."""
         if root == "workflow":
-            return self.given if name == "input" else None
+            return self.fields.get(name)
         value = self.given.get(root)
         return value.get(name) if isinstance(value, dict) else None
 
     def document(self, root: str) -> Any:
-        """A value of the input."""
-        return {"input": self.given} if root == "workflow" else self.given.get(root)
+        """The workflow, or a value of the input."""
+        return self.fields if root == "workflow" else self.given.get(root)
 
     def constant(self, name: str) -> str | None:
         """There are none."""
@@ -100,7 +106,8 @@ def workflow_key(d: Draft) -> str:
     template: Template | None = d.program.cache
     if template is None:
         return ""
-    return _digest("workflow", d.state.meta.name, template.render(StartScope(d.state.input)))
+    scope = StartScope(d.state.input, d.program.definition, d.state.meta.correlation_id)
+    return _digest("workflow", d.state.meta.name, template.render(scope))
 
 
 def held(d: Draft, key: str) -> bytes | None:

@@ -12,7 +12,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from orchestrator.codec import EMPTY_MAP, pack, unpack
-from orchestrator.core import caching, listening, messages
+from orchestrator.core import admission, caching, listening, messages
 from orchestrator.core.draft import Draft
 from orchestrator.core.invariants import InvariantBroken
 from orchestrator.core.kinds import ACCEPTED, QUEUED
@@ -92,6 +92,7 @@ def _close(d: Draft, status: str, reason: str | None, output: bytes, *, notify_p
     core.joins = {}
     core.evaluating = []
     messages.forget_waiting(d)
+    admission.leave(d)
     if core.open > 0:
         cancel_open_tasks(d)
     listening.workflow(d, "COMPLETED" if status == "COMPLETED" else "TERMINATED")

@@ -525,14 +525,14 @@ class Draft:
     # --- flow ---------------------------------------------------------------------------------------------------------
 
     def go(self, ref: str | None, iteration: int, index: int = 0) -> None:
-        """Enter the step ``ref`` next (or retry it, or fan it out further); held back while the workflow is paused."""
+        """Enter the step ``ref`` next (or retry it, or fan it out); held back while the workflow is paused or kept out."""
         if ref is None or is_terminal(self.core.status):
             return
         known = self.dynamic.get(ref) if ref not in self.program.nodes else None
         step = Pending(ref, iteration, index, known.branch if known is not None else "")
         if index == JUDGED and (step in self.agenda or step in self.core.held):
             return  # once is enough, whatever has happened meanwhile
-        if self.core.status == "PAUSED":
+        if self.core.status == "PAUSED" or (self.core.gate is not None and self.core.gate.is_waiting):
             self.core.held = [*self.core.held, step]
         else:
             self.agenda.append(step)

@@ -58,6 +58,8 @@ def _end(d: Draft) -> Iterator[str]:
             if d.state.meta.parent_task_id and not any(isinstance(handoff, ReviveParent) for handoff in d.handoffs):
                 yield f"{before.status} became {core.status} without its parent being told"
         return
+    if core.gate is not None:
+        yield f"{core.status} and still at the gate {core.gate.name}"
     if core.agenda or core.held or core.joins or core.evaluating or any(loop.ref for loop in core.loops.values()):
         yield f"{core.status} with steps, joins, loops or scripts left"
     if d.output is None and (before is None or not is_terminal(before.status)):
@@ -71,9 +73,10 @@ def _progress(d: Draft) -> Iterator[str]:
         yield "steps are left over and nothing will take them up"
     if core.agenda and core.status != "RUNNING":
         yield f"{core.status} with steps on its agenda"
-    if core.held and core.status != "PAUSED":
+    is_kept_out = core.gate is not None and core.gate.is_waiting
+    if core.held and core.status != "PAUSED" and not is_kept_out:
         yield f"{core.status} with steps held back"
-    if core.status == "RUNNING" and not core.agenda and core.open <= waits_inside(core):
+    if core.status == "RUNNING" and not is_kept_out and not core.agenda and core.open <= waits_inside(core):
         yield f"nothing can happen any more: its {core.open} open tasks are joins and loops waiting for each other"
 
 

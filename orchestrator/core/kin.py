@@ -1,5 +1,5 @@
 """What another workflow may say to this one: a parent whose task is over ends its child; a child that goes on has its
-parent go on.
+parent go on. The gate of a rate limit, too, says whether it lets the workflow in.
 
 Such words come through the other's outbox, more than once and late; one that is out of date changes nothing. Called by
 ``decide`` alone.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from orchestrator.core import admission
 from orchestrator.core.closing import end
 from orchestrator.core.draft import RETRY, Draft
 from orchestrator.core.operators import sub_workflow
@@ -27,6 +28,10 @@ def told(d: Draft, event: Told) -> None:
         _cancelled(d, event)
     elif event.action == "revive":
         _child_goes_on(d, event)
+    elif event.action == "admitted":
+        admission.is_admitted(d, event.task_id, event.run)
+    elif event.action == "rejected" and admission.is_refused(d, event.task_id, event.run):
+        end(d, "FAILED", f"The workflow was not let in: {event.reason}")
 
 
 def _cancelled(d: Draft, event: Told) -> None:

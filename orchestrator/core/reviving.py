@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from orchestrator.codec import EMPTY_MAP
-from orchestrator.core import advance, operators
+from orchestrator.core import admission, advance, operators
 from orchestrator.core.beginning import arm_timeout
 from orchestrator.core.draft import RETRY, Draft
 from orchestrator.core.operators import fork, switch
@@ -94,6 +94,7 @@ def _go_on(d: Draft) -> None:
     d.output = EMPTY_MAP
     d.again = False
     arm_timeout(d)
+    admission.ask(d)
 
 
 def _has_failed(record: TaskRecord) -> bool:

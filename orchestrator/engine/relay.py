@@ -11,11 +11,11 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from orchestrator.engine import family
+from orchestrator.engine import admission, family
 from orchestrator.engine.family import FamilyHandoff
 from orchestrator.engine.notices import Notices
 from orchestrator.model.definitions import TaskDef
-from orchestrator.model.effects import Enqueue, Expedite, Handoff, Notify, Remember, Remove
+from orchestrator.model.effects import Enqueue, Expedite, Handoff, LeaveGate, Notify, Remember, Remove, SeekAdmission
 from orchestrator.plan import Call, Plan
 from orchestrator.store import catalog, output_cache, queue
 from orchestrator.store.context import StoreContext
@@ -50,7 +50,7 @@ class Relay:
         removals: dict[str, list[str]] = {}
         hastened: dict[str, list[str]] = {}
         outputs: list[Remember] = []
-        others: list[tuple[int, FamilyHandoff]] = []
+        others: list[tuple[int, FamilyHandoff | SeekAdmission | LeaveGate]] = []
         news: list[tuple[int, Notify]] = []
         for index, letter in enumerate(letters):
             for handoff in letter.handoffs:
@@ -79,7 +79,11 @@ class Relay:
         if outputs:
             yield from self._remember(outputs)
         for index, handoff in others:
-            if not (yield from family.deliver(self._store, handoff)):
+            if isinstance(handoff, SeekAdmission | LeaveGate):
+                is_done = yield from admission.deliver(self._store, handoff)
+            else:
+                is_done = yield from family.deliver(self._store, handoff)
+            if not is_done:
                 failed.add(index)
         if news:
             settled = yield from self._notices.deliver([one for _, one in news])

@@ -66,6 +66,8 @@ def workflow_view(stored: StoredWorkflow, definition: WorkflowDef | None, *, inc
         variables=_map(fields.get("x", EMPTY_MAP)),
         last_retried_time=core.last_retried_ms if core is not None else 0,
         idempotency_key=meta.idempotency_key,
+        rate_limit_key=core.gate.key if core is not None and core.gate is not None else None,
+        rate_limited=core is not None and core.gate is not None and core.gate.is_waiting,
         created_by=meta.created_by,
     )
 

@@ -71,6 +71,24 @@ class CancelChild(Struct, array_like=True, frozen=True, gc=False, tag_field="han
     reason: str | None = None
 
 
+class SeekAdmission(Struct, array_like=True, frozen=True, gc=False, tag_field="handoff", tag="g"):
+    """Ask the gate of a rate-limit key to let the execution in, in its ``run``-th run after the first."""
+
+    gate: str
+    workflow_id: str
+    run: int
+    limit: int
+    rejects: bool = False
+
+
+class LeaveGate(Struct, array_like=True, frozen=True, gc=False, tag_field="handoff", tag="l"):
+    """Give back to the gate what it gave to this run of the execution; it may wait no longer either."""
+
+    gate: str
+    workflow_id: str
+    run: int
+
+
 class Remember(Struct, array_like=True, frozen=True, gc=False, tag_field="handoff", tag="m"):
     """Leave a packed output to later runs with the same cache key."""
 
@@ -98,7 +116,19 @@ class Notify(Struct, array_like=True, frozen=True, gc=False, tag_field="handoff"
     news: bytes
 
 
-Handoff = Enqueue | Remove | Expedite | StartWorkflow | NotifyParent | CancelChild | ReviveParent | Remember | Notify
+Handoff = (
+    Enqueue
+    | Remove
+    | Expedite
+    | StartWorkflow
+    | NotifyParent
+    | CancelChild
+    | ReviveParent
+    | Remember
+    | SeekAdmission
+    | LeaveGate
+    | Notify
+)
 
 
 encode_handoffs = msgspec.msgpack.Encoder().encode

@@ -183,6 +183,14 @@ class MessageQueue(Struct, array_like=True, frozen=True, gc=False):
     pulls: list[str] = []
 
 
+class Gate(Struct, array_like=True, frozen=True, gc=False):
+    """The gate that an execution has to pass, or has passed: see ``core.admission``."""
+
+    name: str
+    key: str  # the rendered rate-limit key
+    is_waiting: bool = True
+
+
 class Core(Struct, array_like=True, gc=False):
     """The state of a workflow that every decision needs. Mutable only inside one decision's own copy."""
 
@@ -214,6 +222,7 @@ class Core(Struct, array_like=True, gc=False):
     is_revived: bool = False  # it ended and went on: a step that is reached may have run before
     messages: MessageQueue | None = None
     watched_until_ms: int = 0  # until then somebody wants to be told of every change
+    gate: Gate | None = None  # while its workflow's rate limit concerns it
 
 
 def superseded_name(ref: str, attempt: int, generation: int) -> str:

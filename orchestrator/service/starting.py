@@ -33,7 +33,7 @@ from orchestrator.model.definitions import IdempotencyStrategy, WorkflowDef
 from orchestrator.model.execution import StartWorkflowRequest, validate_start_request
 from orchestrator.model.records import FORMAT, Meta
 from orchestrator.plan import Command, Plan, Wait
-from orchestrator.service import schemas
+from orchestrator.service import admission, schemas
 from orchestrator.store import catalog
 from orchestrator.store.context import StoreContext
 from orchestrator.store.partition import StartReply, StartVerdict, idempotency_field
@@ -80,8 +80,9 @@ def start(store: StoreContext, launch: Launch, *, wait_commit: bool = True) -> P
     """
     resolved = yield from _resolve(store, launch)
     made = prepare(store, launch, resolved, (yield from child_versions(store, resolved)))
+    gate = yield from admission.reserve(store, made)
     (reply,) = yield from send_starts(store, [made])
-    started = yield from _settle(store, launch, made, reply)
+    started = yield from _settled(store, launch, made, reply, gate)
     if wait_commit and not started.existed:
         key = store.keys.workflow(store.keys.partition_of(started.workflow_id), started.workflow_id)
         channel = store.keys.done_channel(store.keys.partition_of(started.workflow_id), started.workflow_id)
@@ -160,6 +161,7 @@ def _start_part(store: StoreContext, launches: Sequence[Launch]) -> Plan[list[St
     stored = dict(zip(names, bodies, strict=True))
     versions: dict[str, dict[str, int]] = {}
     made: list[Start | OrchestratorError] = []
+    places: dict[str, str] = {}  # gates at which a place is kept, by workflow id
     for launch in launches:
         try:
             body = stored.get((launch.request.name, launch.request.version or 0))
@@ -169,7 +171,9 @@ def _start_part(store: StoreContext, launches: Sequence[Launch]) -> Plan[list[St
                 resolved = yield from _resolve(store, launch)
             if resolved.hash not in versions:
                 versions[resolved.hash] = yield from child_versions(store, resolved)
-            made.append(prepare(store, launch, resolved, versions[resolved.hash]))
+            prepared = prepare(store, launch, resolved, versions[resolved.hash])
+            places[prepared.workflow_id] = yield from admission.reserve(store, prepared)
+            made.append(prepared)
         except OrchestratorError as error:
             made.append(error)
     replies = iter((yield from send_starts(store, [start for start in made if isinstance(start, Start)])))
@@ -179,7 +183,8 @@ def _start_part(store: StoreContext, launches: Sequence[Launch]) -> Plan[list[St
             answers.append(entry)
             continue
         try:
-            answers.append((yield from _settle(store, launch, entry, next(replies))))
+            gate = places[entry.workflow_id]
+            answers.append((yield from _settled(store, launch, entry, next(replies), gate)))
         except OrchestratorError as error:
             answers.append(error)
     return answers
@@ -252,6 +257,20 @@ def _refusal(made: Start, reply: StartReply) -> OrchestratorError:
             return Conflict(f"workflow {made.workflow_id} was cancelled before it could start; start another")
         case _:
             return Conflict(f"workflow {made.workflow_id} was not started: {reply.verdict}; repeat the start")
+
+
+def _settled(
+    store: StoreContext, launch: Launch, made: Start, reply: StartReply | Exception, gate: str
+) -> Plan[StartedWorkflow]:
+    """Like ``_settle``; a place that was kept for the start at a gate is given up when another execution is meant."""
+    try:
+        started = yield from _settle(store, launch, made, reply)
+    except (Conflict, InvalidRequest):
+        yield from admission.cancel(store, gate, made)
+        raise
+    if started.workflow_id != made.workflow_id:
+        yield from admission.cancel(store, gate, made)
+    return started
 
 
 def _is_committed(version: Any) -> bool:

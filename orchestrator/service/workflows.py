@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from orchestrator.codec import EMPTY_MAP, unpack
+from orchestrator.engine import admission
 from orchestrator.engine.views import load_view
 from orchestrator.errors import (
     Conflict,
@@ -157,6 +158,8 @@ def remove(store: StoreContext, workflow_id: str, *, force: bool = False) -> Pla
             idempotency_field=partition.idempotency_field(meta.name, key) if key else "",
             timers=timers,
         )
+        if word == "OK" and loaded.core is not None and (gate := decode_core(loaded.core).gate) is not None:
+            yield from admission.leave(store, gate.name, workflow_id)  # removed by force, it has not left by itself
         if word in ("OK", "UNKNOWN"):
             return
         if word == "RUNNING":

@@ -186,6 +186,35 @@ class Keys:
         """Stream of messages that could not be handled, with the reason; trimmed by length."""
         return self._event(event) + "dlq"
 
+    # --- slot of one gate: the rate limit of a workflow for one key ---------------------------------------------------
+
+    def gate_inside(self, gate: str) -> str:
+        """Sorted set by when somebody last looked for it (ms): executions that are in, reservations too."""
+        return self._gate(gate) + "in"
+
+    def gate_waiting(self, gate: str) -> str:
+        """Sorted set by order of arrival: executions that wait to be let in."""
+        return self._gate(gate) + "wait"
+
+    def gate_runs(self, gate: str) -> str:
+        """Hash: execution that is in or waits -> the run it is in or waits for."""
+        return self._gate(gate) + "run"
+
+    def gate_untold(self, gate: str) -> str:
+        """Set: executions that were let in and may not have been told."""
+        return self._gate(gate) + "new"
+
+    def gate_reservations(self, gate: str) -> str:
+        """Sorted set by expiry (ms): places kept for starts that are on their way."""
+        return self._gate(gate) + "res"
+
+    def gate_meta(self, gate: str) -> str:
+        """Hash: the limit, the last order number."""
+        return self._gate(gate) + "meta"
+
+    def _gate(self, gate: str) -> str:
+        return f"{self.namespace}:{{{self.namespace}.g:{gate}}}:"
+
     # --- slots of single outputs that later runs may reuse -----------------------------------------------------------
 
     def cached_output(self, cache_key: str) -> str:
@@ -344,9 +373,16 @@ _CATALOG_KINDS = (
     KeyKind("queues|places", "set"),
     KeyKind("rev|ehrev|simclock", "string"),
 )
+_GATE_KINDS = (
+    KeyKind("in|wait|res", "zset"),
+    KeyKind("run|meta", "hash"),
+    KeyKind("new", "set"),
+    KeyKind("simclock", "string"),
+)
 _CACHE_KINDS = (KeyKind("out", "string", CACHED_TTL_MS), KeyKind("simclock", "string"))
 _SLOTS = (
     (r"k:[0-9a-f]+", _CACHE_KINDS),
+    (r"g:[0-9a-f]+", _GATE_KINDS),
     (r"p[0-9]+", _PARTITION_KINDS),
     (r"q:[^{}]*", _QUEUE_KINDS),
     (r"e:[^{}]*", _EVENT_KINDS),

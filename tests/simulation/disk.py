@@ -13,13 +13,13 @@ import redis
 
 from orchestrator.plan import Argument, Call, Command
 from orchestrator.store.exchange import Profile, exchange
-from orchestrator.store.keys import Keys
+from orchestrator.store.keys import Keys, clock_of
 from orchestrator.store.scripts import Script, library
 from orchestrator.store.wire import Request, pack
 
 READ_ONLY = {
     "due_timers", "get_workflow", "limited_ms", "queue_stats", "taskdefs_since", "view",
-    "GET", "HGET", "HMGET", "HSCAN", "XRANGE", "EXISTS",
+    "GET", "HGET", "HMGET", "HSCAN", "HEXISTS", "XRANGE", "EXISTS",
 }  # fmt: skip
 
 
@@ -139,6 +139,12 @@ class Clocks:
     def of(self, slot: Slot) -> int:
         """The time of a slot."""
         return self.now + self.offsets[slot]
+
+    def add_gate(self, keys: Keys, gate: str) -> None:
+        """A gate's slot has the plain time."""
+        place = Slot("g", gate)
+        self.offsets[place] = 0
+        self._names[place] = clock_of(keys.gate_meta(gate))
 
     def pairs(self) -> list[Argument]:
         """Clock keys and their values, for the disk."""

@@ -12,6 +12,7 @@ from orchestrator.store.keys import Keys
 from tests.simulation.clients import STATUSES
 from tests.simulation.disk import Disk
 from tests.simulation.family_rules import CHILD_ID, FamilyRules
+from tests.simulation.gate_rules import GateRules
 from tests.simulation.history_rules import STATUS
 from tests.simulation.ledger import ENDED, Attempt, Ledger, Run, Violation, unpacked
 from tests.simulation.workload import Workload
@@ -136,6 +137,7 @@ class FinalRules:
     def _keys_are_known(self) -> None:
         names = self._disk.ask([("KEYS", f"{self._keys.namespace}:*")])[0]
         types = self._disk.ask([("TYPE", name) for name in names])
+        GateRules(self._ledger, self._workload.at_once).at_rest(self._disk, names)
         ttls = self._disk.ask([("PTTL", name) for name in names])
         for name, type_, ttl in zip(names, types, ttls, strict=True):
             kind = self._keys.kind_of(name.decode())

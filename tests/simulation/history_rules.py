@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tests.simulation.gate_rules import GateRules
 from tests.simulation.ledger import ENDED, OPEN_RESULTS, Attempt, Ledger, Run, Violation, unpacked
 from tests.simulation.sections import SectionView
 from tests.simulation.workload import TASK_TYPES, Workload
@@ -24,6 +25,7 @@ class HistoryRules:
     def __init__(self, ledger: Ledger, workload: Workload) -> None:
         self._ledger = ledger
         self._workload = workload
+        self._gates = GateRules(ledger, workload.at_once)
 
     def judge(self, section: SectionView, kinds: Sequence[bytes]) -> None:
         """One section was accepted, for events of these kinds."""
@@ -157,6 +159,7 @@ class HistoryRules:
         for ref, join in core[15].items():
             if not 0 < join[0] <= join[1]:
                 raise Violation(f"S7: join {ref} of {run.workflow_id} waits for {join[0]} of {join[1]}")
+        self._gates.committed(run, core, str(status))
         run.status, run.generation = str(status), core[CORE_GENERATION]
         if run.status in ENDED:
             run.ends[run.generation] = run.status

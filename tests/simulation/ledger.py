@@ -42,6 +42,7 @@ class Run:
     version: int = 0
     status: str = "RUNNING"
     is_removed: bool = False
+    gate: str = ""  # the gate that has let it in
     views: int = 0
     records: dict[str, list[Any]] = field(default_factory=dict)  # field of the task hash -> record
     joins_ended: set[str] = field(default_factory=set)

@@ -56,6 +56,16 @@ def _replaced(name: str, text: str, changes: tuple[tuple[str, str], ...]) -> str
 
 
 MUTANTS: dict[str, Damage] = {
+    "gate-off-by-one": Damage(
+        "a gate hands on one place too many",
+        lua={
+            "gate": (("while limit > redis.call('ZCARD', inside) do", "while limit >= redis.call('ZCARD', inside) do"),)
+        },
+    ),
+    "gate-forgets-whom-it-let-in": Damage(
+        "a gate believes that whoever it let in has heard of it",
+        lua={"gate": (("  redis.call('SADD', new, other)\nend", "end"),)},
+    ),
     "no-accept-fence": Damage(
         "accept takes the word of anybody, whoever holds the task now",
         {"accept": (("delivery ~= -1 and (delivery ~= d.delivery or claimant ~= d.claimant)", "false"),)},

@@ -14,6 +14,7 @@ from orchestrator.plan import Argument, Call, Command
 from orchestrator.store.keys import Keys
 from tests.simulation.disk import READ_ONLY, Clocks, Disk, Slot, keys_of, name_of, slot_of
 from tests.simulation.final_rules import FinalRules
+from tests.simulation.gate_rules import GateRules
 from tests.simulation.history_rules import HistoryRules
 from tests.simulation.ledger import Ledger, Violation
 from tests.simulation.partition_rules import PartitionRules
@@ -52,6 +53,7 @@ class Rules:
         self._history = HistoryRules(ledger, workload)
         self._partitions = PartitionRules(ledger, totals, keys, self._history)
         self._queues = QueueRules(ledger, totals)
+        self._gates = GateRules(ledger, workload.at_once)
         self._finals = FinalRules(ledger, keys, disk, workload)
         self._sample = random.Random(f"{seed} sample")
         self._count = 0
@@ -70,6 +72,8 @@ class Rules:
         slot = _one_slot(step)
         if name_of(step) in READ_ONLY or slot.kind == "c":
             return Outcome(_sound(step, self._disk.run(step, ()).reply))
+        if slot.kind == "g":
+            return self._at_gate(step)
         if slot.kind == "q":
             return self._in_queue(step, slot)
         return self._in_partition(step, slot)
@@ -102,6 +106,11 @@ class Rules:
             self._finals.indexes_match()
         grown = self._ledger.partition(slot.name).events.keys() - before
         return Outcome(reply, (int(slot.name),) if grown else ())
+
+    def _at_gate(self, step: Call | Command) -> Outcome:
+        reply, looks = self._watched(step, [("ZCARD", keys_of(step)[0])])
+        self._gates.judge(step, looks[0])
+        return Outcome(reply)
 
     def _in_queue(self, step: Call | Command, slot: Slot) -> Outcome:
         if not isinstance(step, Call) or step.script not in WRITERS:
@@ -140,5 +149,5 @@ def _is_refusal(step: Call | Command, reply: Any) -> bool:
         return False
     if isinstance(reply[0], bytes) and reply[0] in REFUSALS:
         return True
-    words = [item[0] if isinstance(item, list) else item for item in reply]
+    words = [item[0] if isinstance(item, list) and item else item for item in reply]
     return all(isinstance(word, bytes) and word in EACH_REFUSED for word in words)

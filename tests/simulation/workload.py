@@ -19,7 +19,7 @@ from orchestrator.model.definitions import (
     WorkflowTask,
     WorkflowTimeoutPolicy,
 )
-from tests.simulation import families
+from tests.simulation import families, gates
 
 TASK_TYPES = ("plain", "flaky", "limited", "rated")
 DOMAIN = "west"
@@ -69,6 +69,9 @@ class Workload:
         self.orders = self._make_orders(partitions, began_ms)
         if families.has_family(seed):
             self._add_families(partitions, began_ms)
+        self.at_once = random.Random(f"{seed} limit").choice((1, 1, 2)) if gates.has_gate(seed) else 0
+        if self.at_once:
+            self._add_gated(partitions, began_ms)
         self.signals = {order.workflow_id for order in self.orders if order.resolved.name == "waiter"}
 
     def retry_limit(self, ref_name: str) -> int:
@@ -185,6 +188,23 @@ class Workload:
                 idempotency_field="",
                 begins_ms=rng.randrange(0, 400),
                 actions=families.actions(rng),
+            )
+            self.orders.append(order)
+
+    def _add_gated(self, partitions: int, began_ms: int) -> None:
+        rng = random.Random(f"{self._seed} gates")
+        resolved = resolve_definition(gates.definition(self.at_once))
+        for index in range(len(self.orders), len(self.orders) + rng.randrange(4, 8)):
+            order = Order(
+                workflow_id=new_workflow_id(rng.randrange(partitions), began_ms + index, rng.randbytes(8)),
+                request_id=f"request-{index}",
+                resolved=resolved,
+                input={"lane": rng.choice(gates.LANES), "index": index},
+                priority=0,
+                domain=False,
+                idempotency_field="",
+                begins_ms=rng.randrange(0, 400),
+                actions=gates.actions(rng),
             )
             self.orders.append(order)
 

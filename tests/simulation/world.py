@@ -17,6 +17,7 @@ from orchestrator.errors import OrchestratorError, StoreUnavailable
 from orchestrator.plan import Call, Command, Receive, Send, Wait
 from orchestrator.settings import Settings
 from orchestrator.store.context import StoreContext
+from tests.simulation import gates
 from tests.simulation.actors import Actor
 from tests.simulation.clients import client_life, healer_life, install, keeper_life, tuner_life
 from tests.simulation.deciders import decider_life
@@ -62,6 +63,8 @@ class World:
         self.ledger = Ledger()
         keys = self.store().keys
         self.clocks = Clocks(keys, TASK_TYPES, [rng.randrange(0, 40) for _ in range(5)], NOON)
+        for gate in gates.names(self.workload.at_once):
+            self.clocks.add_gate(keys, gate)
         self.rules = Rules(self.ledger, self.totals, keys, disk, self.workload, self.clocks, seed)
         self._decider_kind = decider
         self._actors: list[Actor] = []

@@ -22,6 +22,7 @@ ARGUMENTS: dict[str, Any] = {
     "domain_index": 2,
     "event": "conductor:order:paid",
     "cache_key": "0a1b",
+    "gate": "0a1b",
 }
 CHANNELS = {"done_channel", "answer_channel"}
 
@@ -51,7 +52,14 @@ def test_all_names_differ_and_share_the_tag_of_their_slot() -> None:
     slots = {key_slot(name.encode()) for name in names.values()}
     assert slots == {
         key_slot(tag)
-        for tag in (b"orc.p3", b"orc.q:charge%7Bcard%7D%25", b"orc.e:conductor:order:paid", b"orc.k:0a1b", b"orc.c")
+        for tag in (
+            b"orc.p3",
+            b"orc.q:charge%7Bcard%7D%25",
+            b"orc.e:conductor:order:paid",
+            b"orc.k:0a1b",
+            b"orc.g:0a1b",
+            b"orc.c",
+        )
     }
 
 

@@ -31,8 +31,9 @@ def resume(d: Draft, arguments: dict[str, Any]) -> Answer:
     d.core.last_retried_ms = d.now  # Conductor restarts the workflow's time-out on resume
     if d.program.definition.timeout_seconds > 0:
         d.timers["-", ""] = d.now + d.program.definition.timeout_seconds * 1000
-    d.agenda.extend(d.core.held)
-    d.core.held = []
+    if d.core.gate is None or not d.core.gate.is_waiting:
+        d.agenda.extend(d.core.held)
+        d.core.held = []
     return accept(d)
 
 

@@ -80,6 +80,42 @@ def restart(workflow_id: str, latest: bool) -> None:
     _act(workflow_id, actions.restart, use_latest_definitions=latest)
 
 
+@click.command(cls=Leaf, examples="orchestrator workflow retry ID\norchestrator workflow retry ID --resume")
+@click.argument("workflow_id", metavar="ID")
+@click.option("--resume", is_flag=True, help="Let a failed sub-workflow go on instead of starting another.")
+def retry(workflow_id: str, resume: bool) -> None:
+    """Let an ended execution go on where it failed: what failed and what was cancelled gets one more attempt."""
+    from orchestrator.service import actions
+
+    _act(workflow_id, actions.retry, resume_subworkflow_tasks=resume)
+
+
+@click.command(cls=Leaf, examples="orchestrator workflow rerun ID charge\norchestrator workflow rerun ID -i amount:=3")
+@click.argument("workflow_id", metavar="ID")
+@click.argument("ref", required=False)
+@click.option("--task-id", help="A task by its id instead, which may be one of a sub-workflow.")
+@click.option("--correlation-id", help="The mark of the execution from now on.")
+@_given("its input: the task's, or without a task the execution's")
+def rerun(
+    workflow_id: str,
+    ref: str | None,
+    task_id: str | None,
+    correlation_id: str | None,
+    pairs: tuple[str, ...],
+    files: tuple[str, ...],
+) -> None:
+    """Let an ended execution go on from its task REF, which is done anew with all that came after it.
+
+    Without REF it begins anew. What ran beside the task stays as it is.
+    """
+    from orchestrator.service import actions
+
+    given = read_input(pairs, files) if pairs or files else None
+    which = "task_input" if ref or task_id else "workflow_input"
+    options = {"from_ref": ref, "from_task_id": task_id, "correlation_id": correlation_id, which: given}
+    _act(workflow_id, actions.rerun, **options)
+
+
 @click.command(cls=Leaf, examples="orchestrator workflow skip ID charge -i receipt='by hand'")
 @click.argument("workflow_id", metavar="ID")
 @click.argument("ref")

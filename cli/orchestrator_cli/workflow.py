@@ -38,6 +38,8 @@ group = LazyGroup(
         "signal": Entry(_ACTS, "signal", "Give a waiting one what it waits for."),
         "message": Entry("orchestrator_cli.messages", "group", "Messages to a running one: push."),
         "restart": Entry(_ACTS, "restart", "Let an ended one start over."),
+        "retry": Entry(_ACTS, "retry", "Let an ended one go on where it failed."),
+        "rerun": Entry(_ACTS, "rerun", "Let an ended one go on from one of its tasks."),
         "skip": Entry(_ACTS, "skip", "Pass over a step when its turn comes."),
         "set-variables": Entry(_ACTS, "set_variables", "Change its variables."),
         "update-task": Entry(_ACTS, "update_task", "Say from outside how a task ended."),

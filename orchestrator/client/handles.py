@@ -76,6 +76,41 @@ class WorkflowHandle:
         """
         self._do(actions.restart, use_latest_definitions=use_latest_definitions, **options)
 
+    def retry(self, *, resume_subworkflow_tasks: bool = False, **options: Unpack[ActOptions]) -> None:
+        """Go on where it failed when it has ended: what failed and what its end cancelled gets one more attempt.
+
+        A failed sub-workflow is replaced by a new one; with ``resume_subworkflow_tasks`` the lowest one that failed goes
+        on instead. Raises ``Conflict`` while it is under way and when nothing can be retried.
+        """
+        self._do(actions.retry, resume_subworkflow_tasks=resume_subworkflow_tasks, **options)
+
+    def rerun(
+        self,
+        from_ref: str | None = None,
+        *,
+        from_task_id: str | None = None,
+        task_input: Mapping[str, Any] | None = None,
+        workflow_input: Mapping[str, Any] | None = None,
+        correlation_id: str | None = None,
+        **options: Unpack[ActOptions],
+    ) -> None:
+        """Do the task ``from_ref`` (``name__2`` in a loop) and all that came after it anew, when it has ended.
+
+        A task of a sub-workflow is named by ``from_task_id``. Without either it begins anew. What ran beside the task
+        stays; what was cancelled beside it goes on. ``task_input`` takes the place of what the task's parameters give.
+        Raises ``Conflict`` while it is under way, ``TaskNotFound``.
+        Example: ``handle.rerun("charge", task_input={"amount": 3})``
+        """
+        self._do(
+            actions.rerun,
+            from_ref=from_ref,
+            from_task_id=from_task_id,
+            task_input=task_input,
+            workflow_input=workflow_input,
+            correlation_id=correlation_id,
+            **options,
+        )
+
     def skip(
         self,
         ref: str,

@@ -137,9 +137,9 @@ def _close_attempt(d: Draft, record: TaskRecord, result: Result) -> TaskRecord:
         d.undispatch(record)
     d.core.open -= 1
     if record.scheduled.iteration:
-        node = d.node_of(record.scheduled)
-        if node.loop is not None:
-            d.loop(node.loop).open -= 1
+        name = d.node_of(record.scheduled).loop
+        if name is not None and d.core.loops[name].ref:  # the end of the workflow has closed it otherwise
+            d.loop(name).open -= 1
     closed = d.set_result(record, result)
     messages.stop_waiting(d, record.scheduled.ref)
     return closed

@@ -84,7 +84,7 @@ class OpenTask(NamedTuple):
 class Draft:
     """The working copy of one workflow during one decision, and what the decision will write."""
 
-    __slots__ = (  # more attributes than a dict of instances may share keys of: without slots a draft costs twice as much
+    __slots__ = (
         "again",
         "agenda",
         "alerts",
@@ -100,9 +100,12 @@ class Draft:
         "dropped",
         "dynamic",
         "facts",
+        "given",
         "guarded",
         "handoffs",
+        "input_packed",
         "is_new",
+        "is_undone",
         "is_wiped",
         "meta_packed",
         "news",
@@ -157,7 +160,10 @@ class Draft:
         self.variables_packed: bytes | None = None
         self.output: bytes | None = None
         self.meta_packed: bytes | None = None
+        self.input_packed: bytes | None = None
         self.is_wiped = False
+        self.is_undone = False  # tasks were dropped that had ended, when none was open
+        self.given: tuple[str, dict[str, Any]] | None = None  # a task and the input that an operator gives it
         self.records: dict[str, TaskRecord] = {}
         self.scheduled: dict[str, Scheduled] = {}
         self.results: dict[str, Result] = {}
@@ -297,10 +303,10 @@ class Draft:
         """Where an open attempt waits (see ``kinds``): by its step, since a SIMPLE task may have any name."""
         return dispatch_state(self.node_of(record.scheduled).task.type)
 
-    def awaits_retry(self, ref: str) -> bool:
-        """Whether the failed attempt of ``ref`` is going to be followed by another that is not there yet."""
+    def awaited(self) -> set[str]:
+        """The tasks whose failed attempt is going to be followed by another that is not there yet."""
         steps = (*self.core.held, *self.core.agenda, *self.agenda)
-        return any(step.index == RETRY and execution_ref(step.ref, step.iteration) == ref for step in steps)
+        return {execution_ref(step.ref, step.iteration) for step in steps if step.index == RETRY}
 
     def secrets_in(self, packed: bytes, task_def: TaskDef | None = None) -> list[str]:
         """The secrets a payload refers to that this workflow's definition, its parent's or the task's spells out."""
@@ -324,7 +330,10 @@ class Draft:
         """The input parameters of a step's next attempt with every expression replaced. Raises ``RecordsNeeded``."""
         attempt = previous.scheduled.attempt + 1 if previous is not None else 0
         ref = execution_ref(node.ref, iteration)
-        self.scheduling = task_id(self.workflow_id, ref, iteration, attempt, self.core.generation)
+        if self.given is not None and self.given[0] == ref and previous is None:
+            return self.given[1]
+        generation = previous.scheduled.generation if previous is not None else self.core.generation
+        self.scheduling = task_id(self.workflow_id, ref, iteration, attempt, generation)
         self.around = node.loop
         try:
             rendered = self.render(node.inputs, node.reads)
@@ -383,7 +392,8 @@ class Draft:
             name=name,
             sequence=core.sequence,
             attempt=before.attempt + 1 if before is not None else 0,
-            generation=core.generation,
+            # All attempts of one step are of one generation, and so of one idempotency key.
+            generation=before.generation if before is not None else core.generation,
             iteration=iteration,
             scheduled_ms=self.now,
             first_scheduled_ms=before.first_scheduled_ms if before is not None else self.now,
@@ -485,6 +495,11 @@ class Draft:
     def watch(self, duration_ms: int) -> None:
         """Somebody waits and wants to be told of every change, for so long."""
         self.core.watched_until_ms = max(self.core.watched_until_ms, self.now + min(duration_ms, WATCH_MS_MAX))
+
+    def set_input(self, packed: bytes) -> None:
+        """Change the input of the workflow: only when it goes on from its beginning or from a task of it."""
+        self.state = self.state.changed(input_raw=packed)
+        self.input_packed = packed
 
     def set_meta(self, meta: Meta) -> None:
         """Change what the start fixed: only when the workflow starts over."""

@@ -106,7 +106,7 @@ def _attempts(d: Draft) -> Iterator[str]:
 
 def _open_count(d: Draft) -> Iterator[str]:
     """The number of open tasks changed by what was opened and what has ended."""
-    if d.is_wiped:
+    if d.is_wiped or d.is_undone:
         expected = sum(record.is_open for record in d.records.values())  # nothing was open when it started over
         if d.core.open != expected:
             yield f"{d.core.open} tasks count as open, {expected} are"
@@ -158,7 +158,7 @@ def _loops(d: Draft) -> Iterator[str]:
             continue
         if loop.open < 0 or (loop.open and not loop.ref):
             yield f"loop {name} counts {loop.open} open tasks"
-        if earlier is not None and loop.iteration < earlier.iteration:
+        if earlier is not None and loop.iteration < earlier.iteration and not d.is_undone:
             yield f"loop {name} went back from round {earlier.iteration} to {loop.iteration}"
 
 

@@ -16,6 +16,7 @@ from orchestrator.core.operators import sub_workflow
 from orchestrator.core.program import execution_ref
 from orchestrator.core.reviving import revive
 from orchestrator.core.state import TaskRecord
+from orchestrator.core.undoing import undo
 from orchestrator.ids import suffix_of
 from orchestrator.model.events import Told
 from orchestrator.model.records import Pending
@@ -62,11 +63,15 @@ def _child_goes_on(d: Draft, event: Told) -> None:
             return
         sub_workflow.go_on(d, record, event.run)
         return
-    if d.core.status == "COMPLETED" or d.core.terminate_ref is not None or is_successful(record.status):
+    node = d.node_of(record.scheduled)
+    has_passed = d.core.status == "COMPLETED" or is_successful(record.status)
+    if d.core.terminate_ref is not None or node.task.optional or (has_passed and d.core.open > 0):
         d.set_result(record, replace(result, child_run=event.run))
         return
+    # What came after the task was based on what the child had been: it is done again.
+    reopened = undo(d, node, record.scheduled.iteration, keep_first=True) if has_passed else set()
     sub_workflow.go_on(d, record, event.run)
-    revive(d, spared=event.ref)
+    revive(d, spared=event.ref, reopened=reopened - {event.ref})
 
 
 def _drop_retry(d: Draft, record: TaskRecord) -> bool:

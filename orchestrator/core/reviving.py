@@ -8,7 +8,7 @@ children that go on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from msgspec.structs import replace
 
@@ -26,28 +26,85 @@ from orchestrator.model.status import is_successful
 _SWITCHES = ("SWITCH", "DECISION")
 
 
-def revive(d: Draft, spared: str | None = None) -> None:
+def revive(
+    d: Draft, spared: str | None = None, reopened: Collection[str] = (), first: tuple[str, int] | None = None
+) -> None:
     """Let the ended workflow go on; ``spared`` is the reference of a task that the caller reopens itself, before this.
 
-    Tasks that the end has not cancelled yet stay open. Raises ``RecordsNeeded``.
+    ``reopened`` are JOINs and loops that wait again however they had ended, ``first`` a step to begin with. Tasks that
+    the end has not cancelled yet stay open. Raises ``RecordsNeeded``.
     """
     found = sorted(_everything(d), key=lambda record: record.scheduled.sequence)
     _go_on(d)
+    if first is not None:
+        d.go(*first)
     unsuccessful = [record for record in found if _has_failed(record) and record.scheduled.ref != spared]
     for record in found:
-        if not record.is_open and is_successful(record.status) and record.scheduled.ref not in d.core.skips:
+        if (
+            not record.is_open
+            and is_successful(record.status)
+            and record.scheduled.ref not in {*d.core.skips, *reopened}
+        ):
             _enter_what_follows(d, record)
-    in_place = [record for record in unsuccessful if operators.reopen(d.node_of(record.scheduled)) is not None]
+    waiting = [record for record in found if record.scheduled.ref in reopened]
+    in_place = [*waiting, *(one for one in unsuccessful if _stays(d, one) and one.scheduled.ref not in reopened)]
     for record in unsuccessful:
-        if operators.reopen(d.node_of(record.scheduled)) is None:
-            d.go(d.node_of(record.scheduled).ref, record.scheduled.iteration, RETRY)
+        if not _stays(d, record) and record.scheduled.ref not in reopened:
+            _retry(d, record)
     for record in in_place:
         assert record.result is not None
         d.set_result(record, replace(record.result, status="IN_PROGRESS", ended_ms=0, reason=None))
         d.core.open += 1
     for record in in_place:
         _reopen(d, record)
+    _count_rounds(d, found)
     tell_parent(d)
+
+
+def may_go_on(d: Draft) -> bool:
+    """Whether anything is left to be done: a task that did not succeed, or a step that was never reached."""
+    return any(_has_failed(record) or _is_cut_short(d, record) for record in _everything(d))
+
+
+def first_failed(d: Draft) -> TaskRecord | None:
+    """The first task that did not succeed, JOINs and loops left aside: what the others may have failed for."""
+    failed = [record for record in _everything(d) if _has_failed(record) and not _stays(d, record)]
+    return min(failed, key=lambda record: record.scheduled.sequence, default=None)
+
+
+def _is_cut_short(d: Draft, record: TaskRecord) -> bool:
+    if record.is_open or not is_successful(record.status) or record.scheduled.ref in d.core.skips:
+        return False
+    following = _following(d.node_of(record.scheduled), record)
+    return following is not None and _is_missing(d, following, record.scheduled.iteration)
+
+
+def _stays(d: Draft, record: TaskRecord) -> bool:
+    """Whether the task goes on in place; a loop that never began its first round begins anew."""
+    node = d.node_of(record.scheduled)
+    if node.task.type == "DO_WHILE":
+        return bool(record.output.get("iteration"))
+    return operators.reopen(node) is not None
+
+
+def _retry(d: Draft, record: TaskRecord) -> None:
+    """Another attempt, at once: the delay of one that the end of the workflow has overtaken is not waited for."""
+    if record.result is not None and record.result.callback_after_ms:
+        d.set_result(record, replace(record.result, callback_after_ms=0))
+    d.go(d.node_of(record.scheduled).ref, record.scheduled.iteration, RETRY)
+
+
+def _count_rounds(d: Draft, found: list[TaskRecord]) -> None:
+    """Loops that go on know how many tasks of their round are open, before the others are begun."""
+    counts = {name: 0 for name, loop in d.core.loops.items() if loop.ref}
+    for record in found:
+        made = record.scheduled
+        name = d.node_of(made).loop if made.iteration else None
+        current = d.record(made.ref)
+        if name in counts and current is not None and current.is_open and made.iteration == d.iteration_of(name):
+            counts[name] += 1
+    for name, count in counts.items():
+        d.loop(name).open = count
 
 
 def _everything(d: Draft) -> Iterator[TaskRecord]:

@@ -35,12 +35,12 @@ def rounds_of(node: Node, record: TaskRecord) -> range:
 
 def drop_round(d: Draft, node: Node, record: TaskRecord, number: int) -> None:
     """Forget the tasks of a round that is over. Raises ``RecordsNeeded``."""
-    for task in list(_tasks(d, node.rounds, record.scheduled.rounds_before + number)):
+    for task in list(tasks_of(d, node.rounds, record.scheduled.rounds_before + number)):
         d.drop(task)
 
 
-def _tasks(d: Draft, refs: Iterable[str], iteration: int) -> Iterator[TaskRecord]:
-    """The tasks of these steps in one round, and those that steps among them have made."""
+def tasks_of(d: Draft, refs: Iterable[str], iteration: int) -> Iterator[TaskRecord]:
+    """The tasks of these steps in one round, and those that steps among them have made. Raises ``RecordsNeeded``."""
     names = [execution_ref(ref, iteration) for ref in refs]
     d.require_tasks(names)
     for record in map(d.record, names):
@@ -52,7 +52,7 @@ def _tasks(d: Draft, refs: Iterable[str], iteration: int) -> Iterator[TaskRecord
             yield from _branches(d, record, iteration)
         elif node.task.type == "DO_WHILE":
             for number in rounds_of(node, record):
-                yield from _tasks(d, node.rounds, record.scheduled.rounds_before + number)
+                yield from tasks_of(d, node.rounds, record.scheduled.rounds_before + number)
 
 
 def _branches(d: Draft, join: TaskRecord, iteration: int) -> Iterator[TaskRecord]:
@@ -64,4 +64,4 @@ def _branches(d: Draft, join: TaskRecord, iteration: int) -> Iterator[TaskRecord
         root = d.node_of(first.scheduled)
         steps = d.branch(root.branch) if root.branch else {root.ref: root}
         direct = [ref for ref, step in steps.items() if step.loop == root.loop]
-        yield from _tasks(d, direct, iteration)
+        yield from tasks_of(d, direct, iteration)

@@ -127,10 +127,10 @@ class Estate:
         state.version += 1
         if draft.variables_packed is not None:
             state.set_variables(draft.variables_packed)
-        state.records.update(draft.records)
-        state.messages.clear()
         for ref in draft.dropped:
             state.records.pop(ref, None)
+        state.records.update(draft.records)
+        state.messages.clear()
         state.payload_bytes += written_bytes
         if len(state.records) > RECORDS_PER_WORKFLOW_MAX + draft.core.open:
             _drop_ended(state)

@@ -22,7 +22,7 @@ def write(section: Section, keys: Keys, number: int, draft: Draft) -> int:
     if draft.variables_packed is not None:
         section.put_workflow("x", draft.variables_packed)
         size += len(draft.variables_packed)
-    for field, value in (("o", draft.output), ("m", draft.meta_packed)):
+    for field, value in (("o", draft.output), ("m", draft.meta_packed), ("i", draft.input_packed)):
         if value is not None:
             section.put_workflow(field, value)
             size += len(value)
@@ -55,7 +55,11 @@ def _write_records(section: Section, draft: Draft) -> int:
         record = encode(result)
         size += len(record)
         pairs += ("R" + ref, record)
-    stale = [letter + name for name in draft.dropped for letter in "SR"]
+    gone = [letter + name for name in draft.dropped for letter in "SR"]
+    if gone:
+        section.drop_records(gone)
+    # A step that is made anew in a later generation may take the place of one that had ended.
+    stale = ["R" + ref for ref, made in draft.scheduled.items() if made.generation and ref not in draft.results]
     for number, message in draft.pushed.items():
         size += len(message)
         pairs += (message_field(number), message)
@@ -117,6 +121,12 @@ def _write_status(section: Section, keys: Keys, number: int, draft: Draft) -> No
     old = before.status if before is not None else None
     status = str(core.status)
     is_moved = before is None or before.created_ms != core.created_ms
+    old_mark, mark = draft.before.meta.correlation_id, draft.state.meta.correlation_id
+    if mark != old_mark:
+        if old_mark:
+            section.unindex(keys.by_correlation(number, old_mark))
+        if mark:
+            section.index(keys.by_correlation(number, mark), core.created_ms)
     if status == old and not is_moved:
         return
     section.put_workflow("s", status)

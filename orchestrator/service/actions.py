@@ -22,14 +22,18 @@ from orchestrator.errors import (
     TaskNotFound,
     WorkflowNotFound,
 )
+from orchestrator.ids import TASK_SUFFIX_LENGTH, workflow_id_of
 from orchestrator.model.records import decode_meta
 from orchestrator.plan import Command, Plan, Wait
 from orchestrator.service.starting import new_request_id
-from orchestrator.service.workflows import unknown_workflow
+from orchestrator.service.workflows import get, unknown_workflow
 from orchestrator.store import partition
 from orchestrator.store.context import StoreContext
 
 ANSWER_WAIT_S = 10.0
+
+DEPTH_MAX = 60
+"""How deep workflows are looked for beneath another; they cannot be nested as deep as that."""
 
 Answer = dict[str, Any]
 
@@ -191,3 +195,80 @@ def reset_callbacks(store: StoreContext, workflow_id: str, **options: Unpack[Act
     Options as for ``act``.
     """
     return act(store, workflow_id, "reset_callbacks", **options)
+
+
+def retry(
+    store: StoreContext, workflow_id: str, *, resume_subworkflow_tasks: bool = False, **options: Unpack[ActOptions]
+) -> Plan[Answer]:
+    """Let an ended execution go on where it failed: what failed and what its end cancelled gets one more attempt.
+
+    A failed sub-workflow is replaced by a new one; with ``resume_subworkflow_tasks`` the lowest one that failed goes on
+    instead, and those above with it. Raises ``Conflict`` while it is under way and when nothing can be retried. Options
+    as for ``act``; sub-workflows are asked under request ids made from the given one.
+    """
+    arguments = {"resume_subworkflow_tasks": resume_subworkflow_tasks}
+    request_id = options.get("request_id") or new_request_id()
+    wait_s = options.get("timeout_s", ANSWER_WAIT_S)
+    asked = workflow_id
+    for depth in range(DEPTH_MAX):
+        own = f"{request_id}:{depth}" if depth else request_id
+        answer = yield from act(store, asked, "retry", arguments, request_id=own, timeout_s=wait_s)
+        child = answer.get("child_workflow_id")
+        if child is None:
+            break
+        loaded = yield partition.load_workflow(store.keys, store.keys.partition_of(child), child)
+        if loaded is None or loaded.status == "COMPLETED":
+            arguments = {"resume_subworkflow_tasks": False}  # it cannot go on: the task gets another
+        else:
+            asked = child
+    return answer
+
+
+def rerun(
+    store: StoreContext,
+    workflow_id: str,
+    *,
+    from_ref: str | None = None,
+    from_task_id: str | None = None,
+    task_input: Mapping[str, Any] | None = None,
+    workflow_input: Mapping[str, Any] | None = None,
+    correlation_id: str | None = None,
+    **options: Unpack[ActOptions],
+) -> Plan[Answer]:
+    """Let an ended execution go on from one of its tasks, which is done anew with all that came after it.
+
+    The task is named by its reference (``name__2`` in a loop) or its id, which may be one of a sub-workflow: then that
+    one is rerun, and those above go on with it. Without either it begins anew, by the same definition and with the
+    variables it has. ``task_input`` takes the place of what the task's parameters give, ``workflow_input`` of the
+    execution's input. Raises ``Conflict`` while it is under way, ``TaskNotFound``. Options as for ``act``.
+    """
+    target, ref = workflow_id, from_ref
+    if from_task_id is not None:
+        target, ref = yield from _find_task(store, workflow_id, from_task_id)
+    arguments: dict[str, Any] = {"ref": ref, "task_id": from_task_id, "correlation_id": correlation_id}
+    if task_input is not None:
+        arguments["input"] = dict(task_input)
+    if workflow_input is not None:
+        arguments["workflow_input"] = dict(workflow_input)
+    return (yield from act(store, target, "rerun", arguments, **options))
+
+
+def _find_task(store: StoreContext, workflow_id: str, task_id: str) -> Plan[tuple[str, str]]:
+    """The workflow that a task belongs to, which is this one or lies beneath it, and the task's reference."""
+    unknown = TaskNotFound(f"Task {task_id} not found in workflow {workflow_id} or its sub-workflows")
+    owner = workflow_id_of(task_id) if len(task_id) > TASK_SUFFIX_LENGTH else ""
+    asked: str | None = owner
+    for _ in range(DEPTH_MAX):
+        if not asked or asked == workflow_id:
+            break
+        loaded = yield partition.load_workflow(store.keys, store.keys.partition_of(asked), asked)
+        asked = decode_meta(loaded.meta).parent_workflow_id if loaded is not None else None
+    if asked != workflow_id:
+        if (yield partition.load_workflow(store.keys, store.keys.partition_of(workflow_id), workflow_id)) is None:
+            raise unknown_workflow(workflow_id)
+        raise unknown
+    found = yield from get(store, owner)
+    for task in found.tasks:
+        if task.task_id == task_id:
+            return owner, task.reference_task_name
+    raise unknown

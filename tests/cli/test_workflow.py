@@ -188,3 +188,19 @@ def test_a_step_is_skipped_once_and_only_before_it_begins(invoke: Invoke) -> Non
     assert invoke("workflow", "skip", workflow_id, "nobody").exit_code == 3
     assert later != begun
     assert invoke("workflow", "skip", workflow_id, later, "-i", "said=yes").exit_code == 0
+
+
+def test_an_ended_execution_is_retried_and_rerun(invoke: Invoke) -> None:
+    invoke("workflow", "run", "refused", "--id", "lost")
+    assert invoke("workflow", "retry", "lost").exit_code == 0
+    assert invoke("workflow", "watch", "lost").exit_code == 10
+    assert "1" in [
+        str(task["retryCount"]) for task in json.loads(invoke("workflow", "get", "lost", "-o", "json").stdout)["tasks"]
+    ]
+    invoke("workflow", "run", "hello", "--id", "mine", "-i", "name=Ada")
+    assert invoke("workflow", "retry", "mine", "--resume").exit_code == 4
+    assert invoke("workflow", "rerun", "mine", "greet", "-i", "name=Bob").exit_code == 0
+    assert json.loads(invoke("workflow", "watch", "mine").stdout) == {"result": "Hello, Bob"}
+    assert invoke("workflow", "rerun", "mine", "-i", "name=Cy").exit_code == 0
+    assert json.loads(invoke("workflow", "watch", "mine").stdout) == {"result": "Hello, Cy"}
+    assert invoke("workflow", "rerun", "mine", "nobody").exit_code == 3

@@ -289,16 +289,13 @@ class Story:
             self.warm.complete = True
         self.warm.core = draft.core
         self.warm.version += 1
+        for ref in draft.dropped:
+            self.warm.records.pop(ref, None)
         self.warm.records.update(draft.records)
         self.warm.messages.clear()
         self.messages.update(draft.pushed)
         for number in draft.pulled:
             del self.messages[number]
-        for ref in draft.dropped:
-            self.warm.records.pop(ref, None)
-            self.scheduled.pop(ref, None)
-            self.aside.pop(ref, None)
-            self.results.pop(ref, None)
 
     def _change_state(self, draft: Draft) -> None:
         """A workflow that starts over may be another: no records, or under another definition."""
@@ -307,12 +304,21 @@ class Story:
         self.meta = draft.state.meta
         if draft.meta_packed is not None:
             assert draft.meta_packed == encode(self.meta)
+        if draft.input_packed is not None:
+            self.input = Raw(draft.input_packed)
         if draft.is_wiped:
             self.scheduled.clear()
             self.aside.clear()
             self.results.clear()
 
     def _apply_records(self, draft: Draft) -> None:
+        for ref in draft.dropped:
+            self.scheduled.pop(ref, None)
+            self.aside.pop(ref, None)
+            self.results.pop(ref, None)
+        for ref, made in draft.scheduled.items():
+            if made.generation:
+                self.results.pop(ref, None)
         for ref, made in draft.scheduled.items():
             self.scheduled[ref] = encode(made)
             self.bytes_written += len(self.scheduled[ref])
@@ -358,6 +364,7 @@ def _image(d: Draft) -> tuple[Any, ...]:
         d.variables_packed,
         d.output,
         d.meta_packed,
+        d.input_packed,
         d.is_wiped,
         {ref: encode(made) for ref, made in d.scheduled.items()},
         {ref: encode(result) for ref, result in d.results.items()},

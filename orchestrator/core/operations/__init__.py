@@ -16,7 +16,9 @@ from orchestrator.core.operations.answers import Answer, label, misfit, refuse
 from orchestrator.core.operations.callbacks import reset_callbacks
 from orchestrator.core.operations.messages import push_message
 from orchestrator.core.operations.progress import pause, resume, terminate
+from orchestrator.core.operations.rerun import rerun
 from orchestrator.core.operations.restart import restart
+from orchestrator.core.operations.retry import retry
 from orchestrator.core.operations.signals import signal
 from orchestrator.core.operations.skip import skip
 from orchestrator.core.operations.variables import update_variables
@@ -27,9 +29,11 @@ from orchestrator.model.status import is_terminal
 OPERATIONS: dict[str, Callable[[Draft, dict[str, Any]], Answer]] = {
     "pause": pause,
     "push_message": push_message,
+    "rerun": rerun,
     "reset_callbacks": reset_callbacks,
     "restart": restart,
     "resume": resume,
+    "retry": retry,
     "signal": signal,
     "skip": skip,
     "terminate": terminate,
@@ -37,7 +41,7 @@ OPERATIONS: dict[str, Callable[[Draft, dict[str, Any]], Answer]] = {
 }
 
 
-REVIVALS = frozenset({"restart"})
+REVIVALS = frozenset({"rerun", "restart", "retry"})
 """What makes an ended workflow go on. Its open tasks must have been cancelled before, and accepted outcomes be in."""
 
 

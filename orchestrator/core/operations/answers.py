@@ -26,6 +26,10 @@ _ARGUMENTS: dict[str, type] = {
     "input": dict,
     "output": dict,
     "definition_hash": str,
+    "task_id": str,
+    "workflow_input": dict,
+    "correlation_id": str,
+    "resume_subworkflow_tasks": bool,
     "child_versions": dict,
     "version": int,
 }

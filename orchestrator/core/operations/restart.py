@@ -53,6 +53,7 @@ def start_over(d: Draft, *, created_ms: int) -> None:
         status="RUNNING",
         created_ms=created_ms,
         generation=former.generation + 1,
+        last_retried_ms=0 if created_ms == d.now else d.now,  # the workflow's time-out runs from now
         deferred=former.deferred,
         watched_until_ms=former.watched_until_ms,
     )

@@ -100,7 +100,8 @@ def go_on(d: Draft, node: Node, iteration: int, index: int) -> None:
         fork.fan_out(d, node, iteration, index)
     else:
         for branch in dynamic_fork.fan_out(d, node, iteration, index):
-            enter(d, branch, iteration)
+            if not d.core.is_revived or d.record(execution_ref(branch.ref, iteration)) is None:
+                enter(d, branch, iteration)
 
 
 def reopen(node: Node) -> Callable[[Draft, Node, TaskRecord], None] | None:

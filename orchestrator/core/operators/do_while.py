@@ -61,6 +61,21 @@ def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> 
         _begin_round(d, node, record, items)
 
 
+def reopen(d: Draft, node: Node, record: TaskRecord) -> None:
+    """Go on in the round that the core record names; how many of its tasks are open is counted by the caller."""
+    last = record.scheduled.rounds_before + _rounds(record)
+    known = d.core.loops.get(node.ref)
+    number = min(known.iteration, last) if known is not None else last
+    d.core.loops[node.ref] = Loop(record.scheduled.ref, number, branch=node.branch)
+    done = number - record.scheduled.rounds_before
+    if done != _rounds(record) and record.result is not None:
+        items = _items(d, node, record)
+        shown: dict[str, Any] = {"iteration": done}
+        if items is not None:
+            shown |= {"loopIndex": done - 1, "loopItem": items[done - 1] if done <= len(items) else None}
+        d.set_result(record, replace(record.result, output=Raw(d.pack_payload(shown, "output"))))
+
+
 def turn(d: Draft) -> bool:
     """End the rounds that are over; returns whether there was any, and so something may be due now."""
     core = d.core

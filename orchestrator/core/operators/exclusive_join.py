@@ -49,7 +49,7 @@ def judge(d: Draft, node: Node, record: TaskRecord) -> None:
     if chosen is None and any(may_still_run(d, node, name) for name in members):
         return
     chosen = chosen or _first_begun(d, defaults)
-    if chosen is not None and (not is_terminal(chosen.status) or d.awaits_retry(chosen.scheduled.ref)):
+    if chosen is not None and (not is_terminal(chosen.status) or chosen.scheduled.ref in d.awaited()):
         return
     del d.core.joins[record.scheduled.ref]
     if chosen is None:

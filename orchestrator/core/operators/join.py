@@ -31,8 +31,9 @@ def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> 
     if node.fork is None:
         outside = [name for name in members if not _follows(d, node, name)]
         d.require(outside)
+        expected = d.awaited()
         for name in outside:
-            _count_earlier(d, node, join, name)
+            _count_earlier(d, node, join, name, expected)
     try:
         packed = d.pack_payload({**d.render_input(node, iteration, previous), "joinOn": members}, "input")
     except InvalidPayload as error:
@@ -50,8 +51,9 @@ def reopen(d: Draft, node: Node, record: TaskRecord) -> None:
     if node.fork:
         _count_branches(d, node, join, [execution_ref(name, record.scheduled.iteration) for name in members])
     else:
+        expected = d.awaited()
         for name in members:
-            _count_earlier(d, node, join, name)
+            _count_earlier(d, node, join, name, expected)
     d.core.joins[record.scheduled.ref] = join
 
 
@@ -120,12 +122,12 @@ def _around(d: Draft, ref: str) -> Iterator[Node]:
             yield node
 
 
-def _count_earlier(d: Draft, node: Node, join: Join, name: str) -> None:
+def _count_earlier(d: Draft, node: Node, join: Join, name: str, expected: set[str]) -> None:
     """Count a member from before or beside the fork, which may have ended, may be running, or may never run."""
     record = d.record(d.latest(name))
     if record is None or record.scheduled.ref in d.core.joins or record.scheduled.ref in d.core.skips:
         join.remaining -= not may_still_run(d, node, name)
-    elif is_terminal(record.status) and not d.awaits_retry(record.scheduled.ref):
+    elif is_terminal(record.status) and record.scheduled.ref not in expected:
         reason = record.result.reason if record.result is not None else None
         advance.count_member(join, record.status, reason)
 

@@ -1,0 +1,149 @@
+"""What a rerun undoes: a task, everything that came after it, and the ends of what waited for it.
+
+What came after follows from the definition: the steps behind the task on its own path, those behind every JOIN that waits
+for one of them, and of a loop around it the later rounds. Such tasks are dropped with all their attempts. JOINs and loops
+around are reopened in place; what ran beside the task stays as it is. Only when no task of the workflow is open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from orchestrator.core.program import JOIN_TYPES, Node, execution_ref, inner_lists, subtree
+from orchestrator.core.rounds import tasks_of
+from orchestrator.core.state import TaskRecord
+from orchestrator.model.records import Loop
+
+if TYPE_CHECKING:
+    from orchestrator.core.draft import Draft
+
+
+def undo(d: Draft, node: Node, iteration: int, *, keep_first: bool = False) -> set[str]:
+    """Drop the task of a step and what came after it; gives the tasks that are to be reopened. Raises ``RecordsNeeded``.
+
+    ``keep_first`` leaves the task itself, which is then to be reopened as well.
+    """
+    undoing = _Undoing(d)
+    if keep_first:
+        undoing.reopened[execution_ref(node.ref, iteration)] = None
+        for name in node.joins:
+            undoing.reopen_join(name, iteration)
+    else:
+        undoing.drop_step(node, iteration, is_first=True)
+    undoing.follow(node, iteration)
+    undoing.carry_out()
+    return set(undoing.reopened)
+
+
+class _Undoing:
+    def __init__(self, d: Draft) -> None:
+        self.d = d
+        self.steps: set[tuple[str, int]] = set()  # steps whose tasks are dropped, with or without one
+        self.doomed: dict[str, TaskRecord] = {}
+        self.skipped: dict[str, None] = {}
+        self.reopened: dict[str, None] = {}
+        self.loops: dict[str, Loop] = {}
+
+    def drop_step(self, node: Node, iteration: int, *, is_first: bool = False) -> None:
+        """The task of a step and all those inside of it, and the JOINs that wait for one of them.
+
+        A step that was skipped stays so, unless it is the one to be rerun.
+        """
+        if (node.ref, iteration) in self.steps:
+            return
+        d = self.d
+        inside = [one for one in map(d.find, _direct(d, node)) if one is not None]
+        self.steps.update((one.ref, iteration) for one in (node, *inside))
+        for record in tasks_of(d, [node.ref, *(one.ref for one in inside)], iteration):
+            if record.status != "SKIPPED" or is_first:
+                self.doomed[record.scheduled.ref] = record
+            else:
+                self.skipped[record.scheduled.ref] = None
+        for one in (node, *inside):
+            for name in one.joins:
+                self.reopen_join(name, iteration)
+
+    def follow(self, node: Node, iteration: int) -> None:
+        """What comes behind a step on its path, and what its end was waited for."""
+        last, ref = node, node.next
+        while ref is not None:
+            following = self.d.find(ref)
+            if following is None or (ref, iteration) in self.steps:
+                break
+            self.drop_step(following, iteration)
+            last, ref = following, following.next
+        if last.ends is not None:
+            self.reopen_join(last.ends, iteration)
+        if node.loop is not None:
+            self.reopen_loop(node.loop, iteration)
+
+    def reopen_join(self, name: str, iteration: int) -> None:
+        """A JOIN that waits for a task that is dropped waits again; what came after it is dropped too."""
+        d = self.d
+        node = d.find(name)
+        ref = execution_ref(name, iteration) if node is not None and node.loop is not None else name
+        if node is None or ref in self.reopened or (name, iteration) in self.steps:
+            return
+        if d.record(ref) is not None:
+            self.reopened[ref] = None
+        self.follow(node, iteration if node.loop is not None else 0)
+
+    def reopen_loop(self, name: str, number: int) -> None:
+        """A loop goes back to its round ``number``, counted over all its runs."""
+        if name in self.loops:
+            return
+        d = self.d
+        node = d.find(name)
+        assert node is not None, f"loop {name} is not there"
+        record = self._run_of(node, number)
+        made = record.scheduled
+        last = made.rounds_before + int(record.output.get("iteration", 0))
+        self.loops[name] = Loop("", number, branch=node.branch)
+        for later in range(number + 1, last + 1):
+            for task in tasks_of(d, node.rounds, later):
+                self.doomed[task.scheduled.ref] = task
+        self.reopened[made.ref] = None
+        self.follow(node, made.iteration)
+        for outer in node.joins:
+            self.reopen_join(outer, made.iteration)
+
+    def _run_of(self, node: Node, number: int) -> TaskRecord:
+        """The task of a loop that had this round."""
+        d = self.d
+        for iteration in range(d.iteration_of(node.loop), 0, -1) if node.loop is not None else (0,):
+            record = d.record(execution_ref(node.ref, iteration))
+            if record is not None and record.scheduled.rounds_before < number:
+                return record
+        raise AssertionError(f"no task of {node.ref} had round {number}")
+
+    def carry_out(self) -> None:
+        """Drop what is to be dropped."""
+        d = self.d
+        for name, loop in self.loops.items():
+            d.core.loops[name] = loop
+        for ref, record in self.doomed.items():
+            self.reopened.pop(ref, None)
+            node = d.node_of(record.scheduled)
+            if node.task.type == "DO_WHILE" and node.ref in d.core.loops:
+                loop = d.core.loops[node.ref]
+                before = min(loop.iteration, record.scheduled.rounds_before)
+                d.core.loops[node.ref] = replace(loop, iteration=before)
+        for record in self.doomed.values():
+            d.drop(record)
+        skips = dict.fromkeys([*d.core.skips, *self.skipped])
+        d.core.skips = [ref for ref in skips if ref not in self.doomed]
+        d.is_undone = True
+
+
+def _direct(d: Draft, node: Node) -> Iterator[str]:
+    """The steps inside a step that run in the same round of a loop as it does."""
+    if node.task.type == "DO_WHILE" or node.task.type in JOIN_TYPES:
+        return
+    for tasks, _ in inner_lists(node):
+        for task in subtree(tasks):
+            inside = d.find(task.task_reference_name)
+            if inside is not None and inside.loop == node.loop:
+                yield inside.ref

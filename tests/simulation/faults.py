@@ -23,6 +23,8 @@ class Fault(StrEnum):
 
 _KINDS = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.LOST, Fault.LATE, Fault.DUPLICATE, Fault.STALL)
 _WEIGHTS = (3, 3, 3, 1, 2, 2)
+_DEADLY_WEIGHTS = (6, 6, 6, 1, 1, 1)
+"""For the rarest scripts: of their few faults most are those that every script must have met."""
 
 OFTEN = {
     "accept": 3.0, "commit": 2.0, "dead_letter": 60.0, "due_timers": 2.0, "enqueue": 2.0, "ensure_domain": 8.0,
@@ -30,7 +32,7 @@ OFTEN = {
     "fire_timers": 8.0, "get_workflow": 60.0, "heartbeat": 2.0, "installation": 8.0, "limited_ms": 60.0,
     "put_taskdef": 2.0, "quarantine": 60.0, "register_workflow": 4.0, "release": 6.0, "remove": 60.0,
     "remove_task": 20.0, "request": 2.0, "set_limits": 40.0, "settle": 3.0, "start": 3.0, "start_task": 3.0,
-    "suspect": 8.0, "tell": 30.0, "touch": 3.0, "unpark": 60.0, "view": 12.0,
+    "suspect": 8.0, "tell": 120.0, "touch": 3.0, "unpark": 60.0, "view": 12.0,
 }  # fmt: skip
 """How much more likely than elsewhere a fault is at a script that runs seldom."""
 
@@ -62,9 +64,10 @@ class Faults:
             return Fault.CRASH_BEFORE
         if self.has_zombies and script in ("start_task", "accept") and self._rng.random() < 0.12:
             return Fault.STALL
-        if self._rng.random() >= min(0.6, self.rate * OFTEN.get(script, 1.0)):
+        often = OFTEN.get(script, 1.0)
+        if self._rng.random() >= min(0.6, self.rate * often):
             return Fault.NONE
-        return self._rng.choices(_KINDS, _WEIGHTS)[0]
+        return self._rng.choices(_KINDS, _DEADLY_WEIGHTS if often >= 60 else _WEIGHTS)[0]
 
     def chance(self, probability: float) -> bool:
         """A coin of the faults' own."""

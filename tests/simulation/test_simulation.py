@@ -1,4 +1,4 @@
-"""Eight hundred seeds, the seeds that once failed, and that one seed always tells the same story."""
+"""A thousand seeds, the seeds that once failed, and that one seed always tells the same story."""
 
 from __future__ import annotations
 
@@ -18,17 +18,29 @@ from tests.support.redis_server import ServerMissing
 
 pytestmark = [pytest.mark.simulation, pytest.mark.timeout(240)]
 
-SEEDS = 800
+SEEDS = 1_000
 CHUNK = 100
-HITS_PER_CHUNK = 4
+HITS_PER_CHUNK = 1
 """At least so many actors are killed, or their replies lost, at every script in every chunk."""
 HITS_PER_KIND = 20
 """At least so often each of these happens at every script in the whole run: crash before, crash after, reply lost."""
 
 whole = Totals()
 
-NOT_PART_OF_IT = {"delete_workflow", "partition_stats", "queue_stats"}
-"""Scripts that no actor of the simulation calls: an operator's reads, and the removal of a definition."""
+NOT_PART_OF_IT = {
+    "delete_workflow",  # an operator's: removal, reads, a hurried retry, an import
+    "partition_stats",
+    "queue_stats",
+    "expedite",
+    "import_workflow",
+    "begin_event_execution",  # events: tests/events kills their processes
+    "handled_event",
+    "hear_event",
+    "publish_event",
+    "put_event_handler",
+    "sweep_readers",
+}
+"""Scripts that no actor of the simulation calls."""
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import resource
 import signal
 import socket
@@ -79,10 +78,9 @@ def _jq(request: Request) -> str:
     return jq.encode(jq.evaluate(request.script, request.input_text))
 
 
-def confine(memory_bytes: int, niceness: int) -> None:
+def confine(memory_bytes: int) -> None:
     """Give up what no script needs. What a platform does not know is left out; what it refuses is an error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for the parent
-    os.nice(niceness)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     used = _address_space()
@@ -142,11 +140,11 @@ def _exactly(pipe: socket.socket, count: int) -> bytes:
 
 
 def main() -> None:
-    """Entry of the process: the pipe is its standard input, the arguments say how far it is confined."""
+    """Entry of the process: the pipe is its standard input, the argument is the memory of a script."""
     for engine in ("quickjs", "jq"):
         with contextlib.suppress(ImportError):
             import_module(engine)
     pipe = socket.socket(fileno=0)
-    confine(int(sys.argv[1]), int(sys.argv[2]))
+    confine(int(sys.argv[1]))
     pipe.sendall(READY)
     serve(pipe)

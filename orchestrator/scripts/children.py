@@ -8,6 +8,7 @@ system-task role (a few children, full limits).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 import signal
@@ -32,9 +33,18 @@ PROCESSES = 4
 """So many scripts run at a time for the tasks of one process; the others wait."""
 
 NICENESS = 10
-"""Scripts that take long give way to everything else on the machine."""
+"""Scripts of tasks give way to everything else on the machine."""
 
-_START = "import sys; sys.path[:] = sys.argv.pop().split('\\n'); from orchestrator.scripts.child import main; main()"
+PATIENCE_S = 0.25
+"""A script that takes longer gives way altogether: it may be one that never ends."""
+
+_START = """
+import os, sys
+os.nice(int(sys.argv.pop()))  # before anything else: even its start gives way
+sys.path[:] = sys.argv.pop().split("\\n")
+from orchestrator.scripts.child import main
+main()
+"""
 
 
 class Child:
@@ -42,7 +52,7 @@ class Child:
 
     def __init__(self, memory_bytes: int, niceness: int = NICENESS) -> None:
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-I", "-c", _START, str(memory_bytes), str(niceness), "\n".join(sys.path)]
+        command = [sys.executable, "-I", "-c", _START, str(memory_bytes), "\n".join(sys.path), str(niceness)]
         try:
             process = subprocess.Popen(
                 command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={}, cwd="/"
@@ -54,7 +64,9 @@ class Child:
             theirs.close()
         self._process = process
         self._pipe = ours
+        self._received = bytearray()
         self._is_ready = False
+        self.has_given_way = False
         self._owner = os.getpid()
         self._finalizer = weakref.finalize(self, _end, process, ours, self._owner)
 
@@ -68,6 +80,14 @@ class Child:
         """Whether it may be asked: it lives, and is not a forked parent's."""
         return self._finalizer.alive and self._owner == os.getpid() and self._process.poll() is None
 
+    @property
+    def cpu_s(self) -> float | None:
+        """How much processor time it has had; None where that cannot be told."""
+        try:
+            return time.clock_gettime((~self.pid << 3) | 2)  # Linux: the processor clock of another process
+        except (OSError, OverflowError, AttributeError):
+            return None
+
     def is_ready(self, wait_s: float) -> bool:
         """Whether it has started; waits for that up to ``wait_s``."""
         if not self._is_ready:
@@ -78,30 +98,43 @@ class Child:
                 return False
         return self._is_ready
 
-    def ask(self, request: Request, within_s: float) -> Answer:
-        """The answer to a request; if there is none in time, or the process dies, it is closed and that is the answer."""
+    def send(self, request: Request) -> None:
+        """Give it a script to run; ``receive`` tells what comes of it."""
         body = encode(request)
+        self._received.clear()
+        try:
+            self._pipe.settimeout(START_S)
+            self._pipe.sendall(LENGTH.pack(len(body)) + body)
+        except OSError:
+            self.close()
+
+    def receive(self, within_s: float) -> Answer | None:
+        """The answer, if it comes within this time; a process that dies instead is closed, and that is the answer."""
         stop_s = time.monotonic() + within_s
         try:
-            self._pipe.settimeout(within_s)
-            self._pipe.sendall(LENGTH.pack(len(body)) + body)
-            head = self._exactly(LENGTH.size, stop_s)
-            return decode_answer(self._exactly(LENGTH.unpack(head)[0], stop_s))
+            while (answer := self._whole_answer()) is None:
+                self._pipe.settimeout(max(stop_s - time.monotonic(), 0.001))
+                piece = self._pipe.recv(1024 * 1024)
+                if not piece:
+                    return self._died()
+                self._received += piece
         except TimeoutError:
-            self.close()
-            return Answer("time")
-        except (OSError, EOFError):
+            return None
+        except OSError:
             return self._died()
+        return answer
 
-    def _exactly(self, count: int, stop_s: float) -> bytes:
-        pieces = bytearray()
-        while len(pieces) < count:
-            self._pipe.settimeout(max(stop_s - time.monotonic(), 0.001))
-            piece = self._pipe.recv(count - len(pieces))
-            if not piece:
-                raise EOFError
-            pieces += piece
-        return bytes(pieces)
+    def _whole_answer(self) -> Answer | None:
+        got = self._received
+        if len(got) < LENGTH.size or len(got) < LENGTH.size + LENGTH.unpack_from(got)[0]:
+            return None
+        return decode_answer(got[LENGTH.size :])
+
+    def give_way(self) -> None:
+        """From now on it runs when nobody else wants to; there is no way back."""
+        self.has_given_way = True
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, self.pid, 19)
 
     def _died(self) -> Answer:
         """The process ended by itself, which it does for two reasons: the system's limit of time, and memory."""
@@ -148,12 +181,23 @@ class Children:
             try:
                 if not child.is_ready(START_S):
                     raise OSError(f"a script process was not ready within {START_S:g} seconds")
-                answer = child.ask(request, request.limits.time_s + GRACE_S)
+                return self._answer(child, request)
             except BaseException:
                 child.close()
                 raise
-            self._give_back(child)
-            return answer
+            finally:
+                self._give_back(child)
+
+    def _answer(self, child: Child, request: Request) -> Answer:
+        child.send(request)
+        answer = child.receive(PATIENCE_S)
+        if answer is None:
+            child.give_way()
+            answer = child.receive(request.limits.time_s + GRACE_S - PATIENCE_S)
+        if answer is None:
+            child.close()
+            answer = Answer("time")
+        return answer
 
     def _take(self) -> Child:
         with self._lock:
@@ -165,7 +209,7 @@ class Children:
 
     def _give_back(self, child: Child) -> None:
         with self._lock:
-            if child.is_usable and not self._is_closed:
+            if child.is_usable and not child.has_given_way and not self._is_closed:
                 self._idle.append(child)
             else:
                 child.close()

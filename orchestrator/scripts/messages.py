@@ -31,7 +31,8 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """How it ended: ``kind`` is value (``text`` is JSON), failed (what is wrong), time, memory or missing (the extra)."""
+    """How it ended: ``kind`` is value (``text`` is JSON), failed (what is wrong), time, memory, missing (the extra) or
+    starved (no time, for want of a processor)."""
 
     kind: str
     text: str = ""

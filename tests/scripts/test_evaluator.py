@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +12,7 @@ import pytest
 
 from orchestrator.model.evaluation import Evaluation
 from orchestrator.scripts import evaluator
-from orchestrator.scripts.evaluator import PAUSE_S, SLOW_S, Evaluator
+from orchestrator.scripts.evaluator import CALM_S, HOLD_S, KILLS_MAX, SLOW_S, Evaluator
 from orchestrator.scripts.messages import Answer
 from tests.support.eventually import eventually
 
@@ -23,6 +26,11 @@ class Scripts:
 
     def ask(self, script: str, language: str = "javascript", given: dict[str, Any] | None = None) -> Evaluation | None:
         return self.evaluator.evaluate(language, script, given or {"x": 41}, now_ms=5, seed="s")
+
+
+def endless(letter: str) -> str:
+    """A loop in the engine's own code, where it looks at no limit."""
+    return f"'{letter}'.repeat(3e6).indexOf('{letter}'.repeat(2e6) + '-')"
 
 
 @pytest.fixture
@@ -73,15 +81,45 @@ def test_javascript_beyond_its_budget_is_not_answered_and_not_tried_again_for_a_
     assert scripts.ask(script) is None
 
 
-def test_a_loop_that_no_limit_reaches_costs_the_child_and_a_pause(scripts: Scripts) -> None:
+def test_a_loop_that_no_limit_reaches_costs_its_process_and_a_spare_one_takes_over(scripts: Scripts) -> None:
     assert scripts.ask("1") == Evaluation(1)
-    first = scripts.evaluator._child
-    assert scripts.ask("'a'.repeat(3e6).indexOf('a'.repeat(2e6) + 'b')") is None
+    first, spare = scripts.evaluator._child, scripts.evaluator._spare
+    assert spare is not None
+    assert spare.is_ready(10)
+    assert scripts.ask(endless("a")) is None
     assert first is not None
     assert not first.is_usable
-    assert scripts.ask("1") is None, "the pause"
-    scripts.now_s += PAUSE_S
-    eventually(lambda: scripts.ask("1") == Evaluation(1))
+    assert scripts.ask("1") == Evaluation(1)
+    assert scripts.evaluator._child is spare
+
+
+def test_a_flood_of_such_loops_closes_the_way_for_a_while(scripts: Scripts) -> None:
+    assert scripts.ask("1") == Evaluation(1)
+    for letter in "abcd"[:KILLS_MAX]:
+        assert scripts.evaluator._child is not None
+        assert scripts.evaluator._child.is_ready(10)
+        assert scripts.ask(endless(letter)) is None
+        scripts.now_s += 1
+    last = scripts.evaluator._child
+    assert last is not None
+    assert last.is_ready(10)
+    assert scripts.ask("1") is None
+    scripts.now_s += CALM_S - KILLS_MAX + 1
+    assert scripts.ask("1") == Evaluation(1)
+
+
+def test_a_child_that_was_not_given_the_processor_is_waited_for_a_little_longer(scripts: Scripts) -> None:
+    assert scripts.ask("1") == Evaluation(1)
+    child = scripts.evaluator._child
+    assert child is not None
+    os.kill(child.pid, signal.SIGSTOP)
+    waker = threading.Timer(HOLD_S * 2, os.kill, (child.pid, signal.SIGCONT))
+    waker.start()
+    assert scripts.ask("2") == Evaluation(2)
+    waker.join()
+    os.kill(child.pid, signal.SIGSTOP)
+    assert scripts.ask("3") is None
+    assert not child.is_usable
 
 
 def test_a_script_process_that_dies_is_replaced(scripts: Scripts) -> None:
@@ -89,7 +127,7 @@ def test_a_script_process_that_dies_is_replaced(scripts: Scripts) -> None:
     assert scripts.evaluator._child is not None
     scripts.evaluator._child._process.kill()
     assert scripts.ask("1") is None
-    scripts.now_s += PAUSE_S + SLOW_S
+    scripts.now_s += SLOW_S
     eventually(lambda: scripts.ask("1") == Evaluation(1))
 
 
@@ -106,7 +144,7 @@ def test_without_the_extra_javascript_is_for_tasks(scripts: Scripts, monkeypatch
     assert scripts.ask("1") == Evaluation(1)
     child = scripts.evaluator._child
     assert child is not None
-    monkeypatch.setattr(child, "ask", lambda *_: Answer("missing", "install it"))
+    monkeypatch.setattr(child, "receive", lambda _: Answer("missing", "install it"))
     assert scripts.ask("1") is None
     assert scripts.evaluator._child is child
 

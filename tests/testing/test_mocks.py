@@ -131,6 +131,18 @@ def test_the_branches_of_a_dynamic_fork_are_mocked_by_the_names_they_get() -> No
     assert result.task("fork_each_join").output == {"_ship_0": {"n": 0}, "_ship_1": {"n": 1}}
 
 
+def test_system_tasks_are_mocked_like_any_other_and_nothing_reaches_outside() -> None:
+    flow = Workflow("w").http("https://bank.example.org", ref="call").event("conductor:paid", ref="tell")
+    calls = [MockOutput(status="FAILED", reason="503"), {"response": {"statusCode": 200}}]
+    mocks: dict[str, Any] = {"call": calls, "tell": [{}]}
+    failed = testing.run(flow, mocks=mocks)
+    assert (failed.status, failed.task("call").reason) == ("FAILED", "503")
+    again = Workflow("w").with_options(retry=RetryPolicy(limit=1, delay_s=1)).http("https://b.example.org", ref="call")
+    assert testing.run(again, mocks={"call": mocks["call"]}).assert_completed().output == {
+        "response": {"statusCode": 200}
+    }
+
+
 child = Workflow("child").then("print", page="${workflow.input.page}")
 
 

@@ -8,6 +8,12 @@ from typing import Any
 
 import pytest
 
+from examples.dynamic_forks import dynamic_forks
+from examples.forks import forks
+from examples.loops import loops
+from examples.scripts import scripts
+from examples.sub_workflows import sub_workflows
+from examples.switching import switching
 from orchestrator import Branch, Retry, RetryPolicy, Script, Workflow, task, testing
 from orchestrator.errors import InvalidRequest
 from orchestrator.model.wire import workflow_to_dict
@@ -123,3 +129,27 @@ def test_what_is_no_execution_is_refused(document: Any, says: str, tmp_path: Pat
     file.write_text(json.dumps(document))
     with pytest.raises(InvalidRequest, match=says):
         testing.replay(file)
+
+
+RUNS: dict[str, tuple[Workflow, dict[str, Any], list[Any], list[Any]]] = {
+    "switching": (switching.order, {"kind": "gift", "price": 30, "count": 5}, [], []),
+    "forks": (forks.order, {"sku": "book", "amount": 12}, [], [forks.send_coupon.definition()]),
+    "dynamic_forks": (
+        dynamic_forks.shipping,
+        {"parcels": 2, "carrier": "by_bike"},
+        [dynamic_forks.plan, dynamic_forks.pick, dynamic_forks.weigh, dynamic_forks.by_bike],
+        [],
+    ),
+    "loops": (loops.patience, {"lines": [{"sku": "book"}, {"sku": "lamp"}]}, [], []),
+    "sub_workflows": (sub_workflows.mailing, {"text": "hello"}, [], [sub_workflows.letter, sub_workflows.undo]),
+    "scripts": (scripts.totals, {"lines": [{"sku": "lamp", "price": 30}]}, [], []),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_what_every_kind_of_operator_decided_is_decided_again(name: str) -> None:
+    flow, given, tasks, others = RUNS[name]
+    result = testing.run(flow, given, tasks, others=others)
+    assert result.status in ("COMPLETED", "FAILED")
+    replay = testing.replay(workflow_to_dict(result.workflow), flow, others=others).assert_same()
+    assert replay.result.timeline().splitlines()[-1][:31] == result.timeline().splitlines()[-1][:31]

@@ -1,4 +1,4 @@
-"""Workflows in workflows: as a step with a result, carried along, retried as a whole, and compensated on failure."""
+"""Workflows in workflows: as a step with a result, carried along, left to themselves, compensated on failure."""
 
 from orchestrator import RetryPolicy, TerminalError, Workflow, task, testing
 
@@ -29,6 +29,8 @@ undo = Workflow("undo").then(shred)
 
 mailing = Workflow("mailing", on_failure=undo)
 mailing.sub_workflow(letter, text=mailing.input.text)
+# Started and left to itself: nobody waits for this one.
+mailing.start_workflow(letter, text="a copy for us", ref="copy")
 # inline=True carries the definition along, so that nobody has to register it; a retry starts a new child.
 delivery = Workflow("delivery").then(post, page="${workflow.input.page}")
 mailing.with_options(retry=RetryPolicy(limit=1, delay_s=5)).sub_workflow(

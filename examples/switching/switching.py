@@ -22,10 +22,12 @@ order.switch(
     {"gift": Branch().then(pack, paper="golden", ref="gift_wrap")},
     default=Branch().then(pack, paper="brown", ref="plain_wrap"),
 )
+# Whichever branch was taken: its output goes on under one name.
+order.exclusive_join(on=["gift_wrap", "plain_wrap"], ref="wrapped")
 # By a script: JavaScript sees its inputs as $.name; language="python" sees them as plain names.
 price = Script("price * count > 100", {"price": order.input.price, "count": order.input.count}, language="python")
 order.switch(price, {"true": Branch().then(ask_boss, sum=order.input.price)}, ref="is_dear")
-order.output(size="${is_dear.output.selectedCase}", wrapped="${gift_wrap.output.result}")
+order.output(size="${is_dear.output.selectedCase}", wrapped="${wrapped.output.result}")
 
 if __name__ == "__main__":
     result = testing.run(order, {"kind": "gift", "price": 30, "count": 5})

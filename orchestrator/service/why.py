@@ -16,7 +16,7 @@ import msgspec
 from orchestrator.core.kinds import INTERNAL, dispatch_state
 from orchestrator.engine.views import workflow_view
 from orchestrator.model.execution import Task, Workflow
-from orchestrator.model.records import decode_meta
+from orchestrator.model.records import decode_core, decode_meta
 from orchestrator.model.status import is_terminal
 from orchestrator.model.wire import workflow_def_from_dict
 from orchestrator.plan import Command, Plan
@@ -83,6 +83,7 @@ def why(store: StoreContext, workflow_id: str, *, depth: int = 0) -> Plan[Explan
     children: list[Explanation] = []
     if not is_terminal(workflow.status):
         tasks = [task for task in workflow.tasks if not task.is_terminal]
+        reasons += yield from _turn(store, stored, workflow)
         opened = yield from _look(store, stored, tasks[:TASKS_MAX])
         explained = [reason for one in opened for reason in _explained(one, workflow, number, stats)]
         reasons += explained
@@ -94,6 +95,31 @@ def why(store: StoreContext, workflow_id: str, *, depth: int = 0) -> Plan[Explan
             if one.task.sub_workflow_id and depth < CHILDREN_DEPTH_MAX:
                 children += yield from _child(store, one.task.sub_workflow_id, depth)
     return Explanation(workflow_id, workflow.workflow_name, str(workflow.status), reasons, children)
+
+
+def _turn(store: StoreContext, stored: StoredWorkflow, workflow: Workflow) -> Plan[list[Reason]]:
+    """Its place before the gate of its workflow's rate limit, when it waits there."""
+    gate = decode_core(stored.fields["c"]).gate if "c" in stored.fields else None
+    config = workflow.workflow_definition.rate_limit_config if workflow.workflow_definition is not None else None
+    if gate is None or not gate.is_waiting or config is None:
+        return []
+    keys = store.keys
+    place, waiting, inside = yield [
+        Command(("ZRANK", keys.gate_waiting(gate.name), stored.workflow_id)),
+        Command(("ZCARD", keys.gate_waiting(gate.name))),
+        Command(("ZCARD", keys.gate_inside(gate.name))),
+    ]
+    if not isinstance(place, int):
+        return [
+            Reason("TURN", "it has asked for its turn under the rate limit of its workflow, or been let in just now")
+        ]
+    under = f" with the key {gate.key!r}" if gate.key else ""
+    text = (
+        f"it waits for its turn at place {place + 1:,} of {waiting:,}: {inside:,} executions{under} run, and the rate "
+        f"limit of the workflow is {config.concurrent_exec_limit:,}"
+    )
+    facts = {"position": place + 1, "waiting": waiting, "running": inside, "rateLimitKey": gate.key}
+    return [Reason("TURN", text, facts={**facts, "concurrentExecLimit": config.concurrent_exec_limit})]
 
 
 def _child(store: StoreContext, workflow_id: str, depth: int) -> Plan[list[Explanation]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrator import Branch, RateLimit, RetryPolicy, Workflow, task
+from orchestrator import Branch, RateLimit, RateLimitConfig, RetryPolicy, Workflow, task
 from orchestrator.errors import WorkflowNotFound
 from orchestrator.plan import Command, Plan
 from orchestrator.service import dispatch
@@ -129,6 +129,16 @@ def test_signals_timers_and_joins(env: Environment) -> None:
         "TIMER": "WAIT wait waits until its time comes, in 2 h 0 min, at 2030-01-01 02:00:00 UTC",
         "JOIN": "JOIN fork_join waits for approved, wait",
     }
+
+
+def test_a_turn_under_the_rate_limit_of_a_workflow(env: Environment) -> None:
+    limit = RateLimitConfig(rate_limit_key="${workflow.input.shop}", concurrent_exec_limit=1)
+    flow = Workflow("limited", rate_limit=limit).wait(signal="go")
+    handles = [env.client.start_workflow(flow, shop="a") for _ in range(3)]
+    text = "it waits for its turn at place 2 of 2: 1 executions with the key 'a' run, and the rate limit of the workflow is 1"
+    assert said(env, handles[2].id) == [("TURN", text)]
+    handles[0].signal("go")
+    assert [kind for kind, _ in said(env, handles[1].id)] == ["SIGNAL"]
 
 
 def test_people_and_messages(env: Environment) -> None:

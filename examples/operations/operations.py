@@ -1,4 +1,4 @@
-"""Acting on executions: pause and resume, skip a step, change variables, start over after a failure."""
+"""Acting on executions: retry, pause and resume, change variables, skip a step, rerun from a task, start over."""
 
 from orchestrator import Client, RetryPolicy, TerminalError, Workflow, task, testing
 
@@ -24,15 +24,15 @@ order.then(charge, amount=order.input.amount).wait(for_s=60, ref="cool_down").th
 
 
 def operate(env: testing.Environment, client: Client) -> None:
-    """What an operator does; ``orchestrator workflow pause|resume|skip|restart ...`` are the same verbs."""
+    """What an operator does; ``orchestrator workflow retry|pause|resume|skip|rerun ...`` are the same verbs."""
     handle = client.start_workflow(order, amount=12)
     env.drain()
     print("first", handle.status(), "-", handle.describe().reason_for_incompletion)
 
     BROKEN.clear()
-    handle.restart()
-    handle.update_variables({"name": "Ada"})
+    handle.retry()  # what failed gets one more attempt
     env.drain()
+    handle.update_variables({"name": "Ada"})
     handle.pause()
     env.clock.advance(3600)
     env.drain()
@@ -40,9 +40,15 @@ def operate(env: testing.Environment, client: Client) -> None:
     handle.resume()
     print("then", handle.result())
 
+    handle.rerun("thank", task_input={"name": "Grace"})  # that task and all that came after it
+    print("rerun", handle.result())
+    handle.restart()  # everything, with the variables of the beginning
+    print("restarted", handle.result())
+
     impatient = client.start_workflow(order, amount=1)
+    started = env.clock.now
     impatient.skip("cool_down")
-    print("skipped", impatient.result(), "at", env.clock.now.time())
+    print("skipped", impatient.result(), "after", (env.clock.now - started).seconds, "s")
 
 
 if __name__ == "__main__":

@@ -70,6 +70,8 @@ SHOWN = [
     Column("output", lambda row: row.get("output")),
 ]
 
+PARENT = Column("parent", lambda row: row.get("parentWorkflowId"))
+
 START_EXAMPLES = """
 orchestrator workflow start order -i sku=book -i count:=3
 orchestrator workflow start order --input-file order.json --priority 5
@@ -228,17 +230,23 @@ def list_(status: Any, name: str | None, correlation_id: str | None, limit: int,
 @click.option("--no-tasks", is_flag=True, help="Leave the tasks out.")
 @output_option()
 def get(workflow_id: str, no_tasks: bool, form: str) -> None:
-    """Show one execution with its tasks."""
+    """Show one execution with its tasks, and with the ids of the workflows that are its children."""
     from orchestrator.model.wire import workflow_to_dict
     from orchestrator.service import workflows
     from orchestrator_cli.progress import TITLES, task_cells
 
     with current_session().store() as store:
         found = store.run(workflows.get, workflow_id, include_tasks=not no_tasks)
-    show(workflow_to_dict(found), form, SHOWN, name="workflowId")
+    columns = [*SHOWN, PARENT] if found.parent_workflow_id else SHOWN
+    show(workflow_to_dict(found), form, columns, name="workflowId")
     if form == "table" and found.tasks:
         click.echo()
-        table(TITLES, [task_cells(task, found.update_time) for task in found.tasks])
+        has_children = any(task.sub_workflow_id for task in found.tasks)
+        rows = [
+            [*task_cells(task, found.update_time), *([task.sub_workflow_id or ""] if has_children else [])]
+            for task in found.tasks
+        ]
+        table((*TITLES, "child") if has_children else TITLES, rows)
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow watch ID\norchestrator workflow watch ID --timeout 60")

@@ -121,6 +121,24 @@ def test_get_shows_the_tasks_unless_told_not_to(invoke: Invoke) -> None:
     assert json.loads(invoke("workflow", "get", "mine", "-o", "json").stdout)["tasks"][0]["status"] == "COMPLETED"
 
 
+def test_get_shows_the_ids_of_children_and_of_the_parent(invoke: Invoke, tmp_path: Path) -> None:
+    step = {
+        "name": "sub",
+        "taskReferenceName": "sub",
+        "type": "SUB_WORKFLOW",
+        "subWorkflowParam": {"name": "hello"},
+        "inputParameters": {"name": "Ada"},
+    }
+    file = write(tmp_path, "parent.json", json.dumps({"name": "parent", "tasks": [step]}))
+    assert invoke("workflow", "run", file, "--id", "above").exit_code == 0
+    shown = json.loads(invoke("workflow", "get", "above", "-o", "json").stdout)
+    child = shown["tasks"][0]["subWorkflowId"]
+    lines = invoke("workflow", "get", "above").stdout.splitlines()
+    assert (lines[-2].split()[-1], lines[-1].split()[-1]) == ("CHILD", child)
+    assert any(line.split() == ["PARENT", "above"] for line in invoke("workflow", "get", child).stdout.splitlines())
+    assert "PARENT" not in invoke("workflow", "get", "above").stdout
+
+
 def test_a_second_start_under_a_key_is_refused_or_answered_with_the_first(invoke: Invoke) -> None:
     first = started(invoke, "patient", "--idempotency-key", "k")
     assert invoke("workflow", "start", "patient", "--idempotency-key", "k").exit_code == 4

@@ -61,9 +61,12 @@ def suffix_of(task: str) -> str:
     return task[-TASK_SUFFIX_LENGTH:]
 
 
-def child_workflow_id(parent_task_id: str) -> str:
-    """The id of the child that a SUB_WORKFLOW attempt starts: one attempt, one child, however often it is started."""
-    return _derived(f"child\n{parent_task_id}")
+def child_workflow_id(parent_task_id: str, partition: int | None = None) -> str:
+    """The id of the child that a SUB_WORKFLOW attempt starts: one attempt, one child, however often it is started.
+
+    ``partition``: where it must live, for a child under an idempotency key.
+    """
+    return _derived(f"child\n{parent_task_id}", partition)
 
 
 def failure_workflow_id(workflow_id: str, generation: int) -> str:
@@ -76,11 +79,10 @@ def step_key(workflow_id: str, ref: str, iteration: int, generation: int) -> str
     return f"{workflow_id}:{ref}:{iteration}:{generation}"
 
 
-def _derived(seed: str) -> str:
+def _derived(seed: str, partition: int | None = None) -> str:
     digest = hashlib.sha256(seed.encode()).digest()
-    return _uuid8(
-        int.from_bytes(digest[:6], "big"), int.from_bytes(digest[6:8], "big"), int.from_bytes(digest[8:16], "big")
-    )
+    place = int.from_bytes(digest[6:8], "big") if partition is None else partition
+    return _uuid8(int.from_bytes(digest[:6], "big"), place, int.from_bytes(digest[8:16], "big"))
 
 
 def _uuid8(time_bits: int, partition: int, low: int) -> str:

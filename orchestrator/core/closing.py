@@ -19,7 +19,7 @@ from orchestrator.core.kinds import ACCEPTED, QUEUED
 from orchestrator.core.schemas import violation
 from orchestrator.core.state import OpenTasksNeeded, RecordsNeeded, TaskRecord
 from orchestrator.errors import InvalidPayload
-from orchestrator.ids import failure_workflow_id
+from orchestrator.ids import failure_workflow_id, workflow_id_of
 from orchestrator.model.effects import CancelChild, NotifyParent, Remove, StartWorkflow
 from orchestrator.model.records import FORMAT, Meta, Outcome, Result, encode
 from orchestrator.model.status import is_successful, is_terminal
@@ -98,6 +98,7 @@ def _close(d: Draft, status: str, reason: str | None, output: bytes, *, notify_p
     listening.workflow(d, "COMPLETED" if status == "COMPLETED" else "TERMINATED")
     if notify_parent:
         _notify_parent(d, output)
+    _notify_followers(d, output)
 
 
 def cancel_open_tasks(d: Draft) -> None:
@@ -249,25 +250,43 @@ def _failure_workflow_name(d: Draft) -> str | None:
 
 def _notify_parent(d: Draft, output: bytes) -> None:
     meta = d.state.meta
-    if not meta.parent_task_id or not meta.parent_workflow_id:
-        return
+    if meta.parent_task_id and meta.parent_workflow_id:
+        outcome = encode(_outcome_for_parents(d, d.core.generation, output))
+        d.handoffs.append(
+            NotifyParent(
+                meta.parent_workflow_id, meta.parent_task_id, outcome, meta.parent_ref or "", d.core.generation
+            )
+        )
+
+
+def _notify_followers(d: Draft, output: bytes) -> None:
+    """Tell those who share this workflow as their child; whoever follows learns of one end only."""
+    if d.core.followers:
+        outcome = encode(_outcome_for_parents(d, 0, output))
+        d.handoffs += [NotifyParent(workflow_id_of(task_id), task_id, outcome) for task_id in d.core.followers]
+        d.core.followers = []
+
+
+def tell_late_follower(d: Draft, task_id: str) -> None:
+    """Tell somebody who begins to follow this workflow after its end; its output is no longer at hand."""
+    outcome = encode(_outcome_for_parents(d, 0, EMPTY_MAP))
+    d.handoffs.append(NotifyParent(workflow_id_of(task_id), task_id, outcome, source=d.workflow_id))
+
+
+def _outcome_for_parents(d: Draft, run: int, output: bytes) -> Outcome:
+    meta = d.state.meta
     status = "CANCELED" if d.core.status == "TERMINATED" else d.core.status
     reason = None
     if not is_successful(status):
         reason = f"Sub workflow {meta.name}.{meta.version}/{d.workflow_id} failure reason: {d.core.reason}"
-    outcome = Outcome(
+    return Outcome(
         format=FORMAT,
         status=status,
         reason=reason,
         merge=True,
         output=Raw(output),
         child_workflow_id=d.workflow_id,
-        child_run=d.core.generation,
-    )
-    d.handoffs.append(
-        NotifyParent(
-            meta.parent_workflow_id, meta.parent_task_id, encode(outcome), meta.parent_ref or "", d.core.generation
-        )
+        child_run=run,
     )
 
 

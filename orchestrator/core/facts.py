@@ -54,6 +54,7 @@ class Facts:
         "_defaults",
         "environment",
         "listeners",
+        "partitions",
         "payload_bytes_max",
         "scripts",
         "task_defs",
@@ -68,7 +69,9 @@ class Facts:
         variables_bytes_max: int = VARIABLES_BYTES_MAX,
         scripts: Scripts | None = None,
         listeners: Listeners = NOBODY,
+        partitions: int = 1,
     ) -> None:
+        self.partitions = partitions
         self.task_defs: Mapping[str, TaskDef] = task_defs if task_defs is not None else {}
         self.environment: Mapping[str, str] = environment if environment is not None else {}
         self.payload_bytes_max = payload_bytes_max

@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from orchestrator.core import admission
-from orchestrator.core.closing import end
+from orchestrator.core.closing import end, tell_late_follower
 from orchestrator.core.draft import RETRY, Draft
 from orchestrator.core.operators import sub_workflow
 from orchestrator.core.program import execution_ref
@@ -29,6 +29,8 @@ def told(d: Draft, event: Told) -> None:
         _cancelled(d, event)
     elif event.action == "revive":
         _child_goes_on(d, event)
+    elif event.action == "follow":
+        _followed(d, event)
     elif event.action == "admitted":
         admission.is_admitted(d, event.task_id, event.run)
     elif event.action == "rejected" and admission.is_refused(d, event.task_id, event.run):
@@ -36,10 +38,22 @@ def told(d: Draft, event: Told) -> None:
 
 
 def _cancelled(d: Draft, event: Told) -> None:
-    """The parent's task is over: so is this workflow. Nobody waits for its end, so nobody is told."""
+    """The parent's task is over: so is this workflow. Nobody waits for its end, so nobody is told.
+
+    One that is shared goes on: it only has a follower less.
+    """
+    d.core.followers = [task_id for task_id in d.core.followers if task_id != event.task_id]
     if event.task_id != d.state.meta.parent_task_id or is_terminal(d.core.status):
         return
     end(d, "TERMINATED", event.reason, failure_workflow=False, notify_parent=False)
+
+
+def _followed(d: Draft, event: Told) -> None:
+    """A task of another workflow shares this one as its child."""
+    if is_terminal(d.core.status):
+        tell_late_follower(d, event.task_id)
+    elif event.task_id not in d.core.followers:
+        d.core.followers = [*d.core.followers, event.task_id]
 
 
 def _child_goes_on(d: Draft, event: Told) -> None:

@@ -233,6 +233,7 @@ def _beside_inputs(task: WorkflowTask) -> dict[str, Any]:
         "taskToDomain": params.task_to_domain,
         "workflowDefinition": definition if isinstance(definition, str) else None,
         "priority": params.priority,
+        "idempotencyKey": params.idempotency_key,
     }
 
 

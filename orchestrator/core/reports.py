@@ -7,7 +7,6 @@ attempt changes nothing: that attempt was decided on already. Called by ``decide
 from __future__ import annotations
 
 from msgspec import Raw
-from msgspec.structs import replace
 
 from orchestrator.codec import NULL, pack, unpack
 from orchestrator.core import advance, listening
@@ -29,6 +28,9 @@ def task_reported(d: Draft, event: TaskReported) -> None:
         return  # an attempt that is no longer current
     outcome = event.outcome
     if not is_terminal(outcome.status):
+        if outcome.child_workflow_id is not None and record.result is not None:
+            d.set_result(record, sub_workflow.adopt(record, outcome.child_workflow_id, 0))
+            return
         _keep_progress(d, record, event)
         return
     if outcome.child_workflow_id is not None and record.result is not None:
@@ -36,7 +38,8 @@ def task_reported(d: Draft, event: TaskReported) -> None:
             # The child has gone on since it ended like that; the store took it for the final word on the task.
             sub_workflow.listen_again(d, record)
             return
-        record = d.set_result(record, replace(record.result, child_run=outcome.child_run))
+        child_id = outcome.child_workflow_id
+        record = d.set_result(record, sub_workflow.adopt(record, child_id, outcome.child_run))
     if event.delivery < 0 and outcome.child_workflow_id is None:
         # A caller ended it: the worker that has it or is to get it, or the child that carries it out, does not know.
         withdraw(d, record, f"Task {event.ref} of the parent workflow was ended from outside: {outcome.status}")

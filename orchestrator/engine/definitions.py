@@ -81,5 +81,6 @@ class LiveDefinitions:
                 settings.variables_bytes_max,
                 evaluator.shared(),
                 Listeners(settings.workflow_listener_sink, settings.task_listener_sink),
+                settings.partitions,
             )
         return self._facts

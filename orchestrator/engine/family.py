@@ -26,11 +26,12 @@ from orchestrator.engine.starts import (
 from orchestrator.engine.views import load_view
 from orchestrator.errors import InvalidRequest, OrchestratorError, StoreUnavailable
 from orchestrator.ids import suffix_of, task_suffix
+from orchestrator.model.definitions import IdempotencyStrategy
 from orchestrator.model.effects import CancelChild, NotifyParent, ReviveParent, StartWorkflow
-from orchestrator.model.records import FORMAT, Outcome, decode_result, decode_scheduled, encode
+from orchestrator.model.records import FORMAT, Outcome, decode_outcome, decode_result, decode_scheduled, encode
 from orchestrator.model.status import is_terminal
 from orchestrator.model.wire import workflow_def_from_dict, workflow_to_dict
-from orchestrator.plan import Plan
+from orchestrator.plan import Command, Plan
 from orchestrator.store import dispatch, partition
 from orchestrator.store.context import StoreContext
 from orchestrator.store.partition import StartVerdict
@@ -77,7 +78,34 @@ def _start(store: StoreContext, handoff: StartWorkflow) -> Plan[bool]:
     if reply.verdict is StartVerdict.TAKEN:
         reason = f"workflow id {handoff.workflow_id} is in use by another start"
         return (yield from _refuse(store, handoff, reason))
+    if reply.verdict is StartVerdict.EXISTS:
+        return (yield from _existing(store, handoff, start, reply.workflow_id))
     return True  # OK, or TOMB: its parent does not want it any more
+
+
+def _existing(store: StoreContext, handoff: StartWorkflow, start: Start, other: str) -> Plan[bool]:
+    """Another execution has the idempotency key: fail, take its place if it has ended, or share it as the child."""
+    meta = handoff.meta
+    if handoff.strategy == IdempotencyStrategy.FAIL_ON_RUNNING:
+        reply = yield start.call(store, with_body=True, expected_other=other)
+        if reply.verdict is not StartVerdict.EXISTS:
+            return True
+        other = reply.workflow_id
+    if handoff.strategy != IdempotencyStrategy.RETURN_EXISTING:
+        state = "is running" if handoff.strategy == IdempotencyStrategy.FAIL_ON_RUNNING else "exists"
+        reason = f"workflow {meta.name} with idempotency key {meta.idempotency_key!r} {state}: {other}"
+        return (yield from _refuse(store, handoff, reason))
+    if meta.parent_task_id is None or meta.parent_workflow_id is None:
+        return True
+    found = yield partition.tell(
+        store.keys, store.keys.partition_of(other), other, ("follow", meta.parent_task_id, None, "", 0)
+    )
+    if not found:
+        return False  # removed a moment ago: the key is free again
+    shared = Outcome(FORMAT, "IN_PROGRESS", merge=True, child_workflow_id=other)
+    report = dispatch.Report(meta.parent_task_id, dispatch.OUTSIDE, False, encode(shared))
+    yield [dispatch.accept(store.keys, store.keys.partition_of(meta.parent_workflow_id), "relay", [report])]
+    return True
 
 
 def _prepare(store: StoreContext, handoff: StartWorkflow) -> Plan[Start]:
@@ -100,7 +128,9 @@ def _prepare(store: StoreContext, handoff: StartWorkflow) -> Plan[Start]:
         definition_hash=resolved.hash,
         child_versions=(yield from child_versions(store, resolved)),
     )
-    return Start(handoff.workflow_id, f"relay:{handoff.workflow_id}", resolved, complete, Raw(packed))
+    key = meta.idempotency_key
+    field = partition.idempotency_field(resolved.name, key) if key else ""
+    return Start(handoff.workflow_id, f"relay:{handoff.workflow_id}", resolved, complete, Raw(packed), field)
 
 
 def _with_failed_workflow(store: StoreContext, workflow_id: str, given: dict[str, Any]) -> Plan[dict[str, Any]]:
@@ -135,7 +165,8 @@ def _refuse(store: StoreContext, handoff: StartWorkflow, reason: str) -> Plan[bo
 def _notify(store: StoreContext, handoff: NotifyParent) -> Plan[bool]:
     """Tell a parent; gives whether it has been told, or needs not be."""
     number = store.keys.partition_of(handoff.parent_workflow_id)
-    report = dispatch.Report(handoff.parent_task_id, dispatch.OUTSIDE, True, handoff.outcome)
+    outcome = handoff.outcome if not handoff.source else (yield from _with_output(store, handoff))
+    report = dispatch.Report(handoff.parent_task_id, dispatch.OUTSIDE, True, outcome)
     (reply,) = yield [dispatch.accept(store.keys, number, "relay", [report])]
     if isinstance(reply, Exception) or reply[0] is Verdict.CORRUPT:
         log.error("handoff_refused", extra={"task_id": handoff.parent_task_id, "reason": str(reply)})
@@ -143,6 +174,15 @@ def _notify(store: StoreContext, handoff: NotifyParent) -> Plan[bool]:
     if handoff.run and reply[0] in (Verdict.GONE, Verdict.DUP):
         return (yield from _is_settled(store, number, handoff))
     return True
+
+
+def _with_output(store: StoreContext, handoff: NotifyParent) -> Plan[bytes]:
+    """The outcome with the output that the ended workflow has in the store."""
+    number = store.keys.partition_of(handoff.source)
+    output: bytes | None = yield Command(("HGET", store.keys.workflow(number, handoff.source), "o"))
+    if output is None:
+        return handoff.outcome
+    return encode(msgspec.structs.replace(decode_outcome(handoff.outcome), output=Raw(output)))
 
 
 def _is_settled(store: StoreContext, number: int, handoff: NotifyParent) -> Plan[bool]:

@@ -40,7 +40,7 @@ class Expedite(Struct, array_like=True, frozen=True, gc=False, tag_field="handof
 class StartWorkflow(Struct, array_like=True, frozen=True, gc=False, tag_field="handoff", tag="s"):
     """Start another workflow (a child, a failure workflow) by its derived id; ``latest`` = resolve the version now.
 
-    ``definition`` is the JSON of an inline one.
+    ``definition`` is the JSON of an inline one, ``strategy`` what to do when its idempotency key is taken.
     """
 
     workflow_id: str
@@ -48,12 +48,14 @@ class StartWorkflow(Struct, array_like=True, frozen=True, gc=False, tag_field="h
     input: Raw
     latest: bool = False
     definition: bytes | None = None
+    strategy: str | None = None
 
 
 class NotifyParent(Struct, array_like=True, frozen=True, gc=False, tag_field="handoff", tag="p"):
     """Tell the parent's SUB_WORKFLOW task how its child ended; ``outcome`` is a packed ``Outcome``.
 
-    ``run`` is the child's generation: above 0 the parent may not have heard yet that its child goes on.
+    ``run`` is the child's generation: above 0 the parent may not have heard yet that its child goes on. ``source``: the
+    ended workflow whose stored output is still to be added.
     """
 
     parent_workflow_id: str
@@ -61,6 +63,7 @@ class NotifyParent(Struct, array_like=True, frozen=True, gc=False, tag_field="ha
     outcome: bytes
     parent_ref: str = ""
     run: int = 0
+    source: str = ""
 
 
 class CancelChild(Struct, array_like=True, frozen=True, gc=False, tag_field="handoff", tag="c"):

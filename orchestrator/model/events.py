@@ -65,7 +65,8 @@ class Told(Struct, frozen=True, gc=False):
     """Another workflow's word about a SUB_WORKFLOW task that links the two; it may come more than once.
 
     ``cancel``: the parent's task ``task_id`` is over, its child has to end. ``revive``: the child of this workflow's task
-    ``task_id``, called ``ref``, goes on, in its ``run``-th run after the first.
+    ``task_id``, called ``ref``, goes on, in its ``run``-th run after the first. ``follow``: the task ``task_id`` of another
+    workflow wants to hear of this one's end too.
     """
 
     at_ms: int

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.codec import unpack
 from orchestrator.core.operators.sub_workflow import DEPTH_MAX
-from orchestrator.ids import child_workflow_id
+from orchestrator.ids import child_workflow_id, partition_of, partition_of_key
 from orchestrator.model.effects import CancelChild, NotifyParent, StartWorkflow
 from orchestrator.model.records import decode_outcome
 from orchestrator.model.wire import workflow_def_to_dict
@@ -18,11 +18,17 @@ from tests.support.happenings import completed, failed, later, operation, report
 from tests.support.story import ID, START_MS, Story
 
 CHILD = "flow.1/child failure reason: no stock"
+PARENT: dict[str, Any] = {"parent_workflow_id": "p", "parent_task_id": "p-task", "parent_ref": "sub"}
 
 
 def ended(ref: str, status: str = "COMPLETED", output: Any = None, **fields: Any) -> Any:
     """The child of a task has ended, as the relay reports it."""
-    return reported(ref, status, output or {}, delivery=-1, merge=True, child_workflow_id="child", **fields)
+
+    def happen(story: Story) -> Any:
+        child = child_workflow_id(story.id_of(ref, fields.get("attempt")))
+        return reported(ref, status, output or {}, delivery=-1, merge=True, child_workflow_id=child, **fields)(story)
+
+    return happen
 
 
 def begin(story: Story) -> StartWorkflow:
@@ -134,6 +140,21 @@ def test_a_start_delay_is_waited_for() -> None:
     assert len(story.sent(StartWorkflow)) == 1
     assert story.task("sub").status == "IN_PROGRESS"
     story.when(ended("sub")).expect("COMPLETED")
+
+
+def test_an_idempotency_key_goes_with_the_start_and_decides_where_the_child_lives() -> None:
+    step = sub_workflow("sub", idempotency_key="${workflow.input.k}", idempotency_strategy="RETURN_EXISTING")
+    story = Story(workflow_def(step), input={"k": 7})
+    story.facts.partitions = 5
+    start = begin(story)
+    assert (start.meta.idempotency_key, start.strategy) == ("7", "RETURN_EXISTING")
+    assert partition_of(start.workflow_id, 5) == partition_of_key("child", "7", 5)
+
+
+@pytest.mark.parametrize("key", [[1], {}, True])
+def test_a_key_that_is_no_text_fails_the_task(key: Any) -> None:
+    story = Story(workflow_def(sub_workflow("sub", idempotency_key="${workflow.input.k}")), input={"k": key})
+    story.when(started()).expect("FAILED", reason="the idempotency key of a sub-workflow must be a text")
 
 
 # --- how its end comes back --------------------------------------------------------------------------------------------
@@ -248,9 +269,28 @@ def test_a_caller_that_ends_the_task_ends_the_child() -> None:
     assert cancel.child_workflow_id == start.workflow_id
 
 
-# --- the child's side --------------------------------------------------------------------------------------------------
+def test_a_task_that_shares_a_child_shows_it_and_ends_with_it() -> None:
+    story = Story(workflow_def(sub_workflow("sub", idempotency_key="k", idempotency_strategy="RETURN_EXISTING")))
+    own = begin(story).workflow_id
+    story.when(reported("sub", "IN_PROGRESS", delivery=-1, merge=True, child_workflow_id="other"))
+    assert story.task("sub").output == {"subWorkflowId": "other"} != {"subWorkflowId": own}
+    story.when(reported("sub", "COMPLETED", {"x": 1}, delivery=-1, merge=True, child_workflow_id="other"))
+    story.expect("COMPLETED")
+    assert story.task("sub").output == {"subWorkflowId": "other", "x": 1}
 
-PARENT: dict[str, Any] = {"parent_workflow_id": "p", "parent_task_id": "p-task", "parent_ref": "sub"}
+
+def test_a_shared_child_tells_all_who_follow_it_how_it_ended() -> None:
+    story = Story(workflow_def(simple("a")), **PARENT)
+    story.when(started(), *(told("follow", f"{name}-aaaaaaaaaaaa") for name in ("x", "y", "x", "z")))
+    story.when(told("cancel", "z-aaaaaaaaaaaa")).expect("RUNNING").when(completed("a", {"n": 1})).expect("COMPLETED")
+    assert [one.parent_workflow_id for one in story.sent(NotifyParent)] == ["p", "x", "y"]
+    assert [one.source for one in story.sent(NotifyParent)] == ["", "", ""]
+    story.when(told("follow", "late-aaaaaaaaaaaa"))
+    late = story.sent(NotifyParent)[-1]
+    assert (late.parent_workflow_id, late.source, decode_outcome(late.outcome).status) == ("late", ID, "COMPLETED")
+
+
+# --- the child's side --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("paused", [False, True])

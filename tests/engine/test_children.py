@@ -266,6 +266,64 @@ def test_the_end_of_a_child_whose_parent_was_removed_disturbs_nobody(stage: Stag
     assert (stage.inbox(), stage.outbox()) == (0, 0)
 
 
+def shared(strategy: str) -> WorkflowDef:
+    """A parent whose child has an idempotency key."""
+    return flow(sub_workflow("sub", idempotency_key="k", idempotency_strategy=strategy))
+
+
+def test_a_child_under_a_key_that_is_taken_fails_its_task(stage: Stage) -> None:
+    stage.register(flow(step("a"), name="child"))
+    decider = stage.decider()
+    first, second = stage.start(shared("FAIL")), stage.start(shared("FAIL_ON_RUNNING"))
+    stage.settle(decider)
+    states = sorted([stage.status(first), stage.status(second)])
+    assert states == ["FAILED", "RUNNING"]
+    failed = first if stage.status(first) == "FAILED" else second
+    assert "with idempotency key 'k'" in str(stage.tasks(failed, "sub")[0].reason_for_incompletion)
+    assert stage.work("a") == 1
+    stage.settle(decider)
+    third = stage.start(shared("FAIL_ON_RUNNING"))
+    stage.settle(decider)
+    assert stage.status(third) == "RUNNING"
+    assert stage.work("a") == 1
+
+
+def test_a_child_under_a_key_may_be_shared(stage: Stage) -> None:
+    stage.register(flow(step("a"), name="child"))
+    decider = stage.decider()
+    parents = [stage.start(shared("RETURN_EXISTING"), number=number) for number in (0, 1)]
+    stage.settle(decider)
+    (child,) = {child_of(stage, parent) for parent in parents}
+    assert stage.work("a", {"n": 1}) == 1
+    stage.settle(decider)
+    assert [stage.status(one) for one in (*parents, child)] == ["COMPLETED"] * 3
+    late = stage.start(shared("RETURN_EXISTING"))
+    stage.settle(decider)
+    assert stage.status(late) == "COMPLETED"
+    for parent in (*parents, late):
+        assert stage.tasks(parent, "sub")[0].output_data == {"subWorkflowId": child, "n": 1}
+    assert (stage.inbox(), stage.outbox()) == (0, 0)
+
+
+def test_a_shared_child_outlives_a_parent_that_did_not_start_it(stage: Stage) -> None:
+    stage.register(flow(step("a"), name="child"))
+    decider = stage.decider()
+    first = stage.start(shared("RETURN_EXISTING"))
+    stage.settle(decider)
+    second = stage.start(shared("RETURN_EXISTING"))
+    stage.settle(decider)
+    stage.ask(second, "terminate")
+    stage.settle(decider)
+    assert [stage.status(one) for one in (second, first, child_of(stage, first))] == [
+        "TERMINATED",
+        "RUNNING",
+        "RUNNING",
+    ]
+    stage.work("a")
+    stage.settle(decider)
+    assert stage.status(first) == "COMPLETED"
+
+
 def test_the_id_of_a_child_tells_where_it_lives(stage: Stage) -> None:
     stage.register(flow(step("a"), name="child"))
     parents = [stage.start(flow(sub_workflow("sub"))) for _ in range(8)]

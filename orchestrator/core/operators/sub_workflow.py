@@ -21,7 +21,7 @@ from orchestrator.core import advance
 from orchestrator.core.deadlines import judge
 from orchestrator.core.kinds import WAITING
 from orchestrator.errors import InvalidPayload
-from orchestrator.ids import child_workflow_id
+from orchestrator.ids import child_workflow_id, partition_of_key
 from orchestrator.model.definitions import WorkflowDef
 from orchestrator.model.effects import StartWorkflow
 from orchestrator.model.events import TimerFired
@@ -102,6 +102,16 @@ def go_on(d: Draft, record: TaskRecord, run: int) -> None:
         listen_again(d, current)
 
 
+def adopt(record: TaskRecord, child_id: str, run: int) -> Result:
+    """How the task stands with this child: another than its own when that was there already under the idempotency key."""
+    result = record.result
+    assert result is not None
+    output = result.output
+    if child_id != result.child_workflow_id:
+        output = Raw(pack({**record.output, "subWorkflowId": child_id}))
+    return replace(result, child_workflow_id=child_id, child_run=run, output=output)
+
+
 def listen_again(d: Draft, record: TaskRecord) -> None:
     """Take a word on the task again, after one that was taken for the last."""
     task_def = d.task_def(d.node_of(record.scheduled))
@@ -146,6 +156,8 @@ def _task_input(d: Draft, node: Node, iteration: int, previous: TaskRecord | Non
         "subWorkflowDefinition": definition,
         "subWorkflowTaskToDomain": _domains(domains) if domains is not None else d.state.meta.task_to_domain,
         "priority": _priority(said.get("priority"), d.state.meta.priority),
+        "idempotencyKey": _key(said.get("idempotencyKey")),
+        "idempotencyStrategy": params.idempotency_strategy,
         "workflowInput": d.render_input(node, iteration, previous),
     }
 
@@ -170,6 +182,14 @@ def _priority(said: Any, inherited: int) -> int:
     return max(PRIORITY_MIN, min(PRIORITY_MAX, int(said)))
 
 
+def _key(said: Any) -> str | None:
+    if said is None or said == "":
+        return None
+    if isinstance(said, bool) or not isinstance(said, int | str):
+        raise ValueError(f"the idempotency key of a sub-workflow must be a text, not {said!r}")
+    return str(said)
+
+
 def _domains(said: Any) -> dict[str, str]:
     if not isinstance(said, dict) or not all(isinstance(value, str) for value in said.values()):
         raise ValueError(f"taskToDomain must map task types to domains, not {said!r}")
@@ -179,8 +199,10 @@ def _domains(said: Any) -> dict[str, str]:
 def _launch(d: Draft, record: TaskRecord) -> Result:
     """Hand off the start of the child; the task is in progress from now on."""
     own_id, made, meta = d.task_id(record), record.scheduled, d.state.meta
-    child_id = child_workflow_id(own_id)
     given = record.input
+    name, key = given["subWorkflowName"], given["idempotencyKey"]
+    partition = partition_of_key(name, key, d.facts.partitions) if key is not None else None
+    child_id = child_workflow_id(own_id, partition)
     definition = given["subWorkflowDefinition"]
     child_input = given["workflowInput"]
     if definition is not None:
@@ -191,11 +213,12 @@ def _launch(d: Draft, record: TaskRecord) -> Result:
             workflow_id=child_id,
             meta=Meta(
                 format=FORMAT,
-                name=given["subWorkflowName"],
+                name=name,
                 version=given["subWorkflowVersion"] or 0,
                 definition_hash="",
                 priority=given["priority"],
                 correlation_id=meta.correlation_id,
+                idempotency_key=key,
                 task_to_domain=given["subWorkflowTaskToDomain"],
                 parent_workflow_id=d.workflow_id,
                 parent_task_id=own_id,
@@ -206,6 +229,7 @@ def _launch(d: Draft, record: TaskRecord) -> Result:
             ),
             input=Raw(packed),
             latest=definition is None and given["subWorkflowVersion"] is None,
+            strategy=given["idempotencyStrategy"],
             definition=msgspec.json.encode(definition) if definition is not None else None,
         )
     )

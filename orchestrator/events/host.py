@@ -1,8 +1,9 @@
-"""The loop around the processor: reads messages of all events, handles many at once, survives whatever happens to it.
+"""The loop around a desk: reads the messages of its queues, handles many at once, survives whatever happens to it.
 
-On one server a single blocking read waits for every event; on a Cluster, where each lives in a slot of its own, they are
-asked in turn. Handlers are looked at twice a second. A message in hand is kept from being taken over while it is worked
-on; what a killed process had in hand is taken over by another after ``IDLE_MS``. Run by the system-task role.
+A *desk* says which queues there are and what is to be done with a message: ``HandlerDesk`` asks the event handlers, the one
+for listeners' news is in ``systemtasks``. On one server a single blocking read waits for all queues; on a Cluster, where each
+lives in a slot of its own, they are asked in turn. A message in hand is kept from being taken over while it is worked on;
+what a killed process had in hand is taken over by another after ``IDLE_MS``. Run by the system-task role.
 """
 
 from __future__ import annotations
@@ -13,16 +14,21 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Awaitable, Sequence
+from typing import Any, Protocol, TypeVar
 
 from orchestrator.clock import SystemClock
 from orchestrator.errors import OrchestratorError
-from orchestrator.events.processor import Conditions, Processor
+from orchestrator.events.processor import Conditions, Processor, Verdict
 from orchestrator.events.sources import IDLE_MS, MESSAGES_PER_READ, read_idle, read_new, settle
+from orchestrator.plan import Plan
 from orchestrator.store import event_queue
 from orchestrator.store.connection import Connection
 from orchestrator.store.context import StoreContext
 from orchestrator.store.event_queue import Message
+
+T = TypeVar("T")
 
 log = logging.getLogger("orchestrator.events")
 
@@ -45,19 +51,73 @@ PAUSE_S_MIN, PAUSE_S_MAX = 0.1, 2.0
 GRACE_S = 5.0
 
 
-class EventsHost:
-    """Handles events until it is cancelled. Several processes may; the messages are shared among them.
+class CarriesOut(Protocol):
+    """How a plan of the service reaches the store."""
 
-    Example: ``await EventsHost(connection, conditions).run()``
+    def __call__(self, plan: Plan[T]) -> Awaitable[T]: ...
+
+
+class Desk(Protocol):
+    """Which queues there are, and what is done with a message. ``in_hand_max``: of one queue at a time."""
+
+    in_hand_max: int
+
+    @property
+    def events(self) -> list[str]:
+        """The queues to read."""
+
+    def refresh(self) -> Plan[Any]:
+        """Look which queues there are."""
+
+    def forget(self) -> None:
+        """Look anew with the next ``refresh``: a queue's group has vanished."""
+
+    async def handle(self, message: Message) -> Verdict:
+        """Do what there is to do for a message."""
+
+
+class HandlerDesk:
+    """Hands messages to the event handlers. Example: ``HandlerDesk(store, executor.run, evaluate)``"""
+
+    in_hand_max = IN_HAND_MAX
+
+    def __init__(self, store: StoreContext, run: CarriesOut, conditions: Conditions) -> None:
+        self._run = run
+        self._processor = Processor(store, conditions, SystemClock())
+
+    @property
+    def events(self) -> list[str]:
+        """The events that have an active handler."""
+        return self._processor.events
+
+    def refresh(self) -> Plan[bool]:
+        """Look for changed handlers."""
+        return self._processor.refresh()
+
+    def forget(self) -> None:
+        """Look at all handlers anew."""
+        self._processor.forget()
+
+    async def handle(self, message: Message) -> Verdict:
+        """Conditions first, in a thread; then the actions."""
+        judged = await asyncio.to_thread(self._processor.judge, message)
+        return await self._run(self._processor.handle(message, judged))
+
+
+class EventsHost:
+    """Serves a desk until it is cancelled. Several processes may; the messages are shared among them.
+
+    Example: ``await EventsHost(connection, desk).run()``
     """
 
-    def __init__(self, connection: Connection, conditions: Conditions, name: str | None = None) -> None:
+    def __init__(self, connection: Connection, desk: Desk, name: str | None = None) -> None:
         self._connection = connection
+        self._desk = desk
         self._store = StoreContext(connection.settings, is_ordered=not connection.is_cluster)
         self._executor = connection.asynchronous()
         self._blocking = connection.blocking_async(BLOCK_S)
         self.name = f"{name or f'{socket.gethostname()}-{os.getpid()}'}-{secrets.token_hex(3)}"
-        self._processor = Processor(self._store, conditions, SystemClock())
+        self._count = min(MESSAGES_PER_READ, desk.in_hand_max)
         self._in_hand: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._room = asyncio.Event()
         self._room.set()
@@ -86,11 +146,16 @@ class EventsHost:
             await self._leave()
 
     async def _turn(self) -> None:
-        await self._executor.run(self._processor.refresh())
+        await self._executor.run(self._desk.refresh())
         await self._look()
         await self._room.wait()
         now_s = self._clock.monotonic_s()
-        events = [one for one in self._processor.events if self._shunned_until_s.get(one, 0.0) <= now_s]
+        busy = Counter(event for event, _ in self._in_hand)
+        events = [
+            one
+            for one in self._desk.events
+            if self._shunned_until_s.get(one, 0.0) <= now_s and busy[one] < self._desk.in_hand_max
+        ]
         if not events:
             await asyncio.sleep(BLOCK_S)
             return
@@ -103,12 +168,12 @@ class EventsHost:
             # One command names all streams, so one that cannot be read hides the others: then each is asked alone.
             with contextlib.suppress(OrchestratorError):
                 block_ms = int(BLOCK_S * 1000)
-                command = event_queue.read(self._store.keys, events, self.name, MESSAGES_PER_READ, block_ms)
+                command = event_queue.read(self._store.keys, events, self.name, self._count, block_ms)
                 waited: list[Message] = await self._blocking.do(command)
                 return waited
-        found = await self._executor.run(read_new(self._store, events, self.name))
+        found = await self._executor.run(read_new(self._store, events, self.name, self._count))
         if found.gone:
-            self._processor.forget()
+            self._desk.forget()
         until_s = self._clock.monotonic_s() + SHUN_S
         self._shunned_until_s = {
             **{event: at_s for event, at_s in self._shunned_until_s.items() if at_s > until_s - SHUN_S},
@@ -135,8 +200,7 @@ class EventsHost:
     async def _work(self, message: Message) -> None:
         """One message; whatever goes wrong leaves it to be taken over."""
         try:
-            judged = await asyncio.to_thread(self._processor.judge, message)
-            verdict = await self._executor.run(self._processor.handle(message, judged))
+            verdict = await self._desk.handle(message)
             await self._executor.run(settle(self._store, message, verdict))
         except OrchestratorError as error:
             extra = {"event": message.event, "message_id": message.message_id, "reason": str(error)}
@@ -147,7 +211,7 @@ class EventsHost:
     async def _look(self) -> None:
         """Now and then: keep what we have in hand, take over what others dropped, forget readers that are gone."""
         now_s = self._clock.monotonic_s()
-        events = self._processor.events
+        events = self._desk.events
         if now_s < self._next_look_s or not events:
             return
         self._next_look_s = now_s + LOOK_S
@@ -157,7 +221,8 @@ class EventsHost:
         if mine:
             keys = self._store.keys
             await self._executor.do([event_queue.keep(keys, event, self.name, ids) for event, ids in mine.items()])
-        for message in await self._executor.run(read_idle(self._store, events, self.name, IDLE_MS)):
+        idle = [one for one in events if len(mine.get(one, ())) < self._desk.in_hand_max]
+        for message in await self._executor.run(read_idle(self._store, idle, self.name, IDLE_MS)):
             self._begin(message)
         if now_s >= self._next_sweep_s:
             self._next_sweep_s = now_s + SWEEP_S
@@ -170,6 +235,6 @@ class EventsHost:
             await asyncio.wait(self._in_hand.values(), timeout=GRACE_S)
         with contextlib.suppress(OrchestratorError):
             await self._executor.do(
-                [event_queue.sweep_readers(self._store.keys, one, 0, self.name) for one in self._processor.events]
+                [event_queue.sweep_readers(self._store.keys, one, 0, self.name) for one in self._desk.events]
             )
         await self._blocking.close()

@@ -32,9 +32,9 @@ class Found(NamedTuple):
     unreadable: list[str]
 
 
-def read_new(store: StoreContext, events: Sequence[str], consumer: str) -> Plan[Found]:
+def read_new(store: StoreContext, events: Sequence[str], consumer: str, count: int = MESSAGES_PER_READ) -> Plan[Found]:
     """New messages of these events, without waiting; one event that cannot be read does not hide the others."""
-    replies = yield [event_queue.read(store.keys, [event], consumer, MESSAGES_PER_READ) for event in events]
+    replies = yield [event_queue.read(store.keys, [event], consumer, count) for event in events]
     found = Found([], [], [])
     for event, reply in zip(events, replies, strict=True):
         if not isinstance(reply, Exception):

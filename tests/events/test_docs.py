@@ -8,7 +8,9 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.model.definitions import WorkflowDef
 from orchestrator.model.event_handlers import event_handler_from_dict, event_handler_to_dict
+from orchestrator.model.validation import validate_workflow_def
 from orchestrator.model.wire import workflow_task_from_dict
 
 PAGE = Path(__file__).parents[2] / "docs" / "events.md"
@@ -33,3 +35,9 @@ def test_the_handler_of_the_page_is_valid() -> None:
 def test_the_task_of_the_page_is_valid() -> None:
     task = workflow_task_from_dict(documents()[1])
     assert (task.type, task.sink) == ("EVENT", "conductor:paid")
+
+
+def test_the_state_changes_of_the_page_are_valid() -> None:
+    task = workflow_task_from_dict(documents()[2])
+    assert validate_workflow_def(WorkflowDef(name="order", tasks=[task])) == []
+    assert list(task.on_state_change) == ["onSuccess", "onFailed"]

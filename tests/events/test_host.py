@@ -19,13 +19,14 @@ import pytest
 from orchestrator.client import AsyncClient, Client
 from orchestrator.engine.process import DeciderProcess
 from orchestrator.events import conditions
-from orchestrator.events.host import EventsHost
+from orchestrator.events.host import EventsHost, HandlerDesk
 from orchestrator.model.definitions import WorkflowDef
 from orchestrator.model.event_handlers import EventHandler, event_handler_from_dict
 from orchestrator.plan import Command
 from orchestrator.settings import Settings
 from orchestrator.store import event_queue
 from orchestrator.store.connection import connect
+from orchestrator.store.context import StoreContext
 from tests.support.build import noop, workflow_def
 from tests.support.eventually import eventually, eventually_async
 
@@ -50,7 +51,8 @@ async def client(redis_url: str) -> AsyncIterator[AsyncClient]:
     """An installation with one workflow, and a host that handles its events."""
     settings = Settings(redis_url=redis_url, partitions=PARTITIONS)
     connection = connect(redis_url, settings)
-    host = EventsHost(connection, conditions.evaluate)
+    desk = HandlerDesk(StoreContext(settings), connection.asynchronous().run, conditions.evaluate)
+    host = EventsHost(connection, desk)
     async with AsyncClient(settings=settings) as client:
         await client.register(workflow_def(noop("a")))
         handling = asyncio.create_task(host.run())

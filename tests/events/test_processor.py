@@ -274,6 +274,45 @@ def test_a_workflow_that_cannot_be_terminated_fails_the_execution(scene: Scene) 
     assert "No such workflow found by id" in execution.output["exception"]
 
 
+def update(**detail: Any) -> dict[str, Any]:
+    return {"action": "update_workflow_variables", "update_workflow_variables": {"workflowId": "${id}", **detail}}
+
+
+def test_a_message_changes_the_variables_of_a_workflow_once(scene: Scene) -> None:
+    handle = scene.client.start_workflow("waiting")
+    scene.on(update(variables={"seen": ["${order.id}"], "by": "${by}"}, appendArray=True))
+    for number, message_id in enumerate(("m1", "m2")):
+        scene.publish({"id": handle.id, "order": {"id": number}, "by": "Ada"}, message_id)
+        (message,) = scene.read()
+        handling = scene.handling(message)
+        step = next(handling)
+        scene.client.run(_until_the_end_is_recorded(handling, step))  # and the process dies
+        scene.handle([message])
+    assert handle.describe().variables == {"seen": [0, 1], "by": "Ada"}
+    assert scene.executions()[0].output == {"workflowId": handle.id}
+    scene.on(update(variables={"seen": ["last"]}))
+    scene.publish({"id": handle.id}, "m3")
+    scene.handle()
+    assert handle.describe().variables == {"seen": ["last"], "by": "Ada"}
+
+
+def _until_the_end_is_recorded(handling: Any, step: Any) -> Plan[None]:
+    while not (isinstance(step, Command) and step.words[0] == "HSET"):
+        step = handling.send((yield step))
+    handling.close()
+
+
+def test_the_variables_of_a_workflow_that_has_ended_cannot_be_changed(scene: Scene) -> None:
+    handle = scene.client.start_workflow("waiting")
+    handle.terminate("enough")
+    scene.on(update(variables={"a": 1}))
+    scene.publish({"id": handle.id})
+    scene.handle()
+    (execution,) = scene.executions()
+    assert execution.status == "FAILED"
+    assert "variables cannot be changed" in execution.output["exception"]
+
+
 # --- conditions and payloads ------------------------------------------------------------------------------------------
 
 

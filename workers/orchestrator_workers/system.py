@@ -14,12 +14,13 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from orchestrator.errors import InvalidRequest
 from orchestrator.events import conditions
-from orchestrator.events.host import EventsHost
+from orchestrator.events.host import Desk, EventsHost, HandlerDesk
 from orchestrator.settings import Settings
 from orchestrator.store.connection import Connection, connect
 from orchestrator.store.context import StoreContext
 from orchestrator.systemtasks import REACHING_OUTSIDE
 from orchestrator.systemtasks.context import Resources
+from orchestrator.systemtasks.news import NewsDesk
 from orchestrator.systemtasks.serving import served_types, system_task
 from orchestrator_workers.main import run_loop, serve
 from orchestrator_workers.worker import Worker
@@ -68,7 +69,7 @@ def run_system(
                     for group in _groups(types)
                 ]
                 with _ended_with(host_fd, workers):
-                    async with _handling_events(connection, handles_events=not only):
+                    async with _handling_events(connection, shared, handles_events=not only):
                         await serve(workers, on_ready)
         finally:
             await connection.aclose()
@@ -89,19 +90,18 @@ def _groups(types: Sequence[str]) -> list[list[str]]:
 
 
 @contextlib.asynccontextmanager
-async def _handling_events(connection: Connection, *, handles_events: bool) -> AsyncIterator[None]:
-    """Handle the messages of events meanwhile, in a process that was not restricted to some types of task."""
-    if not handles_events:
-        yield
-        return
-    host = EventsHost(connection, conditions.evaluate)
-    handling = asyncio.create_task(host.run(), name="events")
+async def _handling_events(connection: Connection, shared: Resources, *, handles_events: bool) -> AsyncIterator[None]:
+    """Handle messages of events and deliver listeners' news meanwhile, unless restricted to some types of task."""
+    desks: list[Desk] = (
+        [HandlerDesk(shared.store, shared.run, conditions.evaluate), NewsDesk(shared)] if handles_events else []
+    )
+    chores = [asyncio.create_task(EventsHost(connection, desk).run()) for desk in desks]
     try:
         yield
     finally:
-        handling.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await handling
+        for chore in chores:
+            chore.cancel()
+        await asyncio.gather(*chores, return_exceptions=True)
 
 
 @contextlib.contextmanager

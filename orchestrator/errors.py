@@ -109,6 +109,12 @@ class TaskNotFound(NotFound):
     code = "TASK_NOT_FOUND"
 
 
+class PayloadMissing(NotFound):
+    """A payload that is kept outside Redis is not there."""
+
+    code = "PAYLOAD_MISSING"
+
+
 class Conflict(InvalidRequest):
     """The state of the target forbids the request (already ended, already exists, not paused)."""
 
@@ -173,6 +179,12 @@ class StoreForbidden(StoreRefused):
 
     code = "STORE_FORBIDDEN"
     exit_code = 6
+
+
+class PayloadUnavailable(Unavailable):
+    """The place where large payloads are kept does not answer."""
+
+    code = "PAYLOAD_UNAVAILABLE"
 
 
 class OutcomeUnknown(Unavailable):

@@ -28,6 +28,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "replicas": (1, 100),
     "barrier_timeout_ms": (10, 60_000),
     "payload_bytes_max": (1_024, 256 * 1024 * 1024),
+    "payload_threshold_bytes": (256, 256 * 1024 * 1024),
     "variables_bytes_max": (1_024, 64 * 1024 * 1024),
     "rate_guard_ms": (0, 10_000),
     "priority_step_ms": (0, 3_600_000),
@@ -69,6 +70,8 @@ class Settings:
     http_allow: str = ""  # hosts, *.domains and networks that HTTP tasks may reach although they are not public
     kafka_servers: str = ""  # brokers that tasks may send to, host:port; empty: any
     http_hosts: str = ""  # for tests: bank.example=127.0.0.1:8081, where a host is to be found instead
+    payload_storage: str = ""  # file:///folder or s3://bucket/prefix, for payloads larger than the threshold
+    payload_threshold_bytes: int = 256 * 1024
     env_names: str = ""  # environment variables that expressions may read as workflow.env.NAME, with commas between
     secrets_dir: str = ""  # a folder of files, each a secret by its name, as orchestrators of containers mount them
     secrets_key: str = field(default="", repr=False)  # what secrets in Redis are encrypted with

@@ -17,6 +17,7 @@ from orchestrator.core.expressions import Template
 from orchestrator.core.scope import DraftScope
 from orchestrator.model.effects import Remember
 from orchestrator.model.records import decode_cached
+from orchestrator.payloads import path_in
 
 if TYPE_CHECKING:
     from msgspec import Raw
@@ -120,8 +121,8 @@ def held(d: Draft, key: str) -> bytes | None:
 
 
 def remember(d: Draft, key: str, config: CacheConfig | None, output: bytes | Raw) -> None:
-    """Leave an output to later runs."""
-    if key and config is not None and config.ttl_in_second > 0:
+    """Leave an output to later runs; not one that is kept elsewhere, which is removed with its workflow."""
+    if key and config is not None and config.ttl_in_second > 0 and path_in(bytes(output)) is None:
         ttl_ms = min(config.ttl_in_second, TTL_S_MAX) * 1000
         d.handoffs.append(Remember(key, ttl_ms, d.now + ttl_ms, bytes(output)))
 

@@ -11,11 +11,12 @@ from typing import Any
 from msgspec import Raw
 from msgspec.structs import replace
 
-from orchestrator.codec import EMPTY_MAP, pack, unpack
+from orchestrator.codec import EMPTY_MAP, pack
 from orchestrator.core import admission, caching, listening, messages
 from orchestrator.core.draft import Draft
 from orchestrator.core.invariants import InvariantBroken
 from orchestrator.core.kinds import ACCEPTED, QUEUED
+from orchestrator.core.outside import unpacked
 from orchestrator.core.schemas import violation
 from orchestrator.core.state import OpenTasksNeeded, RecordsNeeded, TaskRecord
 from orchestrator.errors import InvalidPayload
@@ -196,7 +197,7 @@ def _breach(d: Draft, output: bytes) -> str | None:
     definition = d.program.definition
     if definition.output_schema is None or not definition.enforce_schema:
         return None
-    fault = violation(definition.output_schema, unpack(output), "output")
+    fault = violation(definition.output_schema, unpacked(output), "output")
     return None if fault is None else f"The workflow's output does not comply with its schema: {fault}"
 
 
@@ -235,7 +236,7 @@ def _start_failure_workflow(d: Draft, status: str, reason: str | None, output: b
         )
     )
     d.core.failure_workflow_id = new_id
-    return pack({**_as_map(unpack(output)), "conductor.failure_workflow": new_id})
+    return pack({**_as_map(unpacked(output)), "conductor.failure_workflow": new_id})
 
 
 def _failure_workflow_name(d: Draft) -> str | None:

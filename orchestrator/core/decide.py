@@ -21,6 +21,7 @@ from orchestrator.core.closing import cancel_open_tasks, complete, end
 from orchestrator.core.draft import EVALUATED, JUDGED, RETRY, TASKS_PER_DECISION, Draft, OpenTask
 from orchestrator.core.facts import Facts
 from orchestrator.core.operators import do_while
+from orchestrator.core.outside import PayloadsNeeded
 from orchestrator.core.program import Program, execution_ref
 from orchestrator.core.reports import task_began, task_reported
 from orchestrator.core.state import (
@@ -40,7 +41,7 @@ from orchestrator.model.status import is_terminal
 class Need(NamedTuple):
     """What a decision lacks: task records by reference, the list of open tasks, another definition's program, messages.
 
-    ``cached`` are the keys whose entries in the cache of outputs it wants to see.
+    ``cached`` are the keys whose entries in the cache of outputs it wants to see, ``payloads`` those kept elsewhere.
     """
 
     refs: list[str]
@@ -48,6 +49,7 @@ class Need(NamedTuple):
     definition_hash: str = ""
     messages: Sequence[int] = ()
     cached: Sequence[str] = ()
+    payloads: Sequence[str] = ()
 
 
 def decide(
@@ -77,6 +79,8 @@ def decide(
     except RecordsNeeded as missing:
         refs = list(dict.fromkeys([*missing.refs, *_needs_of_each(draft, program, events)]))
         return Need(refs, cached=list(draft.cache_keys))
+    except PayloadsNeeded as missing:
+        return Need([], payloads=missing.paths)
     except OpenTasksNeeded:
         return Need([], open_tasks=True)
     except ProgramNeeded as missing:
@@ -119,7 +123,7 @@ def _needs_of_each(d: Draft, program: Program, events: Sequence[Event]) -> Itera
             _take(Draft(d.before, program, d.facts, event.at_ms, d.open_tasks, d.programs, d.cached), event)
         except RecordsNeeded as missing:
             yield from missing.refs
-        except (OpenTasksNeeded, ProgramNeeded, MessagesNeeded):
+        except (OpenTasksNeeded, ProgramNeeded, MessagesNeeded, PayloadsNeeded):
             continue
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from msgspec import Raw
 
-from orchestrator.codec import NULL, pack, unpack
+from orchestrator.codec import NULL, pack
 from orchestrator.core import advance, listening
 from orchestrator.core.closing import withdraw
 from orchestrator.core.draft import EMPTY, Draft
 from orchestrator.core.operators import sub_workflow
+from orchestrator.core.outside import unpacked
 from orchestrator.core.schemas import Violation, violation
 from orchestrator.core.state import TaskRecord
 from orchestrator.ids import suffix_of
@@ -106,7 +107,7 @@ def _breach(d: Draft, record: TaskRecord, status: str, output: Raw) -> Violation
     task_def = d.task_def(d.node_of(record.scheduled))
     if task_def.output_schema is None or not task_def.enforce_schema or status != "COMPLETED":
         return None
-    return violation(task_def.output_schema, unpack(bytes(output)), "output")
+    return violation(task_def.output_schema, unpacked(bytes(output)), "output")
 
 
 def _has_output(outcome: Outcome) -> bool:
@@ -119,7 +120,7 @@ def _output(record: TaskRecord, outcome: Outcome) -> Raw:
     if not _has_output(outcome):
         return held
     if outcome.merge and record.output and isinstance(record.output, dict):
-        given = unpack(bytes(outcome.output))
+        given = unpacked(bytes(outcome.output))
         if isinstance(given, dict):
             return Raw(pack({**record.output, **given}))
     return outcome.output

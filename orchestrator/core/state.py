@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Raw
 
 from orchestrator.codec import EMPTY_MAP, unpack
+from orchestrator.core.outside import unpacked
 from orchestrator.ids import task_suffix
 from orchestrator.model.records import Core, Meta, Result, Scheduled
 from orchestrator.model.status import is_terminal
@@ -69,14 +70,14 @@ class TaskRecord:
     def input(self) -> Any:
         """The decoded input; decoded once, never to be mutated."""
         if self._input is _UNREAD:
-            self._input = unpack(bytes(self.scheduled.input))
+            self._input = unpacked(bytes(self.scheduled.input))
         return self._input
 
     @property
     def output(self) -> Any:
         """The decoded output, ``{}`` while there is none; decoded once, never to be mutated."""
         if self._output is _UNREAD:
-            self._output = unpack(bytes(self.result.output)) if self.result is not None else {}
+            self._output = unpacked(bytes(self.result.output)) if self.result is not None else {}
         return self._output
 
 
@@ -126,7 +127,7 @@ class WorkflowState:
     @property
     def input(self) -> Any:
         if self._input is _UNREAD:
-            self._input = unpack(bytes(self.input_raw))
+            self._input = unpacked(bytes(self.input_raw))
         return self._input
 
     @property

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
 
+from orchestrator.core import outside
 from orchestrator.core.decide import Need, decide
 from orchestrator.core.state import WorkflowState
 from orchestrator.engine import loading
@@ -21,6 +22,7 @@ from orchestrator.engine.case import Case, group
 from orchestrator.engine.committing import Committing
 from orchestrator.engine.estate import Estate
 from orchestrator.engine.relay import Letter
+from orchestrator.errors import PayloadMissing
 from orchestrator.ids import suffix_of
 from orchestrator.model.events import Operation, Started, TimerFired, Told
 from orchestrator.plan import Call, Command, Plan
@@ -185,12 +187,17 @@ class Batch:
         """Ask the pure heart; load what it lacks, all cases in one round trip, until every case is decided."""
         yield from self._note_limits(cases)
         open_cases = cases
-        for _ in range(NEEDS_MAX):
-            needs = [(case, need) for case in open_cases if case.reason is None and (need := self._try(case))]
-            if not needs:
-                return
-            yield from self._supply(needs)
-            open_cases = [case for case, _ in needs]
+        rounds = 0
+        try:
+            while rounds < NEEDS_MAX:
+                needs = [(case, need) for case in open_cases if case.reason is None and (need := self._try(case))]
+                if not needs:
+                    return
+                yield from self._supply(needs)
+                open_cases = [case for case, _ in needs]
+                rounds += any(not need.payloads for _, need in needs)  # each payload is asked for once
+        finally:
+            outside.forget()
         for case in open_cases:
             case.reason = f"the decision still lacked records after {NEEDS_MAX} rounds of loading"
 
@@ -252,6 +259,11 @@ class Batch:
                         self.keys, number, workflow_id, everything=everything
                     )
                 except loading.Unreadable as error:
+                    case.reason = str(error)
+            for path in need.payloads:
+                try:
+                    outside.supply(path, self.decider.store.payloads.read(path))
+                except PayloadMissing as error:
                     case.reason = str(error)
             if need.definition_hash:
                 yield from self._find_other_program(case, need.definition_hash)

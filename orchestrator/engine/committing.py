@@ -15,6 +15,7 @@ from orchestrator.engine.case import Case
 from orchestrator.engine.estate import Estate
 from orchestrator.engine.relay import Letter
 from orchestrator.engine.writing import write
+from orchestrator.errors import PayloadUnavailable
 from orchestrator.model.effects import Enqueue, Handoff
 from orchestrator.plan import Plan, Receive, Send
 from orchestrator.store.commit import CommitBatch, CommitReply
@@ -142,7 +143,9 @@ class Committing:
         assert draft is not None
         section = parcel.batch.section(case.workflow_id, draft.state.version, [entry.id for entry in case.entries])
         try:
-            case.size = write(section, self._keys, number, draft)
+            case.size = write(section, self._keys, number, draft, self._decider.store.payloads)
+        except PayloadUnavailable:
+            raise  # nobody is to blame for it, and it passes
         except Exception as error:
             log.exception("decision_unwritable", extra={"workflow_id": case.workflow_id, "event": case.entries[0].id})
             parcel.batch.discard(section)

@@ -121,6 +121,7 @@ def _prepare(store: StoreContext, handoff: StartWorkflow) -> Plan[Start]:
     if meta.failure_of is not None:
         given = yield from _with_failed_workflow(store, meta.failure_of, given)
     packed = pack(with_defaults(resolved.definition, given), "input", store.settings.payload_bytes_max)
+    packed = store.payloads.moved_out(handoff.workflow_id, packed)
     complete = msgspec.structs.replace(
         meta,
         name=resolved.name,

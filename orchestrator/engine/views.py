@@ -6,7 +6,7 @@ RUNNING without tasks: it was acknowledged, so it exists.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -19,31 +19,46 @@ from orchestrator.model.execution import Task, TaskExecLog, Workflow
 from orchestrator.model.records import Core, Meta, Result, decode_core, decode_meta
 from orchestrator.model.status import TaskStatus, WorkflowStatus, is_terminal
 from orchestrator.model.wire import workflow_def_from_dict
+from orchestrator.payloads import path_in
 from orchestrator.plan import Plan
 from orchestrator.store.dispatch import Dispatch
 from orchestrator.store.keys import Keys
 from orchestrator.store.partition import load_definition
 from orchestrator.store.view import Attempt, StoredWorkflow, read_workflow
 
+Fetch = Callable[[str], Any]
+"""Gets the value of a payload that is kept elsewhere, by its path."""
 
-def load_view(keys: Keys, workflow_id: str, *, include_tasks: bool = True) -> Plan[Workflow | None]:
-    """Read an execution as users see it; None when there is none of that id."""
+
+def _leave_out(path: str) -> Any:
+    return {}
+
+
+def load_view(
+    keys: Keys, workflow_id: str, *, include_tasks: bool = True, fetch: Fetch = _leave_out
+) -> Plan[Workflow | None]:
+    """Read an execution as users see it; None when there is none of that id.
+
+    Payloads that are kept elsewhere are shown by their paths, and with what ``fetch`` gets.
+    """
     stored = yield from read_workflow(keys, workflow_id)
     if stored is None:
         return None
     meta = decode_meta(stored.fields["m"])
     body = yield load_definition(keys, keys.partition_of(workflow_id), meta.definition_hash)
     definition = workflow_def_from_dict(msgspec.json.decode(body), check=None) if body is not None else None
-    return workflow_view(stored, definition, include_tasks=include_tasks)
+    return workflow_view(stored, definition, include_tasks=include_tasks, fetch=fetch)
 
 
-def workflow_view(stored: StoredWorkflow, definition: WorkflowDef | None, *, include_tasks: bool = True) -> Workflow:
+def workflow_view(
+    stored: StoredWorkflow, definition: WorkflowDef | None, *, include_tasks: bool = True, fetch: Fetch = _leave_out
+) -> Workflow:
     """The execution of stored records; ``definition`` is the snapshot it runs on."""
     fields = stored.fields
     meta = decode_meta(fields["m"])
     core = decode_core(fields["c"]) if "c" in fields else None
     started_ms = int(fields["t"])
-    tasks = _tasks(stored, meta, definition) if include_tasks else []
+    tasks = _tasks(stored, meta, definition, fetch) if include_tasks else []
     return Workflow(
         workflow_id=stored.workflow_id,
         status=WorkflowStatus(core.status if core is not None else "RUNNING"),
@@ -53,8 +68,10 @@ def workflow_view(stored: StoredWorkflow, definition: WorkflowDef | None, *, inc
         parent_workflow_id=meta.parent_workflow_id,
         parent_workflow_task_id=meta.parent_task_id,
         tasks=tasks,
-        input=_map(fields.get("i", EMPTY_MAP)),
-        output=_map(fields.get("o", EMPTY_MAP)),
+        input=_map(fields.get("i", EMPTY_MAP), fetch),
+        output=_map(fields.get("o", EMPTY_MAP), fetch),
+        external_input_payload_storage_path=path_in(fields.get("i", EMPTY_MAP)),
+        external_output_payload_storage_path=path_in(fields.get("o", EMPTY_MAP)),
         correlation_id=meta.correlation_id,
         reason_for_incompletion=_reason(core, fields),
         event=meta.event,
@@ -63,7 +80,7 @@ def workflow_view(stored: StoredWorkflow, definition: WorkflowDef | None, *, inc
         failed_task_names=core.failed_names if core is not None else [],
         workflow_definition=definition,
         priority=meta.priority,
-        variables=_map(fields.get("x", EMPTY_MAP)),
+        variables=_map(fields.get("x", EMPTY_MAP), fetch),
         last_retried_time=core.last_retried_ms if core is not None else 0,
         idempotency_key=meta.idempotency_key,
         rate_limit_key=core.gate.key if core is not None and core.gate is not None else None,
@@ -78,14 +95,14 @@ def _reason(core: Core | None, fields: dict[str, bytes]) -> str | None:
     return core.reason if core is not None else None
 
 
-def _tasks(stored: StoredWorkflow, meta: Meta, definition: WorkflowDef | None) -> list[Task]:
+def _tasks(stored: StoredWorkflow, meta: Meta, definition: WorkflowDef | None, fetch: Fetch) -> list[Task]:
     steps = {task.task_reference_name: task for _, task in walk(definition)} if definition is not None else {}
     for first in (attempts[-1].scheduled for attempts in stored.tasks.values()):
         if first.step is not None and not is_worker_task(first.type):
             branch = WorkflowDef(name="branch", tasks=[read_task(first.step)])
             steps |= {task.task_reference_name: task for _, task in walk(branch)}
     made = [
-        _task(stored, meta, steps, attempt, is_latest=attempt is attempts[-1])
+        _task(stored, meta, steps, attempt, fetch, is_latest=attempt is attempts[-1])
         for attempts in stored.tasks.values()
         for attempt in attempts
     ]
@@ -140,7 +157,13 @@ def _put_together(task: Task, outputs: dict[str, Task], joined: set[str]) -> Non
 
 
 def _task(
-    stored: StoredWorkflow, meta: Meta, steps: dict[str, WorkflowTask], attempt: Attempt, *, is_latest: bool
+    stored: StoredWorkflow,
+    meta: Meta,
+    steps: dict[str, WorkflowTask],
+    attempt: Attempt,
+    fetch: Fetch,
+    *,
+    is_latest: bool,
 ) -> Task:
     scheduled, result = attempt
     suffix = task_suffix(scheduled.ref, scheduled.iteration, scheduled.attempt, scheduled.generation)
@@ -154,7 +177,8 @@ def _task(
         task_def_name=scheduled.name,
         status=TaskStatus(result.status if result is not None else scheduled.status),
         reference_task_name=scheduled.ref,
-        input_data=_map(bytes(scheduled.input)),
+        input_data=_map(bytes(scheduled.input), fetch),
+        external_input_payload_storage_path=path_in(bytes(scheduled.input)),
         retry_count=scheduled.attempt,
         seq=scheduled.sequence,
         correlation_id=meta.correlation_id,
@@ -172,7 +196,7 @@ def _task(
         iteration=scheduled.iteration,
     )
     if result is not None:
-        _apply_result(task, result)
+        _apply_result(task, result, fetch)
     elif scheduled.status == "IN_PROGRESS":
         task.start_time = scheduled.scheduled_ms
     if entry is not None:
@@ -180,8 +204,9 @@ def _task(
     return task
 
 
-def _apply_result(task: Task, result: Result) -> None:
-    task.output_data = _map(bytes(result.output))
+def _apply_result(task: Task, result: Result, fetch: Fetch) -> None:
+    task.output_data = _map(bytes(result.output), fetch)
+    task.external_output_payload_storage_path = path_in(bytes(result.output))
     task.start_time = result.started_ms
     task.end_time = result.ended_ms
     task.update_time = result.ended_ms or result.started_ms
@@ -218,6 +243,7 @@ def task_logs(stored: StoredWorkflow, wanted: str) -> list[TaskExecLog]:
     return []
 
 
-def _map(data: bytes) -> dict[str, Any]:
-    value = unpack(data)
+def _map(data: bytes, fetch: Fetch) -> dict[str, Any]:
+    path = path_in(data)
+    value = unpack(data) if path is None else fetch(path)
     return value if isinstance(value, dict) else {"result": value}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from msgspec import Raw
+from msgspec.structs import replace
+
 from orchestrator.core.draft import Draft
 from orchestrator.model.effects import encode_handoffs
-from orchestrator.model.records import encode, superseded_name
+from orchestrator.model.records import Result, Scheduled, encode, superseded_name
 from orchestrator.model.status import is_terminal
+from orchestrator.payloads import PayloadStorage
 from orchestrator.plan import Argument
 from orchestrator.store.commit import Section
 from orchestrator.store.dispatch import open_task
@@ -14,21 +18,28 @@ from orchestrator.store.partition import message_field
 from orchestrator.store.timers import timer_member
 
 
-def write(section: Section, keys: Keys, number: int, draft: Draft) -> int:
-    """Put the decision into its section of a commit; returns about how many bytes that will be."""
+def write(section: Section, keys: Keys, number: int, draft: Draft, payloads: PayloadStorage) -> int:
+    """Put the decision into its section of a commit; returns about how many bytes that will be.
+
+    Payloads that are too large to stay go to their storage first. Raises ``PayloadUnavailable``.
+    """
     core = encode(draft.core)
     size = len(core)
     section.put_workflow("c", core)
     if draft.variables_packed is not None:
         section.put_workflow("x", draft.variables_packed)
         size += len(draft.variables_packed)
-    for field, value in (("o", draft.output), ("m", draft.meta_packed), ("i", draft.input_packed)):
+    kept = [
+        None if one is None else payloads.moved_out(draft.workflow_id, one)
+        for one in (draft.output, draft.input_packed)
+    ]
+    for field, value in (("o", kept[0]), ("m", draft.meta_packed), ("i", kept[1])):
         if value is not None:
             section.put_workflow(field, value)
             size += len(value)
     if draft.is_wiped:
         section.unlink(keys.tasks(number, draft.workflow_id))
-    size += _write_records(section, draft)
+    size += _write_records(section, draft, payloads)
     _write_dispatch(section, draft)
     _write_timers(section, draft)
     _write_status(section, keys, number, draft)
@@ -44,15 +55,15 @@ def write(section: Section, keys: Keys, number: int, draft: Draft) -> int:
     return size
 
 
-def _write_records(section: Section, draft: Draft) -> int:
+def _write_records(section: Section, draft: Draft, payloads: PayloadStorage) -> int:
     pairs: list[Argument] = []
     size = 0
     for ref, scheduled in draft.scheduled.items():
-        record = encode(scheduled)
+        record = encode(_scheduled(draft, scheduled, payloads))
         size += len(record)
         pairs += ("S" + ref, record)
     for ref, result in draft.results.items():
-        record = encode(result)
+        record = encode(_result(draft, result, payloads))
         size += len(record)
         pairs += ("R" + ref, record)
     gone = [letter + name for name in draft.dropped for letter in "SR"]
@@ -65,7 +76,7 @@ def _write_records(section: Section, draft: Draft) -> int:
         pairs += (message_field(number), message)
     for scheduled, result in draft.superseded:
         name = superseded_name(scheduled.ref, scheduled.attempt, scheduled.generation)
-        old, ended = encode(scheduled), encode(result)
+        old, ended = encode(_scheduled(draft, scheduled, payloads)), encode(_result(draft, result, payloads))
         size += len(old) + len(ended)
         pairs += ("S" + name, old, "R" + name, ended)
         if scheduled.ref not in draft.results:
@@ -76,6 +87,22 @@ def _write_records(section: Section, draft: Draft) -> int:
     if stale:
         section.drop_records(stale)
     return size
+
+
+def _scheduled(draft: Draft, scheduled: Scheduled, payloads: PayloadStorage) -> Scheduled:
+    if not payloads.is_used:
+        return scheduled
+    given = bytes(scheduled.input)
+    stays = payloads.moved_out(draft.workflow_id, given)
+    return scheduled if stays is given else replace(scheduled, input=Raw(stays))
+
+
+def _result(draft: Draft, result: Result, payloads: PayloadStorage) -> Result:
+    if not payloads.is_used:
+        return result
+    output = bytes(result.output)
+    stays = payloads.moved_out(draft.workflow_id, output)
+    return result if stays is output else replace(result, output=Raw(stays))
 
 
 def _write_dispatch(section: Section, draft: Draft) -> None:

@@ -24,7 +24,7 @@ def reserve(store: StoreContext, start: Start) -> Plan[str]:
     definition = start.resolved.definition
     if definition.rate_limit_config is None:
         return ""
-    limit = limit_of(definition, unpack(bytes(start.input)), start.meta.correlation_id)
+    limit = limit_of(definition, unpack(store.payloads.fetched(bytes(start.input))), start.meta.correlation_id)
     if limit is None or not limit.rejects:
         return ""
     reply = yield gates.reserve(store.keys, limit.gate, start.workflow_id, limit.at_once)

@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
+from msgspec import Raw
 
+from orchestrator.errors import PayloadMissing, PayloadUnavailable
 from orchestrator.ids import workflow_id_of
 from orchestrator.model.records import (
     FORMAT,
@@ -25,6 +27,7 @@ from orchestrator.model.records import (
     decode_scheduled,
     encode,
 )
+from orchestrator.payloads import path_in
 from orchestrator.plan import Call, Plan
 from orchestrator.service import secrets
 from orchestrator.store import dispatch as truth
@@ -167,6 +170,7 @@ def start_tasks(store: StoreContext, claimed: Sequence[Claimed], claimant: str) 
     if store.settings.durability != "none":
         yield from _confirm_gone(store, claimed, starting, answers)
     found = [_started(task, answer) for task, answer in zip(claimed, answers, strict=True)]
+    found = [_with_input(store, task) if isinstance(task, TaskToRun) else task for task in found]
     if any(isinstance(task, TaskToRun) and (task.scheduled.secrets or task.scheduled.runtime) for task in found):
         found = yield from _revealed(store, found)
     return found
@@ -179,7 +183,7 @@ def report_tasks(store: StoreContext, reports: Sequence[Report], claimant: str) 
     Example: ``executor.run(report_tasks(store, [Report(claimed, Outcome(FORMAT, "COMPLETED"))], me))``
     """
     limit = store.settings.payload_bytes_max
-    reports = [Report(claimed, _within(outcome, limit)) for claimed, outcome in reports]
+    reports = [Report(claimed, _moved_out(store, claimed, outcome, limit)) for claimed, outcome in reports]
     bodies = [
         truth.Report(
             claimed.task_id,
@@ -231,6 +235,18 @@ def touch_tasks(store: StoreContext, held: Sequence[Claimed], claimant: str) -> 
 def release(claimed: Claimed, how: How, delay_ms: int = 0) -> Release:
     """Give a lease back under the numbers it was claimed with. Example: ``release(claimed, How.BACK)``"""
     return Release(claimed.type, Settlement(how, claimed.task_id, claimed.delivery, claimed.offer, delay_ms))
+
+
+def _with_input(store: StoreContext, task: TaskToRun) -> TaskToRun:
+    """The task with its input from wherever that is kept; one that is lost is a fault of this task alone."""
+    path = path_in(memoryview(task.scheduled.input))
+    if path is None:
+        return task
+    try:
+        found = store.payloads.read(path)
+    except (PayloadMissing, PayloadUnavailable) as error:
+        return task._replace(fault=str(error))
+    return task._replace(scheduled=msgspec.structs.replace(task.scheduled, input=Raw(found)))
 
 
 def fault_outcome(fault: str) -> Outcome:
@@ -301,11 +317,19 @@ def _started(claimed: Claimed, answer: Any) -> TaskToRun | Refused:
     return Refused(claimed, word, release(claimed, How.DONE) if word == Verdict.GONE else None)
 
 
-def _within(outcome: Outcome, limit: int) -> Outcome:
-    size = memoryview(outcome.output).nbytes
+def _moved_out(store: StoreContext, claimed: Claimed, outcome: Outcome, limit: int) -> Outcome:
+    """The outcome with its output where it belongs: with it, elsewhere, or (too large) nowhere."""
+    size, workflow_id = memoryview(outcome.output).nbytes, workflow_id_of(claimed.task_id)
     if size <= limit:
-        return outcome
-    reason = f"the output of {size:,} bytes is greater than the permissible limit: {limit:,} bytes"
+        if not store.payloads.is_used:
+            return outcome
+        output = bytes(outcome.output)
+        stays = store.payloads.moved_out(workflow_id, output)
+        return outcome if stays is output else msgspec.structs.replace(outcome, output=Raw(stays))
+    reason = (
+        f"The payload size: {size} of task: {claimed.task_id} in workflow: {workflow_id}  is greater than the "
+        f"permissible limit: {limit} bytes"
+    )
     return Outcome(FORMAT, "FAILED_WITH_TERMINAL_ERROR", reason=reason, logs=outcome.logs)
 
 
@@ -341,9 +365,12 @@ def _deliveries(part: Sequence[Claimed]) -> list[truth.Claimed]:
 
 
 def _revealed(store: StoreContext, found: Sequence[TaskToRun | Refused]) -> Plan[list[TaskToRun | Refused]]:
-    runs = [task for task in found if isinstance(task, TaskToRun)]
+    runs = [task for task in found if isinstance(task, TaskToRun) and task.fault is None]
     copies = iter((yield from secrets.reveal(store, [run.scheduled for run in runs])))
-    return [task._replace(**next(copies)._asdict()) if isinstance(task, TaskToRun) else task for task in found]
+    return [
+        task._replace(**next(copies)._asdict()) if isinstance(task, TaskToRun) and task.fault is None else task
+        for task in found
+    ]
 
 
 def _word(answer: Any) -> str:

@@ -124,6 +124,7 @@ def prepare(store: StoreContext, launch: Launch, resolved: Resolved, versions: d
         watch_ms=launch.watch_ms,
     )
     packed = pack(given, "input", store.settings.payload_bytes_max)
+    packed = store.payloads.moved_out(workflow_id, packed)
     field = idempotency_field(resolved.name, key) if key else ""
     return Start(workflow_id, request_id, resolved, meta, Raw(packed), field)
 

@@ -11,6 +11,7 @@ import base64
 import binascii
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -22,7 +23,7 @@ from orchestrator.model.records import decode_core, decode_meta, decode_schedule
 from orchestrator.model.status import is_terminal
 from orchestrator.model.wire import workflow_to_dict
 from orchestrator.plan import Plan
-from orchestrator.service.workflows import unknown_workflow
+from orchestrator.service.workflows import fetch_payload, unknown_workflow
 from orchestrator.store import transfer
 from orchestrator.store.context import StoreContext
 from orchestrator.store.partition import load_definition
@@ -40,7 +41,7 @@ def export_execution(store: StoreContext, workflow_id: str) -> Plan[dict[str, An
     Example: ``json.dump(executor.run(export_execution(store, workflow_id)), file)``
     """
     raw = yield from transfer.read_raw(store.keys, workflow_id)
-    view = yield from load_view(store.keys, workflow_id)
+    view = yield from load_view(store.keys, workflow_id, fetch=partial(fetch_payload, store))
     if raw is None or view is None:
         raise unknown_workflow(workflow_id)
     meta = decode_meta(raw.fields["m"])

@@ -6,6 +6,7 @@ ones.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 from orchestrator.codec import EMPTY_MAP, unpack
@@ -13,6 +14,7 @@ from orchestrator.engine import admission
 from orchestrator.engine.views import load_view
 from orchestrator.errors import (
     Conflict,
+    PayloadMissing,
     StoreUnavailable,
     WaitTimeout,
     WorkflowFailed,
@@ -62,15 +64,25 @@ def get(store: StoreContext, workflow_id: str, *, include_tasks: bool = True) ->
 
     Example: ``executor.run(get(store, workflow_id)).task("charge").status``
     """
-    found = yield from load_view(store.keys, workflow_id, include_tasks=include_tasks)
+    found = yield from load_view(
+        store.keys, workflow_id, include_tasks=include_tasks, fetch=partial(fetch_payload, store)
+    )
     if found is None:
         raise unknown_workflow(workflow_id)
     return masked_workflow(found)
 
 
+def fetch_payload(store: StoreContext, path: str) -> Any:
+    """A payload that is kept elsewhere, for a view; ``{}`` for one that is lost, whose path is shown nevertheless."""
+    try:
+        return unpack(store.payloads.read(path))
+    except PayloadMissing:
+        return {}
+
+
 def standing(store: StoreContext, workflow_id: str) -> Plan[Standing]:
     """Status, output and reason, without reading the tasks. Raises ``WorkflowNotFound``."""
-    return _standing(workflow_id, (yield _standing_command(store, workflow_id)))
+    return _standing(store, workflow_id, (yield _standing_command(store, workflow_id)))
 
 
 # --- wait -------------------------------------------------------------------------------------------------------------
@@ -86,7 +98,7 @@ def await_end(store: StoreContext, workflow_id: str, timeout_s: float | None = N
     command = _standing_command(store, workflow_id)
     while True:
         slice_s = min(left_s, WAIT_SLICE_S)
-        found = _standing(workflow_id, (yield Wait(channel, command, _is_over, slice_s)))
+        found = _standing(store, workflow_id, (yield Wait(channel, command, _is_over, slice_s)))
         if is_terminal(found.status):
             return found
         if timeout_s is not None:
@@ -161,6 +173,7 @@ def remove(store: StoreContext, workflow_id: str, *, force: bool = False) -> Pla
         if word == "OK" and loaded.core is not None and (gate := decode_core(loaded.core).gate) is not None:
             yield from admission.leave(store, gate.name, workflow_id)  # removed by force, it has not left by itself
         if word in ("OK", "UNKNOWN"):
+            store.payloads.remove(workflow_id)
             return
         if word == "RUNNING":
             raise Conflict(
@@ -187,10 +200,10 @@ def _is_over(reply: Any) -> bool:
     return reply[0] is None or is_terminal(reply[0].decode())
 
 
-def _standing(workflow_id: str, reply: Any) -> Standing:
+def _standing(store: StoreContext, workflow_id: str, reply: Any) -> Standing:
     status, output, core = reply
     if status is None:
         raise unknown_workflow(workflow_id)
-    found = unpack(output if output is not None else EMPTY_MAP)
+    found = unpack(store.payloads.fetched(output if output is not None else EMPTY_MAP))
     reason = decode_core(core).reason if core is not None else None
     return Standing(workflow_id, WorkflowStatus(status.decode()), found, reason)

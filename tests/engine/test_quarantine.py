@@ -172,8 +172,8 @@ def test_a_decision_that_cannot_be_written_sets_its_workflow_aside(
 ) -> None:
     ill, well = pair
 
-    def failing(section: Any, keys: Any, number: int, draft: Any) -> int:
-        size = writing.write(section, keys, number, draft)
+    def failing(section: Any, keys: Any, number: int, draft: Any, payloads: Any) -> int:
+        size = writing.write(section, keys, number, draft, payloads)
         if draft.workflow_id == ill:
             raise ValueError("planted")
         return size
@@ -191,10 +191,10 @@ def test_a_decision_that_breaks_the_commit_of_all_is_found_and_set_aside(
 ) -> None:
     ill, well = pair
 
-    def failing(section: Any, keys: Any, number: int, draft: Any) -> int:
+    def failing(section: Any, keys: Any, number: int, draft: Any, payloads: Any) -> int:
         if draft.workflow_id == ill:
             section.arm(["noon", "timer"])
-        return writing.write(section, keys, number, draft)
+        return writing.write(section, keys, number, draft, payloads)
 
     monkeypatch.setattr(committing, "write", failing)
     stage.ask(ill, "pause")

@@ -1,6 +1,6 @@
 """``python -m bench``: every job, interleaved with the peer, then memory and flatness; prints the table.
 
-Options: ``--runs N`` (5), ``--scale F`` (1.0; smaller is quicker and rougher), ``--only jobs|memory|flatness``,
+Options: ``--runs N`` (5), ``--scale F`` (1.0; smaller is quicker and rougher), ``--only jobs|memory|flatness|growth``,
 ``--peer PYTHON`` (an interpreter that has SAQ; without it the peer is left out), ``--json FILE``. Floors are printed, and
 with ``--strict`` a figure below its floor makes the exit status 1.
 """
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import baseline, flatness, memory
+from bench import baseline, flatness, growth, memory
 from bench.baseline import Baseline
 from bench.contender import Contender
 from bench.jobs import JOBS
@@ -40,6 +40,7 @@ def main() -> int:
         extra = {
             "memory": _memory(server, stamps) if options.only in (None, "memory") else {},
             "flatness": _flatness(options, server, stamps) if options.only in (None, "flatness") else {},
+            "growth": _growth(server, stamps) if options.only in (None, "growth", "flatness") else {},
         }
     if options.json:
         Path(options.json).write_text(as_json(rows, extra), "utf-8")
@@ -51,7 +52,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1.0)
-    parser.add_argument("--only", choices=("jobs", "memory", "flatness"))
+    parser.add_argument("--only", choices=("jobs", "memory", "flatness", "growth"))
     parser.add_argument("--peer", default="")
     parser.add_argument("--json", default="")
     parser.add_argument("--strict", action="store_true")
@@ -117,6 +118,26 @@ def _flatness(options: argparse.Namespace, server: RedisServer, stamps: StampFil
         middle = flatness.medians(runs)
         found[str(size)] = {"decider_us": middle.decider_us, "store_us": middle.store_us}
         print(f"{size:<24,}{middle.decider_us:>18.1f}{middle.store_us:>16.1f}")
+    return found
+
+
+def _growth(server: RedisServer, stamps: StampFile) -> dict[str, dict[str, float]]:
+    """Wide forks and long loops, once each: what is compared are sizes, on processes that have done nothing else."""
+    found = {}
+    print(f"{'workflow':<26}{'decider us/task':>18}{'store us/task':>16}{'decider peak MiB':>19}{'bytes/task':>13}")
+    for shape, make in growth.SHAPES.items():
+        for size in growth.SIZES:
+            server.flush()
+            with Processes({VARIABLE: str(stamps.path)}) as processes:
+                ours = Orchestrator(processes, server.url, stamps, WORKERS)
+                assert server.pid is not None
+                cost = growth.measure(ours, server.pid, server.url, make(size), size)
+            name = f"{shape} of {size:,}"
+            found[name] = cost._asdict()
+            print(
+                f"{name:<26}{cost.decider_us:>18.1f}{cost.store_us:>16.1f}{cost.peak_mib:>19.1f}{cost.store_bytes:>13.0f}",
+                flush=True,
+            )
     return found
 
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from orchestrator.core import caching, messages
 from orchestrator.core.closing import end
 from orchestrator.core.draft import EMPTY, EVALUATED, JUDGED, RETRY, Draft
-from orchestrator.core.kinds import INTERNAL
+from orchestrator.core.kinds import INTERNAL, WAITS_INSIDE
 from orchestrator.core.program import Case, Node, execution_ref, inner_lists, members_inside
 from orchestrator.core.retries import may_retry, retry_delay_ms, retry_limit
 from orchestrator.core.state import TaskRecord
@@ -133,11 +133,14 @@ def retry(d: Draft, ref: str) -> TaskRecord:
 
 
 def _close_attempt(d: Draft, record: TaskRecord, result: Result) -> TaskRecord:
-    if d.dispatch_state(record) != INTERNAL:
+    node = d.node_of(record.scheduled)
+    if node.task.type in WAITS_INSIDE:
+        d.disarm_waiting(node, record)
+    elif d.dispatch_state(record) != INTERNAL:
         d.undispatch(record)
     d.core.open -= 1
     if record.scheduled.iteration:
-        name = d.node_of(record.scheduled).loop
+        name = node.loop
         if name is not None and d.core.loops[name].ref:  # the end of the workflow has closed it otherwise
             d.loop(name).open -= 1
     closed = d.set_result(record, result)

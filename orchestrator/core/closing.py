@@ -167,6 +167,7 @@ def _cancel_loop(d: Draft, ref: str) -> None:
     """It keeps what it says of its round."""
     record = d.record(ref)
     assert record is not None, f"loop {ref} is open without a record"
+    d.disarm_waiting(d.node_of(record.scheduled), record)
     held = record.result or Result(format=FORMAT, status="", ended_ms=0)
     d.set_result(record, replace(held, status="CANCELED", ended_ms=d.now, reason=d.core.reason))
     d.core.open -= 1
@@ -176,12 +177,23 @@ def _cancel_operator(d: Draft, ref: str) -> None:
     """A JOIN's record is not needed for that, so an end does not have to load those of all open ones."""
     result = d.results[ref] = Result(format=FORMAT, status="CANCELED", ended_ms=d.now, reason=d.core.reason)
     is_heard = bool(d.facts.listeners.task) or d.program.hears_states
-    own = d.record(ref) if is_heard else d.records.get(ref) or d.state.records.get(ref)
+    own = d.record(ref) if is_heard or _may_time_out(d, ref) else d.records.get(ref) or d.state.records.get(ref)
     if own is not None:
         now = d.records[ref] = TaskRecord(own.scheduled, result)
+        if _may_time_out(d, ref):
+            d.disarm_waiting(d.node_of(own.scheduled), own)
         if is_heard:
             listening.task(d, d.node_of(own.scheduled), now, "CANCELED")
     d.core.open -= 1
+
+
+def _may_time_out(d: Draft, ref: str) -> bool:
+    """Whether an operator's task may have a timer. One of a dynamic branch keeps it; it will find the workflow ended."""
+    node = d.program.nodes.get(ref) or d.program.nodes.get(ref.rpartition("__")[0])
+    if node is None:
+        return False
+    task_def = d.task_def(node)
+    return task_def.timeout_seconds > 0 or task_def.total_timeout_seconds > 0
 
 
 def _output(d: Draft, failed: TaskRecord | None) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from orchestrator.core import advance
 from orchestrator.core.closing import withdraw
 from orchestrator.core.draft import Draft
+from orchestrator.core.kinds import WAITING, WAITS_INSIDE
 from orchestrator.core.state import TaskRecord
 from orchestrator.core.timeouts import Expired, check_task
 from orchestrator.model.events import TimerFired
@@ -26,8 +27,17 @@ def judge(d: Draft, record: TaskRecord, fired: TimerFired) -> None:
         d.timers[record.suffix, record.scheduled.ref] = deadlines.next_ms
 
 
+def judge_waiting(d: Draft, record: TaskRecord) -> None:
+    """The same for a task that no worker takes: it counts as started when it was made, and owes no sign of life."""
+    made = record.scheduled
+    judge(d, record, TimerFired(d.now, made.ref, d.task_id(record), WAITING, started_ms=made.scheduled_ms))
+
+
 def _time_out(d: Draft, record: TaskRecord, fired: TimerFired, expired: Expired) -> None:
     withdraw(d, record, expired.reason)
+    node = d.node_of(record.scheduled)
+    if node.task.type in WAITS_INSIDE:
+        d.stop_waiting(node, record)
     advance.finish(
         d,
         record,
@@ -36,6 +46,7 @@ def _time_out(d: Draft, record: TaskRecord, fired: TimerFired, expired: Expired)
         started_ms=fired.started_ms,
         poll_count=fired.poll_count,
         worker_id=fired.worker_id,
-        fatal=expired.policy == "TIME_OUT_WF",
-        guarded=True,
+        # No step could follow on a loop that was left in the middle of a round.
+        fatal=expired.policy == "TIME_OUT_WF" or node.task.type == "DO_WHILE",
+        guarded=node.task.type not in WAITS_INSIDE,
     )

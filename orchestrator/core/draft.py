@@ -25,6 +25,7 @@ from orchestrator.core.program import Node, Program, execution_ref, script_node
 from orchestrator.core.scope import DraftScope
 from orchestrator.core.secret_references import names_in, names_of
 from orchestrator.core.state import ProgramNeeded, RecordsNeeded, TaskRecord, WorkflowState
+from orchestrator.core.timeouts import waiting_timer_ms
 from orchestrator.ids import task_id
 from orchestrator.model.effects import Enqueue, Handoff, StartWorkflow
 from orchestrator.model.records import (
@@ -422,6 +423,28 @@ class Draft:
             if status == "IN_PROGRESS":
                 listening.task(self, node, record, "IN_PROGRESS")
         return record
+
+    def arm_waiting(self, node: Node, record: TaskRecord) -> None:
+        """Arm the timer of a new task that only waits for others of the workflow, if it may time out."""
+        due_ms = waiting_timer_ms(record.scheduled, self.task_def(node))
+        if due_ms:
+            self.timers[record.suffix, record.scheduled.ref] = due_ms
+
+    def disarm_waiting(self, node: Node, record: TaskRecord) -> None:
+        """Such a task is over."""
+        key = record.suffix, record.scheduled.ref
+        if self.scheduled.get(record.scheduled.ref) is record.scheduled:
+            self.timers.pop(key, None)  # made by this very decision
+        elif waiting_timer_ms(record.scheduled, self.task_def(node)):
+            self.timers[key] = 0
+
+    def stop_waiting(self, node: Node, record: TaskRecord) -> None:
+        """Such a task is to wait no longer."""
+        ref = record.scheduled.ref
+        self.core.joins.pop(ref, None)
+        self.core.evaluating = [other for other in self.core.evaluating if other != ref]
+        if node.ref in self.core.loops and self.core.loops[node.ref].ref == ref:
+            self.loop(node.ref).ref = ""
 
     def drop(self, record: TaskRecord) -> None:
         """Forget a task that has ended, with all its attempts."""

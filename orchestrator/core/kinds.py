@@ -33,6 +33,9 @@ DISPATCH: dict[str, str] = {
 }
 
 
+WAITS_INSIDE: frozenset[str] = frozenset({"DO_WHILE", "EXCLUSIVE_JOIN", "JOIN"})
+"""Operators whose tasks stay open although nothing outside may report on them; time-outs hold for them too."""
+
 SYSTEM_TASK_TYPES: frozenset[str] = frozenset(
     {"EVENT", "HTTP", "HTTP_POLL", "JSON_JQ_TRANSFORM", "KAFKA_PUBLISH", "SCRIPT", "START_WORKFLOW"}
 )

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from orchestrator.core import operators
 from orchestrator.core.closing import end
-from orchestrator.core.deadlines import judge
+from orchestrator.core.deadlines import judge, judge_waiting
 from orchestrator.core.draft import Draft
-from orchestrator.core.kinds import ACCEPTED, WAITING
+from orchestrator.core.kinds import ACCEPTED, WAITING, WAITS_INSIDE
 from orchestrator.core.timeouts import workflow_timeout
 from orchestrator.ids import suffix_of
 from orchestrator.model.events import TimerFired
@@ -26,10 +26,14 @@ def timer_fired(d: Draft, event: TimerFired) -> None:
     record = d.record(event.ref)
     if record is None or record.suffix != suffix_of(event.task_id) or not record.is_open:
         return
+    node = d.node_of(record.scheduled)
+    if node.task.type in WAITS_INSIDE:
+        judge_waiting(d, record)
+        return
     if event.state in ("", ACCEPTED):
         return  # the outcome is in the inbox already, and decides
     if event.state == WAITING:
-        operators.resume(d, d.node_of(record.scheduled), record)
+        operators.resume(d, node, record)
     else:
         judge(d, record, event)
 

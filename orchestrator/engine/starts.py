@@ -18,7 +18,7 @@ from orchestrator.core.kinds import SYSTEM_TASK_TYPES
 from orchestrator.core.operators import OPERATORS
 from orchestrator.core.schemas import schema_problems
 from orchestrator.engine.extras import require_extras
-from orchestrator.errors import DefinitionInvalid, DefinitionNotFound, InvalidRequest
+from orchestrator.errors import DefinitionInvalid, DefinitionNotFound, InvalidRequest, Problem
 from orchestrator.ids import partition_of
 from orchestrator.model.definitions import WorkflowDef, walk
 from orchestrator.model.records import Meta, encode
@@ -51,6 +51,21 @@ class Resolved(NamedTuple):
     children: tuple[str, ...] = ()  # sub-workflows it starts by a plain name and without a version
 
 
+DEFINITION_BYTES_MAX = 4 * 1024 * 1024
+"""A larger definition would hold up a decider for a second when it is compiled."""
+
+
+def size_problems(body: bytes) -> list[Problem]:
+    """What is wrong with the size of a definition's JSON."""
+    if len(body) <= DEFINITION_BYTES_MAX:
+        return []
+    message = (
+        f"the definition is {len(body):,} bytes of JSON, at most {DEFINITION_BYTES_MAX:,} are taken; move parts of it into "
+        "sub-workflows, or let a dynamic fork make the steps at run time"
+    )
+    return [Problem("", message)]
+
+
 _resolved: dict[bytes, Resolved] = {}
 _RESOLVED_MAX = 500
 
@@ -77,7 +92,10 @@ def resolve_inline(definition: WorkflowDef) -> Resolved:
     problems = check_runnable(definition)
     if problems:
         raise DefinitionInvalid(f"workflow {definition.name!r}", problems)
-    return resolve_definition(definition)
+    resolved = resolve_definition(definition)
+    if size_problems(resolved.body):
+        raise DefinitionInvalid(f"workflow {definition.name!r}", size_problems(resolved.body))
+    return resolved
 
 
 def child_versions(store: StoreContext, resolved: Resolved) -> Plan[dict[str, int]]:

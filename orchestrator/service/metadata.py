@@ -16,7 +16,7 @@ import msgspec
 
 from orchestrator.engine.extras import require_extras
 from orchestrator.engine.relay import limits_of
-from orchestrator.engine.starts import check_runnable
+from orchestrator.engine.starts import check_runnable, size_problems
 from orchestrator.errors import Conflict, DefinitionInvalid, DefinitionNotFound, Problem
 from orchestrator.model.definitions import SchemaDef, TaskDef, WorkflowDef, walk
 from orchestrator.model.validation import validate_task_def
@@ -193,6 +193,7 @@ def _check(
         found.append((f"task {task_def.name!r}", problems))
     for workflow in workflows:
         problems = check_runnable(workflow, find_task_def=lambda name: new.get(name) or known(name))
+        problems = problems or size_problems(msgspec.json.encode(workflow_def_to_dict(workflow)))
         found.append((f"workflow {workflow.name!r}", problems))
     bad = [(what, problems) for what, problems in found if problems]
     if len(bad) == 1:

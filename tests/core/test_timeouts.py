@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from orchestrator.model.definitions import TimeoutPolicy
+from orchestrator.model.definitions import TaskDef, TimeoutPolicy
 from orchestrator.model.effects import Enqueue, Remove
-from tests.support.build import simple, task_def, workflow_def
+from tests.support.build import fork, join, loop, simple, task_def, workflow_def
+from tests.support.conditions import Conditions
 from tests.support.happenings import (
     Happening,
     accepted,
@@ -222,3 +223,45 @@ def test_the_timer_of_a_workflow_that_has_ended_is_gone_and_would_change_nothing
     story = Story(definition).when(started(), completed("a")).expect("COMPLETED")
     assert story.timers == {}
     story.when(later(100), timer()).expect("COMPLETED")
+
+
+# --- operators that wait for others of the workflow -------------------------------------------------------------------
+
+
+def bounded(name: str, policy: str = "TIME_OUT_WF") -> TaskDef:
+    return task_def(name, timeout_seconds=60, response_timeout_seconds=10, timeout_policy=policy)
+
+
+@pytest.mark.parametrize("policy", ["TIME_OUT_WF", "RETRY"])
+def test_a_loop_that_takes_too_long_times_the_workflow_out(policy: str) -> None:
+    steps = loop("l", "$.l.iteration < 2", simple("a"))
+    story = Story(workflow_def(steps), task_defs=[bounded("l", policy)], scripts=Conditions())
+    story.when(started(), later(11), timer("l"), completed("a__1")).expect("RUNNING", open=["l", "a__2"])
+    story.when(later(50), timer("l")).expect("TIMED_OUT", tasks={"l": "TIMED_OUT", "a__2": "CANCELED"}, open=[])
+    assert story.task("l").output == {"iteration": 2}
+
+
+def test_a_loop_in_time_leaves_no_timer() -> None:
+    steps = [loop("l", "$.l.iteration < 2", simple("a")), simple("z")]
+    story = Story(workflow_def(*steps), task_defs=[bounded("l")], scripts=Conditions())
+    story.when(started(), completed("a__1"), completed("a__2")).expect(open=["z"])
+    assert story.timers == {}
+
+
+@pytest.mark.parametrize("optional", [True, False])
+def test_a_join_that_waits_too_long_times_out_and_the_workflow_may_go_on_beside_its_members(optional: bool) -> None:
+    steps = [fork("f", [simple("a")]), join("j", "a", optional=optional), simple("z")]
+    story = Story(workflow_def(*steps), task_defs=[bounded("j", "RETRY")]).when(started(), later(61), timer("j"))
+    if optional:
+        story.expect("RUNNING", tasks={"j": "COMPLETED_WITH_ERRORS"}, open=["a", "z"])
+    else:
+        story.expect("TIMED_OUT", tasks={"j": "TIMED_OUT", "a": "CANCELED"}, open=[])
+    assert story.timers == {}
+
+
+def test_the_end_of_a_workflow_disarms_the_timers_of_its_joins() -> None:
+    steps = [fork("f", [simple("a")]), join("j", "a")]
+    story = Story(workflow_def(*steps), task_defs=[bounded("j")]).when(started())
+    assert len(story.timers) == 1
+    story.when(operation("terminate")).expect("TERMINATED", open=[])
+    assert story.timers == {}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.engine.starts import resolve_inline
 from orchestrator.errors import Conflict, DefinitionInvalid, DefinitionNotFound
 from orchestrator.model.definitions import TaskDef, WorkflowDef, WorkflowTask
 from orchestrator.plan import Plan
@@ -75,6 +76,17 @@ def test_a_type_this_engine_does_not_run_is_refused_with_its_place(executor: Syn
     with pytest.raises(DefinitionInvalid, match="not supported") as caught:
         executor.run(metadata.register_workflow(store, order(type="GENERATE_PDF")))
     assert [problem.path for problem in caught.value.problems] == ["tasks[0].type"]
+
+
+def test_a_definition_of_five_megabytes_is_refused_with_advice(executor: SyncExecutor, store: StoreContext) -> None:
+    steps = [
+        WorkflowTask(name="a", task_reference_name=f"a{n}", input_parameters={"x": "y" * 500}) for n in range(6_000)
+    ]
+    large = WorkflowDef(name="large", tasks=steps)
+    with pytest.raises(DefinitionInvalid, match="bytes of JSON, at most 4,194,304 are taken; move parts of it into"):
+        executor.run(metadata.register_workflow(store, large))
+    with pytest.raises(DefinitionInvalid, match="bytes of JSON"):
+        resolve_inline(large)
 
 
 def test_an_expression_that_cannot_be_read_is_refused(executor: SyncExecutor, store: StoreContext) -> None:

@@ -345,7 +345,8 @@ class Story:
         assert {entry.ref for entry in self.dispatch.values()} == set(open_refs) - internal
         assert internal <= set(open_refs)
         suffixes = {suffix for suffix, _ in self.timers} - {"-"}
-        assert suffixes <= self.dispatch.keys(), "a timer outlived its task"
+        waiting = {self._record(ref).suffix for ref in internal}
+        assert suffixes <= self.dispatch.keys() | waiting, "a timer outlived its task"
 
 
 def _slice(listed: list[OpenTask]) -> list[OpenTask]:

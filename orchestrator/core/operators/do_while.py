@@ -54,6 +54,7 @@ def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> 
         rounds_before=before,
     )
     d.core.loops[node.ref] = Loop(record.scheduled.ref, before, branch=node.branch)
+    d.arm_waiting(node, record)
     items = _items(d, node, record)
     if items is not None and not items:
         _finish(d, node, record, "COMPLETED", output=d.pack_payload({"iteration": 0}, "output"))

@@ -32,6 +32,7 @@ def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> 
         return
     record = d.create(node, iteration, type_="EXCLUSIVE_JOIN", name=node.task.name, input_=packed, previous=previous)
     d.core.joins[record.scheduled.ref] = Join(len(names), len(names), is_judged=True)
+    d.arm_waiting(node, record)
     judge(d, node, record)
 
 

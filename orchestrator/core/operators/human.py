@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.core import advance
-from orchestrator.core.deadlines import judge
+from orchestrator.core.deadlines import judge_waiting
 from orchestrator.core.kinds import WAITING
 from orchestrator.core.timeouts import waiting_timer_ms
 from orchestrator.errors import InvalidPayload
-from orchestrator.model.events import TimerFired
 
 if TYPE_CHECKING:
     from orchestrator.core.draft import Draft
@@ -33,5 +32,4 @@ def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> 
 
 def resume(d: Draft, node: Node, record: TaskRecord) -> None:
     """Its timer fired: a time-out may be due."""
-    made = record.scheduled
-    judge(d, record, TimerFired(d.now, made.ref, d.task_id(record), WAITING, started_ms=made.scheduled_ms))
+    judge_waiting(d, record)

@@ -41,6 +41,7 @@ def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> 
         return
     record = d.create(node, iteration, type_="JOIN", name="JOIN", input_=packed, previous=previous)
     d.core.joins[record.scheduled.ref] = join
+    d.arm_waiting(node, record)
     advance.complete_join(d, record.scheduled.ref)
 
 

@@ -220,10 +220,10 @@ class Core(Struct, array_like=True, gc=False):
     skips: list[str] = []  # tasks to be passed over that the flow has not reached yet
     deferred: list[Deferred] = []  # operations that wait until nothing of the ended workflow is open any more
     is_revived: bool = False  # it ended and went on: a step that is reached may have run before
-    followers: list[str] = []  # tasks of others that share it as their child, by its idempotency key
     messages: MessageQueue | None = None
     watched_until_ms: int = 0  # until then somebody wants to be told of every change
     gate: Gate | None = None  # while its workflow's rate limit concerns it
+    followers: list[str] = []  # tasks of others that share it as their child, by its idempotency key
 
 
 def superseded_name(ref: str, attempt: int, generation: int) -> str:

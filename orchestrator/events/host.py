@@ -22,6 +22,7 @@ from orchestrator.clock import SystemClock
 from orchestrator.errors import OrchestratorError
 from orchestrator.events.processor import Conditions, Processor, Verdict
 from orchestrator.events.sources import IDLE_MS, MESSAGES_PER_READ, read_idle, read_new, settle
+from orchestrator.model.sinks import KAFKA
 from orchestrator.plan import Plan
 from orchestrator.store import event_queue
 from orchestrator.store.connection import Connection
@@ -87,8 +88,13 @@ class HandlerDesk:
 
     @property
     def events(self) -> list[str]:
-        """The events that have an active handler."""
-        return self._processor.events
+        """The events that have an active handler and a stream to be read from."""
+        return [event for event in self._processor.events if not event.startswith(f"{KAFKA}:")]
+
+    @property
+    def topics(self) -> list[str]:
+        """The topics of Kafka that have an active handler."""
+        return [event.partition(":")[2] for event in self._processor.events if event.startswith(f"{KAFKA}:")]
 
     def refresh(self) -> Plan[bool]:
         """Look for changed handlers."""

@@ -20,6 +20,7 @@ from orchestrator.store.connection import Connection, connect
 from orchestrator.store.context import StoreContext
 from orchestrator.systemtasks import REACHING_OUTSIDE
 from orchestrator.systemtasks.context import Resources
+from orchestrator.systemtasks.kafka_source import KafkaEvents
 from orchestrator.systemtasks.news import NewsDesk
 from orchestrator.systemtasks.serving import served_types, system_task
 from orchestrator_workers.main import run_loop, serve
@@ -92,10 +93,12 @@ def _groups(types: Sequence[str]) -> list[list[str]]:
 @contextlib.asynccontextmanager
 async def _handling_events(connection: Connection, shared: Resources, *, handles_events: bool) -> AsyncIterator[None]:
     """Handle messages of events and deliver listeners' news meanwhile, unless restricted to some types of task."""
-    desks: list[Desk] = (
-        [HandlerDesk(shared.store, shared.run, conditions.evaluate), NewsDesk(shared)] if handles_events else []
-    )
-    chores = [asyncio.create_task(EventsHost(connection, desk).run()) for desk in desks]
+    chores: list[asyncio.Task[None]] = []
+    if handles_events:
+        handlers = HandlerDesk(shared.store, shared.run, conditions.evaluate)
+        desks: list[Desk] = [handlers, NewsDesk(shared)]
+        loops = [*(EventsHost(connection, desk).run() for desk in desks), KafkaEvents(shared, handlers).run()]
+        chores = [asyncio.create_task(loop) for loop in loops]
     try:
         yield
     finally:

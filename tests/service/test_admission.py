@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import Workflow
+from orchestrator import TerminalError, Workflow, task
 from orchestrator.client.handles import WorkflowHandle
 from orchestrator.errors import RateLimited
 from orchestrator.model.definitions import RateLimitConfig, RateLimitPolicy
@@ -182,3 +182,37 @@ def test_a_place_that_was_lost_with_its_execution_is_found_when_somebody_waits(e
 
     env.client.run(gone())
     assert begun([env.client.start_workflow(limited(1), shop="a")]) == [True]
+
+
+@pytest.mark.parametrize("verb", ["retry", "rerun"])
+def test_one_that_goes_on_after_its_end_takes_a_place_again(verb: str) -> None:
+    failing = Workflow("failing", rate_limit=RateLimitConfig(concurrent_exec_limit=1)).then(flaky)
+    outcomes.clear()
+    outcomes.extend([TerminalError("no"), TerminalError("no"), "fine", "fine"])
+    with environment([flaky]) as env:
+        first = env.client.start_workflow(failing)
+        env.run_until_quiet()
+        assert first.status() == "FAILED"
+        flow = Workflow("failing", rate_limit=RateLimitConfig(concurrent_exec_limit=1)).wait(signal="go")
+        holder = env.client.start_workflow(flow)
+        getattr(first, verb)()
+        env.run_until_quiet()
+        assert (first.status(), first.describe().rate_limited, len(outcomes)) == ("RUNNING", True, 3)
+        holder.signal("go")
+        env.run_until_quiet()
+        assert (first.status(), len(outcomes)) == ("FAILED", 2)
+        getattr(first, verb)()
+        env.run_until_quiet()
+        assert first.status() == "COMPLETED"
+        assert places(env) == []
+
+
+outcomes: list[Any] = []
+
+
+@task
+def flaky() -> str:
+    outcome = outcomes.pop(0)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return str(outcome)

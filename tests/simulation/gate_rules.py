@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from orchestrator.model.records import Core
 from orchestrator.plan import Call, Command
 from tests.simulation.disk import Disk
 from tests.simulation.ledger import ENDED, Ledger, Run, Violation
 
-GATE = 28  # position in a Core record: [name, key, is_waiting], or nothing
+GATE = Core.__struct_fields__.index("gate")  # where a Core record has [name, key, is_waiting], or nothing
 
 
 class GateRules:

@@ -38,8 +38,11 @@ def check_beginning(state: WorkflowState, events: Sequence[Event]) -> None:
 
 def check(d: Draft) -> None:
     """Check a finished draft. Raises ``InvariantBroken`` with everything that is wrong with it."""
-    wrong = [*_end(d), *_progress(d), *_attempts(d), *_open_count(d), *_dispatch(d)]
-    core = d.core
+    core, before = d.core, d.state.core
+    wrong = [*_end(d), *_progress(d), *_open_count(d)]
+    has_moved = before is None or core.sequence != before.sequence
+    if has_moved or d.scheduled or d.superseded or d.unwritten or d.opened or d.guarded:  # it made tasks
+        wrong += [*_attempts(d), *_dispatch(d)]
     if core.joins or core.loops or core.messages is not None:  # most workflows have none of them
         wrong += [*_joins(d), *_loops(d), *_messages(d)]
     if wrong:
@@ -164,8 +167,6 @@ def _loops(d: Draft) -> Iterator[str]:
 
 def _dispatch(d: Draft) -> Iterator[str]:
     """Exactly the open tasks that wait outside have a dispatch entry, and a queued one is offered to its queue."""
-    if not d.scheduled and not d.opened and not d.guarded:
-        return
     offered = {suffix_of(handoff.task_id) for handoff in d.handoffs if isinstance(handoff, Enqueue)}
     made = set()
     for ref in d.scheduled:

@@ -23,6 +23,8 @@ _UNREAD: Any = object()
 
 def waits_inside(core: Core) -> int:
     """How many open tasks only wait for others of the workflow: JOINs, and loops for the tasks of their body."""
+    if not core.loops:
+        return len(core.joins)
     return len(core.joins) + sum(1 for loop in core.loops.values() if loop.ref and loop.ref not in core.evaluating)
 
 

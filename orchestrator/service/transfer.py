@@ -1,8 +1,8 @@
 """Executions as files: export one with all its records, import one that has ended, under its own id or a new one.
 
 The file holds the execution twice: as everybody sees it, for people and for ``orchestrator.testing.replay``, and as the
-stored records, byte for byte, for the import. What was masked for the view stands in the records as it is: treat the file
-like the store.
+stored records, byte for byte, for the import; payloads that are kept outside Redis are in it. What was masked for the
+view stands in the records as it is: treat the file like the store.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ import msgspec
 from orchestrator import ids
 from orchestrator.engine.views import load_view
 from orchestrator.errors import Conflict, InvalidRequest
-from orchestrator.model.records import decode_core, decode_meta, decode_scheduled, encode
+from orchestrator.model.records import decode_core, decode_meta, decode_result, decode_scheduled, encode
 from orchestrator.model.status import is_terminal
 from orchestrator.model.wire import workflow_to_dict
 from orchestrator.plan import Plan
@@ -30,6 +30,9 @@ from orchestrator.store.partition import load_definition
 
 FORMAT = "orchestrator-execution"
 FORMAT_VERSION = 1
+
+_PAYLOADS = frozenset({"i", "o", "x"})
+"""Fields that hold a payload, which may be kept elsewhere."""
 
 _LEFT_BEHIND = frozenset({"q", "qe", "qt", "qu", "rid"})
 """Fields of the store it came from: quarantine, and the request that started it."""
@@ -44,6 +47,8 @@ def export_execution(store: StoreContext, workflow_id: str) -> Plan[dict[str, An
     view = yield from load_view(store.keys, workflow_id, fetch=partial(fetch_payload, store))
     if raw is None or view is None:
         raise unknown_workflow(workflow_id)
+    raw = _with_payloads(raw, store.payloads.fetched)
+    transfer.require_bounded(workflow_id, raw.tasks)
     meta = decode_meta(raw.fields["m"])
     body = yield load_definition(store.keys, store.keys.partition_of(workflow_id), meta.definition_hash)
     return {
@@ -78,6 +83,7 @@ def import_execution(
     new_id = workflow_id or (ids.new_workflow_id(_partition(store), start_ms, os.urandom(8)) if is_new else old_id)
     if new_id != old_id:
         raw = _renamed(raw, old_id, new_id)
+    raw = _with_payloads(raw, partial(store.payloads.moved_out, new_id))
     keys, number = store.keys, store.keys.partition_of(new_id)
     staged_as = f"import-{os.urandom(8).hex()}"
     for piece in transfer.stage(keys, number, staged_as, raw.tasks):
@@ -107,6 +113,25 @@ def import_execution(
 
 def _partition(store: StoreContext) -> int:
     return int.from_bytes(os.urandom(2), "big") % store.keys.partitions
+
+
+def _with_payloads(raw: transfer.RawWorkflow, change: Callable[[bytes], bytes]) -> transfer.RawWorkflow:
+    """The same records with every payload as ``change`` gives it: fetched from elsewhere, or moved there."""
+    fields = {name: change(value) if name in _PAYLOADS else value for name, value in raw.fields.items()}
+    tasks = {}
+    for name, value in raw.tasks.items():
+        if name.startswith("S"):
+            scheduled = decode_scheduled(value)
+            given = bytes(scheduled.input)
+            if (changed := change(given)) != given:
+                value = encode(msgspec.structs.replace(scheduled, input=msgspec.Raw(changed)))
+        elif name.startswith("R"):
+            result = decode_result(value)
+            given = bytes(result.output)
+            if (changed := change(given)) != given:
+                value = encode(msgspec.structs.replace(result, output=msgspec.Raw(changed)))
+        tasks[name] = value
+    return transfer.RawWorkflow(fields, tasks)
 
 
 def _renamed(raw: transfer.RawWorkflow, old_id: str, new_id: str) -> transfer.RawWorkflow:
@@ -150,10 +175,11 @@ def _read(document: Mapping[str, Any]) -> tuple[transfer.RawWorkflow, bytes, str
         for name, value in raw.tasks.items():
             if name.startswith("S"):
                 decode_scheduled(value)
+            elif name.startswith("R"):
+                decode_result(value)
     except (KeyError, TypeError, AttributeError, ValueError, binascii.Error, msgspec.MsgspecError) as error:
         raise InvalidRequest(f"the records of this export cannot be read ({type(error).__name__}: {error})") from None
-    if len(raw.tasks) > transfer.RECORDS_MAX or sum(map(len, raw.tasks.values())) > transfer.BYTES_MAX:
-        raise InvalidRequest(f"this export is too large: at most {transfer.RECORDS_MAX:,} records")
+    transfer.require_bounded(str(workflow_id), raw.tasks)
     return raw, body, str(workflow_id)
 
 

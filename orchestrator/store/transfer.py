@@ -54,12 +54,21 @@ def _pages(key: str, workflow_id: str) -> Plan[dict[str, bytes]]:
         for name, value in zip(page[::2], page[1::2], strict=True):
             records[name.decode()] = value
             size += len(value)
-        if len(records) > RECORDS_MAX or size > BYTES_MAX:
-            raise InvalidRequest(
-                f"workflow {workflow_id} is too large to be exported: at most {RECORDS_MAX:,} records and {BYTES_MAX:,} bytes"
-            )
+        _require(workflow_id, len(records), size)
         if cursor == b"0":
             return records
+
+
+def require_bounded(workflow_id: str, records: Mapping[str, bytes]) -> None:
+    """Raises ``InvalidRequest`` for more or larger records than go into a file."""
+    _require(workflow_id, len(records), sum(map(len, records.values())))
+
+
+def _require(workflow_id: str, records: int, size: int) -> None:
+    if records > RECORDS_MAX or size > BYTES_MAX:
+        raise InvalidRequest(
+            f"workflow {workflow_id} is too large for an export: at most {RECORDS_MAX:,} records and {BYTES_MAX:,} bytes"
+        )
 
 
 def stage(keys: Keys, partition: int, staged_as: str, records: Mapping[str, bytes]) -> Iterator[list[Command]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from orchestrator.errors import Conflict, InvalidRequest, WorkflowNotFound
 from orchestrator.model.wire import workflow_to_dict
 from orchestrator.plan import Command, Plan
 from orchestrator.service import transfer
+from orchestrator.settings import Settings
 from orchestrator.store import transfer as records
 from orchestrator.testing import Environment, environment
 
@@ -105,6 +107,26 @@ def test_a_wide_one_is_staged_in_pieces(env: Environment, other: Environment, mo
 def _ttl(key: str) -> Plan[int]:
     left: int = yield Command(("PTTL", key))
     return left
+
+
+def test_payloads_outside_redis_travel_along(other: Environment, tmp_path: Path) -> None:
+    def storage(name: str) -> Settings:
+        return Settings(partitions=1, payload_storage=f"file://{tmp_path / name}", payload_threshold_bytes=300)
+
+    flow = Workflow("w").then("large", text="${workflow.input.text}").set(text="${large.output.text}")
+    with Environment(fakes={"large": lambda text: {"text": text * 2}}, settings=storage("a")) as env:
+        handle = env.client.start_workflow(flow, text="x" * 500)
+        env.drain()
+        document, then = exported(env, handle.id), seen(env, handle.id)
+    assert then["tasks"][0]["outputData"] == {"text": "x" * 1000}
+    assert then["tasks"][0]["externalOutputPayloadStoragePath"]
+    imported(other, document)  # which keeps everything in Redis
+    assert seen(other, handle.id)["tasks"][0]["outputData"] == {"text": "x" * 1000}
+    assert "externalOutputPayloadStoragePath" not in seen(other, handle.id)["tasks"][0]
+    with Environment(settings=storage("b")) as third:
+        imported(third, document)
+        assert seen(third, handle.id) == then
+        assert [path.parent.name for path in (tmp_path / "b").rglob("*") if path.is_file()]
 
 
 def test_one_that_goes_on_is_exported_but_not_imported(env: Environment, other: Environment) -> None:

@@ -25,6 +25,7 @@ from orchestrator.store.partition import StartReply
 from orchestrator.store.quarantine import unpark
 from orchestrator.store.queue_values import Limits
 from orchestrator.store.view import remove
+from tests.simulation import mailbox
 from tests.simulation.disk import Disk
 from tests.simulation.ledger import ENDED
 from tests.simulation.life import Act, Life, Part, Sleep, Surroundings
@@ -203,10 +204,24 @@ def _child_again(world: Surroundings, store: StoreContext, workflow_id: str, req
         yield Sleep(rng.choice((5, 60, 400, 900)))
 
 
+def _push(world: Surroundings, store: StoreContext, workflow_id: str, request_id: str) -> Life:
+    """Push some messages, one after the other."""
+    for number in range(mailbox.MESSAGES):
+        yield from _push_one(world, store, workflow_id, number)
+        yield Sleep(world.random_of(f"{request_id}-{number}").choice((0, 1, 30, 300)))
+
+
+def _push_one(world: Surroundings, store: StoreContext, workflow_id: str, number: object) -> Life:
+    name = mailbox.message_id(workflow_id, number)
+    arguments = {"message_id": name, "payload": {"number": str(number)}}
+    yield from _operate(world, store, workflow_id, name, "push_message", arguments)
+
+
 _ACTIONS: dict[str, Callable[[Surroundings, StoreContext, str, str], Life]] = {
     "pause": _ask("pause"),
     "resume": _ask("resume"),
     "terminate": _ask("terminate"),
+    "push": _push,
     "signal": _signal,
     "remove": _remove,
     "poison": _poison,
@@ -252,7 +267,7 @@ def keeper_life(world: Surroundings, name: str) -> Life:
 
 
 def healer_life(world: Surroundings, name: str) -> Life:
-    """After the faults: resume what was left paused, signal what waits."""
+    """After the faults: resume what was left paused, signal what waits, send messages."""
     store = world.store()
     ledger = world.ledger
     round_ = 0
@@ -266,6 +281,8 @@ def healer_life(world: Surroundings, name: str) -> Life:
             elif run.status == "RUNNING" and (workflow_id in world.workload.signals or ledger.waits_for_word(run)):
                 arguments = {"name": "go", "payload": {"said": "late"}}
                 yield from _operate(world, store, workflow_id, f"heal-{round_}-{workflow_id}", "signal", arguments)
+            elif run.status == "RUNNING" and run.name == mailbox.NAME:
+                yield from _push_one(world, store, workflow_id, f"heal-{round_}")
         yield Sleep(900)
 
 

@@ -15,6 +15,7 @@ from tests.simulation.family_rules import CHILD_ID, FamilyRules
 from tests.simulation.gate_rules import GateRules
 from tests.simulation.history_rules import STATUS
 from tests.simulation.ledger import ENDED, Attempt, Ledger, Run, Violation, unpacked
+from tests.simulation.mailbox_rules import MailboxRules
 from tests.simulation.workload import Workload
 
 FAILED_AS = {"COMPLETED_WITH_ERRORS"}  # how an optional task's failure is recorded
@@ -97,6 +98,7 @@ class FinalRules:
         self._acknowledged_starts_exist()
         self._failures_are_followed_up()
         FamilyRules(self._ledger).at_rest()
+        MailboxRules(self._ledger).at_rest()
         self._keys_are_known()
         for run in self._ledger.runs.values():
             if not run.is_removed:

@@ -19,7 +19,7 @@ from orchestrator.model.definitions import (
     WorkflowTask,
     WorkflowTimeoutPolicy,
 )
-from tests.simulation import families, gates
+from tests.simulation import families, gates, mailbox
 
 TASK_TYPES = ("plain", "flaky", "limited", "rated")
 DOMAIN = "west"
@@ -72,6 +72,9 @@ class Workload:
         self.at_once = random.Random(f"{seed} limit").choice((1, 1, 2)) if gates.has_gate(seed) else 0
         if self.at_once:
             self._add_gated(partitions, began_ms)
+        if mailbox.has_mailbox(seed):
+            rng = random.Random(f"{seed} mailbox")
+            self._add([(mailbox.definition(rng), mailbox.actions(rng))], rng, partitions, began_ms)
         self.signals = {order.workflow_id for order in self.orders if order.resolved.name == "waiter"}
 
     def retry_limit(self, ref_name: str) -> int:
@@ -177,7 +180,16 @@ class Workload:
         rng = random.Random(f"{self._seed} families")
         self.registered += families.children()
         self.task_defs[families.SUB] = families.task_def(rng)
-        for index, definition in enumerate(families.parents(rng), len(self.orders)):
+        self._add([(one, families.actions(rng)) for one in families.parents(rng)], rng, partitions, began_ms)
+
+    def _add(
+        self,
+        wanted: list[tuple[WorkflowDef, tuple[tuple[int, str], ...]]],
+        rng: random.Random,
+        partitions: int,
+        began_ms: int,
+    ) -> None:
+        for index, (definition, actions) in enumerate(wanted, len(self.orders)):
             order = Order(
                 workflow_id=new_workflow_id(rng.randrange(partitions), began_ms + index, rng.randbytes(8)),
                 request_id=f"request-{index}",
@@ -187,7 +199,7 @@ class Workload:
                 domain=False,
                 idempotency_field="",
                 begins_ms=rng.randrange(0, 400),
-                actions=families.actions(rng),
+                actions=actions,
             )
             self.orders.append(order)
 

@@ -217,6 +217,32 @@ def _push_one(world: Surroundings, store: StoreContext, workflow_id: str, number
     yield from _operate(world, store, workflow_id, name, "push_message", arguments)
 
 
+def _hurry(world: Surroundings, store: StoreContext, workflow_id: str, request_id: str) -> Life:
+    """Let delayed tasks run now, again and again."""
+    for attempt in range(8):
+        answer = yield from _operate(world, store, workflow_id, f"{request_id}-{attempt}", "reset_callbacks", {})
+        if answer is None or not answer.get("ok"):
+            return
+        yield Sleep(150)
+
+
+def _go_on(action: str) -> Callable[[Surroundings, StoreContext, str, str], Life]:
+    """Make the workflow go on as soon as it has ended: by a retry, from one of its tasks, or from the beginning."""
+
+    def life(world: Surroundings, store: StoreContext, workflow_id: str, request_id: str) -> Life:
+        rng = world.random_of(request_id)
+        for attempt in range(6):
+            run = world.ledger.runs.get(workflow_id)
+            refs = sorted(name[1:] for name in run.records if name[0] == "S" and "\n" not in name) if run else []
+            arguments = {"ref": rng.choice(refs)} if refs and action == "rerun" else {}
+            answer = yield from _operate(world, store, workflow_id, f"{request_id}-{attempt}", action, arguments)
+            if answer is None or answer.get("ok"):
+                return
+            yield Sleep(rng.choice((20, 300, 900)))
+
+    return life
+
+
 _ACTIONS: dict[str, Callable[[Surroundings, StoreContext, str, str], Life]] = {
     "pause": _ask("pause"),
     "resume": _ask("resume"),
@@ -226,6 +252,10 @@ _ACTIONS: dict[str, Callable[[Surroundings, StoreContext, str, str], Life]] = {
     "remove": _remove,
     "poison": _poison,
     "look": _look,
+    "retry": _go_on("retry"),
+    "rerun": _go_on("rerun"),
+    "restart": _go_on("restart"),
+    "hurry": _hurry,
     "end_child": _end_child,
     "child_again": _child_again,
 }

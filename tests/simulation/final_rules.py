@@ -126,14 +126,15 @@ class FinalRules:
             if run.failure_of is not None:
                 children.setdefault(run.failure_of, []).append(run.workflow_id)
         for parent, found in children.items():
-            if len(found) > 1:
+            if len(found) > 1 + (self._ledger.runs[parent].generation if parent in self._ledger.runs else 0):
                 raise Violation(f"S8: {parent} has {len(found)} failure workflows")
         for run in self._ledger.runs.values():
             has_one = run.workflow_id in children
             wants_one = run.name == "failing" and run.status in ("FAILED", "TIMED_OUT")
             if wants_one and not has_one and not run.is_removed:
                 raise Violation(f"S8: {run.workflow_id} ended {run.status} without its failure workflow")
-            if has_one and run.status not in ("FAILED", "TIMED_OUT", "TERMINATED") and not run.is_removed:
+            went_well = run.status not in ("FAILED", "TIMED_OUT", "TERMINATED") and not run.generation
+            if has_one and went_well and not run.is_removed:
                 raise Violation(f"S8: {run.workflow_id} is {run.status} and has a failure workflow")
 
     def _keys_are_known(self) -> None:

@@ -24,6 +24,7 @@ class HistoryRules:
 
     def __init__(self, ledger: Ledger, workload: Workload) -> None:
         self._ledger = ledger
+        self._may_be_retried = 0
         self._workload = workload
         self._gates = GateRules(ledger, workload.at_once)
 
@@ -58,6 +59,9 @@ class HistoryRules:
             run.joins_ended.clear()
             for attempt in self._ledger.attempts.values():
                 attempt.is_wiped |= attempt.workflow_id == run.workflow_id
+        for name in section.dropped("t"):
+            self._dropped(run, name)
+        self._may_be_retried = int(unpacked(section.fields["c"])[CORE_GENERATION])
         for name, record in written.items():
             if name[0] == "S" and "\n" not in name:
                 self._attempt(run, name, record, written)
@@ -67,17 +71,29 @@ class HistoryRules:
             run.records[name] = record
             if name[0] == "R" and name in ended_before and record[STATUS] in _OPEN:
                 self._reopened(run, name[1:], section)
-        for name in section.dropped("t"):
-            run.records.pop(name, None)
         for name, record in written.items():
             if name[0] == "R" and "\n" not in name and record[STATUS] not in _OPEN:
                 if name in ended_before and f"S{name[1:]}" not in written and _is_note(before[name], record):
                     continue
                 self._ended(run, name[1:], record, name in ended_before, written)
 
+    def _dropped(self, run: Run, name: str) -> None:
+        """A rerun drops tasks as if they had never been."""
+        record = run.records.pop(name, None)
+        if name[0] != "S" or record is None:
+            return
+        run.joins_ended.discard(record[REF])
+        for attempt in self._ledger.attempts.values():
+            one = (attempt.ref, attempt.number, attempt.generation)
+            attempt.is_wiped |= attempt.workflow_id == run.workflow_id and one == (
+                record[REF],
+                record[ATTEMPT],
+                record[GENERATION],
+            )
+
     def _attempt(self, run: Run, name: str, record: list[Any], written: dict[str, list[Any]]) -> None:
         known = run.records.get(name)
-        number, generation = record[ATTEMPT], record[GENERATION]
+        number = record[ATTEMPT]
         place = f"{run.workflow_id} {record[REF]} attempt {number}"
         if known is None:
             # A decision over several events may make an attempt, see it fail and make the next one.
@@ -95,8 +111,8 @@ class HistoryRules:
             former = written[f"R{names[0]}"] if names else None
             if former is None or former[STATUS] in _OPEN:
                 raise Violation(f"S6: {place} was made while the one before it was not over: {former}")
-            by_operator = written[f"S{names[0]}"][GENERATION] < generation
-            if not by_operator and number > self._workload.retry_limit(record[NAME]):
+            # Every time that an operator makes the workflow go on, a task may get one attempt more.
+            if number > self._workload.retry_limit(record[NAME]) + self._may_be_retried:
                 raise Violation(f"S6: {place} is beyond the retries of {record[NAME]}")
 
     def _reopened(self, run: Run, ref: str, section: SectionView) -> None:
@@ -111,7 +127,9 @@ class HistoryRules:
         made = run.records.get(f"S{ref}")
         if made is None:
             raise Violation(f"S6: {run.workflow_id} {ref} has a result and was never scheduled")
-        if was_ended and f"S{ref}" not in written:
+        if made[TYPE] == "JOIN" and was_ended and self._may_be_retried > run.generation:
+            run.joins_ended.discard(ref)  # it waited again, for nothing that was not done
+        elif was_ended and f"S{ref}" not in written:
             raise Violation(f"S4: the result of {run.workflow_id} {ref} was written again: {record}")
         if made[TYPE] != "JOIN":
             return

@@ -13,7 +13,7 @@ from orchestrator.plan import Argument, Call
 from tests.simulation.ledger import Ledger, QueueImage, Violation
 from tests.simulation.totals import Totals
 
-WRITERS = {"claim", "enqueue", "settle", "remove_task", "set_limits"}
+WRITERS = {"claim", "enqueue", "expedite", "settle", "remove_task", "set_limits"}
 FIXED_KEYS = 6  # meta rec dly lea hld tok; then rdy wait wake of every domain
 
 
@@ -58,6 +58,8 @@ class QueueRules:
                 self._ledger.delivered |= {("q", str(task_id)) for task_id in call.args[7::4]}
             elif call.script == "remove_task":
                 self._ledger.delivered |= {("r", str(task_id)) for task_id in call.args[1:]}
+            elif call.script == "expedite":
+                self._ledger.delivered |= {("x", str(task_id)) for task_id in call.args[1:]}
         lost = before.records.keys() - after.records.keys()
         if lost and call.script not in ("settle", "remove_task", "claim"):
             raise Violation(f"S11: {call.script} made {lost} vanish from {task_type}")

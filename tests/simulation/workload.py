@@ -163,7 +163,7 @@ class Workload:
                 domain=self.uses_domain and rng.random() < 0.7,
                 idempotency_field=f"{name}\n{key}" if key else "",
                 begins_ms=rng.randrange(0, 400),
-                actions=_actions(rng, name),
+                actions=_actions(rng, name) + _revivals(random.Random(f"{self._seed} revivals {index}"), name),
             )
             orders.append(first)
             if key:  # another caller with the same key and an id of its own
@@ -234,6 +234,16 @@ def _actions(rng: random.Random, name: str) -> tuple[tuple[int, str], ...]:
     if chance < 0.75:
         return ((rng.randrange(10, 900), "poison"),)
     return ((rng.randrange(10, 900), "look"),) if chance < 0.9 else ()
+
+
+def _revivals(rng: random.Random, name: str) -> tuple[tuple[int, str], ...]:
+    """What makes the workflow go on when it has ended; one that waits for a word would wait for ever."""
+    found = [] if rng.random() < 0.3 else [(rng.randrange(10, 400), "hurry")]
+    if name != "waiter" and rng.random() < 0.35:
+        found += [
+            (rng.randrange(300, 2500), rng.choice(("retry", "rerun", "restart"))) for _ in range(rng.choice((1, 1, 2)))
+        ]
+    return tuple(found)
 
 
 def _simple(name: str, ref: str, **options: Any) -> WorkflowTask:

@@ -13,10 +13,17 @@ import click
 
 from orchestrator_cli.command import Leaf, choice
 from orchestrator_cli.inputs import read_input
-from orchestrator_cli.output import say
+from orchestrator_cli.output import as_json, say
 from orchestrator_cli.session import current_session
 
 REPORTED = ("COMPLETED", "FAILED", "FAILED_WITH_TERMINAL_ERROR", "CANCELED", "IN_PROGRESS")
+
+
+def _strategy(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option that says what of a halt is wanted."""
+    strategies = choice("TARGET_WORKFLOW", "BLOCKING_WORKFLOW", "BLOCKING_TASK", "BLOCKING_TASK_INPUT")
+    option = click.option("--return", "return_strategy", type=strategies, default="TARGET_WORKFLOW", show_default=True)
+    return option(command)
 
 
 def _given(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -31,63 +38,79 @@ def _given(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow pause ID")
-@click.argument("workflow_id", metavar="ID")
-def pause(workflow_id: str) -> None:
+@click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True)
+def pause(workflow_ids: tuple[str, ...]) -> None:
     """Schedule nothing more until it is resumed; tasks that are running go on."""
-    from orchestrator.service import actions
-
-    _act(workflow_id, actions.pause)
+    _act_on_all("pause", workflow_ids)
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow resume ID")
-@click.argument("workflow_id", metavar="ID")
-def resume(workflow_id: str) -> None:
+@click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True)
+def resume(workflow_ids: tuple[str, ...]) -> None:
     """Go on after a pause."""
-    from orchestrator.service import actions
-
-    _act(workflow_id, actions.resume)
+    _act_on_all("resume", workflow_ids)
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow terminate ID --reason 'ordered twice'")
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True)
 @click.option("--reason", help="Kept with the execution.")
 @click.option("--failure-workflow", is_flag=True, help="Start its failure workflow as well.")
-def terminate(workflow_id: str, reason: str | None, failure_workflow: bool) -> None:
+def terminate(workflow_ids: tuple[str, ...], reason: str | None, failure_workflow: bool) -> None:
     """End an execution now; its open tasks are cancelled."""
-    from orchestrator.service import actions
-
-    _act(workflow_id, actions.terminate, reason=reason, trigger_failure_workflow=failure_workflow)
+    _act_on_all("terminate", workflow_ids, reason=reason, trigger_failure_workflow=failure_workflow)
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow signal ID approved -i by=Ada\norchestrator workflow signal ID")
 @click.argument("workflow_id", metavar="ID")
 @click.argument("name", required=False)
+@click.option("--wait", "wait_s", type=click.FloatRange(0, 600), metavar="SECONDS", help="Until it halts again.")
+@_strategy
 @_given("what it is given")
-def signal(workflow_id: str, name: str | None, pairs: tuple[str, ...], files: tuple[str, ...]) -> None:
-    """End the WAIT task that waits for NAME (its signal or its reference); without NAME the first that waits."""
+def signal(
+    workflow_id: str,
+    name: str | None,
+    wait_s: float | None,
+    return_strategy: str,
+    pairs: tuple[str, ...],
+    files: tuple[str, ...],
+) -> None:
+    """End the WAIT task that waits for NAME (its signal or its reference); without NAME the first that waits.
+
+    It may be a task of a sub-workflow. With --wait the output of the halt that --return names is printed as JSON.
+    """
     from orchestrator.service import halts
 
-    _act(workflow_id, halts.signal, name=name, payload=read_input(pairs, files))
+    payload = read_input(pairs, files)
+    if wait_s is None:
+        _act(workflow_id, halts.signal, name=name, payload=payload)
+        return
+    options: dict[str, Any] = {"return_strategy": return_strategy, "timeout_s": wait_s}
+    with current_session().store() as store:
+        halt = store.run(halts.signal_and_wait, workflow_id, name, payload, **options)
+    click.echo(as_json(halt.output))
+    say(f"workflow {workflow_id} is {halt.target.status}" + (" and goes on" if halt.timed_out else ""))
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow restart ID\norchestrator workflow restart ID --latest")
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True)
 @click.option("--latest", is_flag=True, help="By the latest registered version of its workflow.")
-def restart(workflow_id: str, latest: bool) -> None:
+def restart(workflow_ids: tuple[str, ...], latest: bool) -> None:
     """Let an ended execution start over under its id; nothing of its former run is left."""
-    from orchestrator.service import actions
-
-    _act(workflow_id, actions.restart, use_latest_definitions=latest)
+    _act_on_all("restart", workflow_ids, use_latest_definitions=latest)
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow retry ID\norchestrator workflow retry ID --resume")
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True)
 @click.option("--resume", is_flag=True, help="Let a failed sub-workflow go on instead of starting another.")
-def retry(workflow_id: str, resume: bool) -> None:
+def retry(workflow_ids: tuple[str, ...], resume: bool) -> None:
     """Let an ended execution go on where it failed: what failed and what was cancelled gets one more attempt."""
     from orchestrator.service import actions
 
-    _act(workflow_id, actions.retry, resume_subworkflow_tasks=resume)
+    if resume:
+        for workflow_id in workflow_ids:
+            _act(workflow_id, actions.retry, resume_subworkflow_tasks=True)
+    else:
+        _act_on_all("retry", workflow_ids)
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow rerun ID charge\norchestrator workflow rerun ID -i amount:=3")
@@ -127,6 +150,40 @@ def skip(workflow_id: str, ref: str, pairs: tuple[str, ...], files: tuple[str, .
     _act(workflow_id, actions.skip, ref=ref, output=read_input(pairs, files))
 
 
+@click.command(cls=Leaf, examples="orchestrator workflow jump ID ship -i by=courier")
+@click.argument("workflow_id", metavar="ID")
+@click.argument("ref")
+@_given("the input of the step")
+def jump(workflow_id: str, ref: str, pairs: tuple[str, ...], files: tuple[str, ...]) -> None:
+    """Let an execution go on at the step REF now; what is open is cancelled."""
+    from orchestrator.service import actions
+
+    _act(workflow_id, actions.jump, ref=ref, task_input=read_input(pairs, files) if pairs or files else None)
+
+
+@click.command(cls=Leaf, examples="orchestrator workflow remove ID\norchestrator workflow remove ID1 ID2 --terminate")
+@click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--terminate", is_flag=True, help="End it first.")
+@click.option("--force", is_flag=True, help="Whatever it is doing; its sub-workflows are left alone.")
+def remove(workflow_ids: tuple[str, ...], terminate: bool, force: bool) -> None:
+    """Delete executions that have ended, for good."""
+    from orchestrator.service import bulk, workflows
+
+    with current_session().store() as store:
+        if force or (len(workflow_ids) == 1 and not terminate):
+            for workflow_id in workflow_ids:
+                store.run(workflows.remove, workflow_id, force=force)
+                click.echo(workflow_id)
+            return
+        result = store.run(bulk.act_on_all, "terminate_remove" if terminate else "remove", workflow_ids)
+    for workflow_id in result.succeeded:
+        click.echo(workflow_id)
+    for message in result.failed.values():
+        say(message)
+    if result.failed:
+        raise SystemExit(1)
+
+
 @click.command("set-variables", cls=Leaf, examples="orchestrator workflow set-variables ID -i limit:=5 -i region=eu")
 @click.argument("workflow_id", metavar="ID")
 @_given("the variables")
@@ -156,12 +213,10 @@ def update_task(
 
 
 @click.command("reset-callbacks", cls=Leaf, examples="orchestrator workflow reset-callbacks ID")
-@click.argument("workflow_id", metavar="ID")
-def reset_callbacks(workflow_id: str) -> None:
+@click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True)
+def reset_callbacks(workflow_ids: tuple[str, ...]) -> None:
     """Let its tasks that wait for a delay or a retry be claimed at once."""
-    from orchestrator.service import actions
-
-    _act(workflow_id, actions.reset_callbacks)
+    _act_on_all("reset_callbacks", workflow_ids)
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow unpark ID")
@@ -174,6 +229,23 @@ def unpark(workflow_id: str) -> None:
         moved = store.run(workflows.unpark, workflow_id)
     click.echo(workflow_id)
     say(f"{moved} event{'' if moved == 1 else 's'} put back; see: orchestrator workflow get {workflow_id}")
+
+
+def _act_on_all(action: str, workflow_ids: tuple[str, ...], **arguments: Any) -> None:
+    """One execution like any command; of several, those that refused are named and the others printed."""
+    from orchestrator.service import actions, bulk
+
+    if len(workflow_ids) == 1:
+        _act(workflow_ids[0], getattr(actions, action), **arguments)
+        return
+    with current_session().store() as store:
+        result = store.run(bulk.act_on_all, action, workflow_ids, arguments)
+    for workflow_id in result.succeeded:
+        click.echo(workflow_id)
+    for message in result.failed.values():
+        say(message)
+    if result.failed:
+        raise SystemExit(1)
 
 
 def _act(workflow_id: str, verb: Callable[..., Any], **arguments: Any) -> None:

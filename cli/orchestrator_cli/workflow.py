@@ -40,10 +40,12 @@ group = LazyGroup(
         "restart": Entry(_ACTS, "restart", "Let an ended one start over."),
         "retry": Entry(_ACTS, "retry", "Let an ended one go on where it failed."),
         "rerun": Entry(_ACTS, "rerun", "Let an ended one go on from one of its tasks."),
+        "jump": Entry(_ACTS, "jump", "Let one go on at another of its steps."),
         "skip": Entry(_ACTS, "skip", "Pass over a step when its turn comes."),
         "set-variables": Entry(_ACTS, "set_variables", "Change its variables."),
         "update-task": Entry(_ACTS, "update_task", "Say from outside how a task ended."),
         "reset-callbacks": Entry(_ACTS, "reset_callbacks", "Let delayed tasks run now."),
+        "remove": Entry(_ACTS, "remove", "Delete those that have ended."),
         "unpark": Entry(_ACTS, "unpark", "Let a quarantined one go on."),
     },
 )

@@ -136,6 +136,42 @@ class AsyncWorkflowHandle:
         """
         return (await self._do(tasks.update_task_by_ref, ref, status, output, reason=reason)).is_accepted
 
+    async def jump(self, ref: str, task_input: Mapping[str, Any] | None = None, **options: Unpack[ActOptions]) -> None:
+        """Go on at the step ``ref`` now: what is open is cancelled, ``ref`` and what follows it is done, again if need be.
+
+        Raises ``NotFound`` for a step that the definition does not have, ``Conflict`` for one inside a fork or loop.
+        """
+        await self._do(actions.jump, ref, task_input, **options)
+
+    async def update_state(
+        self,
+        *,
+        variables: Mapping[str, Any] | None = None,
+        ref: str | None = None,
+        status: str = "COMPLETED",
+        output: Mapping[str, Any] | None = None,
+        reason: str | None = None,
+        **options: Unpack[ActOptions],
+    ) -> None:
+        """Change variables and say how its open task ``ref`` ended, in one step: both or neither.
+
+        Raises ``TaskNotFound``, ``Conflict`` when the execution has ended, ``InvalidPayload``.
+        Example: ``await handle.update_state(variables={"paid": True}, ref="payment", output={"receipt": "7"})``
+        """
+        await self._do(
+            actions.update_state,
+            variables=variables,
+            ref=ref,
+            status=status,
+            output=output,
+            reason=reason,
+            **options,
+        )
+
+    async def remove(self, *, force: bool = False) -> None:
+        """Delete it for good when it has ended, or with ``force`` whatever it is doing. Raises ``Conflict``."""
+        await self._do(workflows.remove, force=force)
+
     async def reset_callbacks(self, **options: Unpack[ActOptions]) -> int:
         """Let its tasks that wait for a delay or a retry be claimed at once; gives how many did."""
         answer = await self._do(actions.reset_callbacks, **options)

@@ -17,7 +17,8 @@ from orchestrator.client.options import GivenOptions
 from orchestrator.client.sessions import AsyncSession, client_settings
 from orchestrator.model.event_handlers import EventExecution, EventHandler
 from orchestrator.plan import Plan
-from orchestrator.service import events, listing
+from orchestrator.service import bulk, events, listing, metadata
+from orchestrator.service.bulk import BulkResult
 from orchestrator.service.halts import Halt
 from orchestrator.service.listing import WorkflowList
 from orchestrator.service.metadata import Applied
@@ -157,6 +158,34 @@ class AsyncClient:
     def workflow(self, workflow_id: str) -> AsyncWorkflowHandle:
         """The handle of an execution by its id; nothing is read yet. Example: ``await client.workflow(id).status()``"""
         return AsyncWorkflowHandle(self._session, workflow_id)
+
+    async def act_on_workflows(
+        self, action: str, workflow_ids: Sequence[str], arguments: Mapping[str, Any] | None = None
+    ) -> BulkResult:
+        """Do one action to at most a thousand executions; errors are given by id, not raised.
+
+        ``action``: pause, resume, restart, retry, rerun, terminate, skip, jump, signal, update_variables, update_state,
+        reset_callbacks, remove or terminate_remove. Raises ``InvalidRequest`` for no ids or too many.
+        Example: ``(await client.act_on_workflows("terminate", ids, {"reason": "wrong price"})).failed``
+        """
+        return await self.run(bulk.act_on_all(self.store, action, workflow_ids, arguments))
+
+    async def delete_workflow_version(self, name: str, version: int) -> None:
+        """Forget one version of a registered workflow; executions keep their own. Raises ``DefinitionNotFound``."""
+        await self.run(metadata.delete_workflow(self.store, name, version))
+
+    async def running_workflows(self, name: str) -> list[str]:
+        """The ids of the executions of this workflow that are RUNNING, the latest start first, at most ten thousand."""
+        return await self.run(listing.running_ids(self.store, name))
+
+    async def correlated_workflows(
+        self, name: str, correlation_ids: Sequence[str], *, include_closed: bool = False
+    ) -> dict[str, list[str]]:
+        """The ids of the executions of this workflow under each correlation id, the latest start first.
+
+        Without ``include_closed`` only those that have not ended.
+        """
+        return await self.run(listing.correlated(self.store, name, correlation_ids, include_closed=include_closed))
 
     async def list_workflows(
         self,

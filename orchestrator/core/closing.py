@@ -83,15 +83,7 @@ def _close(d: Draft, status: str, reason: str | None, output: bytes, *, notify_p
     d.output = output
     if d.program.definition.timeout_seconds > 0:
         d.timers["-", ""] = 0
-    looping = [loop.ref for loop in core.loops.values() if loop.ref]
-    for ref in looping:
-        _cancel_loop(d, ref)
-    for ref in dict.fromkeys([*core.joins, *core.evaluating]):
-        if ref not in looping:
-            _cancel_operator(d, ref)
-    core.loops = {name: replace(loop, ref="", open=0) for name, loop in core.loops.items()}
-    core.joins = {}
-    core.evaluating = []
+    _cancel_operators(d)
     messages.forget_waiting(d)
     admission.leave(d)
     if core.open > 0:
@@ -102,13 +94,41 @@ def _close(d: Draft, status: str, reason: str | None, output: bytes, *, notify_p
     _notify_followers(d, output)
 
 
-def cancel_open_tasks(d: Draft) -> None:
+def abandon(d: Draft, reason: str) -> None:
+    """Cancel everything that the workflow is at, for it is to go on elsewhere; what is too much follows later."""
+    core = d.core
+    core.reason = reason
+    core.agenda = []
+    core.held = []
+    d.agenda.clear()
+    _cancel_operators(d)
+    messages.forget_waiting(d)
+    if core.open > 0:
+        cancel_open_tasks(d, has_ended=False)
+    core.reason = None
+
+
+def _cancel_operators(d: Draft) -> None:
+    """End the JOINs, loops and tasks with a script that are open: nothing outside knows of them."""
+    core = d.core
+    looping = [loop.ref for loop in core.loops.values() if loop.ref]
+    for ref in looping:
+        _cancel_loop(d, ref)
+    for ref in dict.fromkeys([*core.joins, *core.evaluating]):
+        if ref not in looping:
+            _cancel_operator(d, ref)
+    core.loops = {name: replace(loop, ref="", open=0) for name, loop in core.loops.items()}
+    core.joins = {}
+    core.evaluating = []
+
+
+def cancel_open_tasks(d: Draft, *, has_ended: bool = True) -> None:
     """Cancel what the ended workflow left open; what does not fit in one decision follows in the next."""
     for record in [r for r in d.records.values() if r.suffix in d.opened and r.is_open]:
         _cancel(d, record)
     if d.core.open > 0 and d.open_tasks is None:
         has_just_ended = d.state.core is None or not is_terminal(d.state.core.status)
-        if has_just_ended and d.core.open > CANCEL_AT_ONCE:
+        if has_ended and has_just_ended and d.core.open > CANCEL_AT_ONCE:
             d.again = True
             return
         raise OpenTasksNeeded

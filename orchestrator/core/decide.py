@@ -158,6 +158,9 @@ def _continued(d: Draft) -> None:
         if d.core.open > 0:
             cancel_open_tasks(d)
         return
+    if d.is_jumping:
+        operations.prepare_jump(d)
+        return
     d.agenda.extend(d.core.agenda)
     d.core.agenda = []
 
@@ -205,7 +208,7 @@ def _looks_at(d: Draft, step: Pending) -> list[str]:
 
 def _close_when_done(d: Draft) -> None:
     core = d.core
-    if core.status != "RUNNING" or core.agenda or core.held:
+    if core.status != "RUNNING" or core.agenda or core.held or core.deferred:
         return
     if core.open == 0:
         complete(d)

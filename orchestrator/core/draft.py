@@ -560,11 +560,17 @@ class Draft:
             return True
         return bool(self.facts.listeners.task) or self.program.hears_states or made.step is not None
 
+    @property
+    def is_jumping(self) -> bool:
+        """Whether the workflow is to go on elsewhere as soon as nothing is open: what ends until then is not followed."""
+        waiting = self.core.deferred
+        return bool(waiting) and waiting[0].action == "jump" and not is_terminal(self.core.status)
+
     # --- flow ---------------------------------------------------------------------------------------------------------
 
     def go(self, ref: str | None, iteration: int, index: int = 0) -> None:
         """Enter the step ``ref`` next (or retry it, or fan it out); held back while the workflow is paused or kept out."""
-        if ref is None or is_terminal(self.core.status):
+        if ref is None or is_terminal(self.core.status) or self.is_jumping:
             return
         known = self.dynamic.get(ref) if ref not in self.program.nodes else None
         step = Pending(ref, iteration, index, known.branch if known is not None else "")

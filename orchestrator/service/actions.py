@@ -197,6 +197,44 @@ def reset_callbacks(store: StoreContext, workflow_id: str, **options: Unpack[Act
     return act(store, workflow_id, "reset_callbacks", **options)
 
 
+def jump(
+    store: StoreContext,
+    workflow_id: str,
+    ref: str,
+    task_input: Mapping[str, Any] | None = None,
+    **options: Unpack[ActOptions],
+) -> Plan[Answer]:
+    """Let an execution that is under way go on at step ``ref``: what is open is cancelled, what follows ``ref`` done anew.
+
+    ``task_input`` takes the place of what the step's parameters give. Raises ``NotFound`` for a step that the definition
+    does not have, ``Conflict`` for one inside a fork or loop. Options as for ``act``.
+    """
+    arguments: dict[str, Any] = {"ref": ref}
+    if task_input is not None:
+        arguments["input"] = dict(task_input)
+    return act(store, workflow_id, "jump", arguments, **options)
+
+
+def update_state(
+    store: StoreContext,
+    workflow_id: str,
+    *,
+    variables: Mapping[str, Any] | None = None,
+    ref: str | None = None,
+    status: str = "COMPLETED",
+    output: Mapping[str, Any] | None = None,
+    reason: str | None = None,
+    **options: Unpack[ActOptions],
+) -> Plan[Answer]:
+    """Change variables and say how the open task ``ref`` ended, in one step: both or neither.
+
+    Raises ``TaskNotFound`` when no open task has that name, ``Conflict`` when the execution has ended. Options as for
+    ``act``.
+    """
+    arguments = {"variables": dict(variables or {}), "ref": ref, "status": status, "output": dict(output or {})}
+    return act(store, workflow_id, "update_state", {**arguments, "reason": reason}, **options)
+
+
 def retry(
     store: StoreContext, workflow_id: str, *, resume_subworkflow_tasks: bool = False, **options: Unpack[ActOptions]
 ) -> Plan[Answer]:

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 from orchestrator.errors import InvalidRequest
 from orchestrator.model.records import decode_core, decode_meta
-from orchestrator.model.status import WorkflowStatus
+from orchestrator.model.status import WorkflowStatus, is_terminal
 from orchestrator.plan import Command, Plan
 from orchestrator.store.context import StoreContext
 
 SIZE_MAX = 1_000
+RUNNING_MAX = 10_000
 PAGE = 1_000
 WALK_MAX = 100_000
 """How many entries of one partition a list with several conditions looks at."""
@@ -82,6 +83,33 @@ def list_workflows(
     found.sort(reverse=True)
     items = yield from _summaries(store, [entry.workflow_id for entry in found[start : start + size]])
     return WorkflowList(total, items)
+
+
+def running_ids(store: StoreContext, name: str) -> Plan[list[str]]:
+    """The ids of the RUNNING executions of a workflow, whatever its version, the latest start first.
+
+    At most ``RUNNING_MAX``. Example: ``executor.run(running_ids(store, "order"))``
+    """
+    found: list[str] = []
+    while len(found) < RUNNING_MAX:
+        part = yield from list_workflows(store, status="RUNNING", name=name, start=len(found), size=SIZE_MAX)
+        found += [item.workflow_id for item in part.items]
+        if len(part.items) < SIZE_MAX:
+            break
+    return found
+
+
+def correlated(
+    store: StoreContext, name: str, correlation_ids: Sequence[str], *, include_closed: bool = False
+) -> Plan[dict[str, list[str]]]:
+    """The ids of a workflow's executions by correlation id; without ``include_closed`` those that have not ended."""
+    found: dict[str, list[str]] = {}
+    for correlation_id in dict.fromkeys(correlation_ids):
+        part = yield from list_workflows(store, name=name, correlation_id=correlation_id, size=SIZE_MAX)
+        found[correlation_id] = [
+            item.workflow_id for item in part.items if include_closed or not is_terminal(item.status)
+        ]
+    return found
 
 
 def _indexes(

@@ -222,3 +222,29 @@ def test_an_ended_execution_is_retried_and_rerun(invoke: Invoke) -> None:
     assert invoke("workflow", "rerun", "mine", "-i", "name=Cy").exit_code == 0
     assert json.loads(invoke("workflow", "watch", "mine").stdout) == {"result": "Hello, Cy"}
     assert invoke("workflow", "rerun", "mine", "nobody").exit_code == 3
+
+
+def test_several_executions_are_acted_on_at_once_and_refusals_named(invoke: Invoke) -> None:
+    one, two = started(invoke, "patient"), started(invoke, "patient")
+    assert invoke("workflow", "pause", one, two).stdout.split() == [one, two]
+    answer = invoke("workflow", "resume", one, "nobody", two)
+    assert (answer.exit_code, answer.stdout.split()) == (1, [one, two])
+    assert "nobody" in answer.stderr
+    assert invoke("workflow", "remove", one).exit_code == 4
+    assert invoke("workflow", "remove", one, two, "--terminate").stdout.split() == [one, two]
+    assert invoke("workflow", "get", one).exit_code == 3
+    three = started(invoke, "patient")
+    assert invoke("workflow", "remove", three, "--force").exit_code == 0
+
+
+def test_an_execution_jumps_to_another_step(invoke: Invoke) -> None:
+    workflow_id = started(invoke, "patient")
+    assert invoke("workflow", "jump", workflow_id, "greet", "-i", "name=Ada").exit_code == 0
+    assert json.loads(invoke("workflow", "watch", workflow_id).stdout) == {"result": "Hello, Ada"}
+    assert invoke("workflow", "jump", workflow_id, "greet").exit_code == 4
+
+
+def test_a_signal_can_be_waited_for(invoke: Invoke) -> None:
+    workflow_id = started(invoke, "patient")
+    answer = invoke("workflow", "signal", workflow_id, "approved", "-i", "by=Ada", "--wait", "20")
+    assert (answer.exit_code, json.loads(answer.stdout)) == (0, {"result": "Hello, Ada"})

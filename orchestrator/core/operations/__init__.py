@@ -14,6 +14,7 @@ from orchestrator.core import listening
 from orchestrator.core.draft import Draft
 from orchestrator.core.operations.answers import Answer, label, misfit, refuse
 from orchestrator.core.operations.callbacks import reset_callbacks
+from orchestrator.core.operations.jump import jump, prepare
 from orchestrator.core.operations.messages import push_message
 from orchestrator.core.operations.progress import pause, resume, terminate
 from orchestrator.core.operations.rerun import rerun
@@ -21,12 +22,14 @@ from orchestrator.core.operations.restart import restart
 from orchestrator.core.operations.retry import retry
 from orchestrator.core.operations.signals import signal
 from orchestrator.core.operations.skip import skip
+from orchestrator.core.operations.state import update_state
 from orchestrator.core.operations.variables import update_variables
 from orchestrator.model.events import Operation
 from orchestrator.model.records import Deferred
 from orchestrator.model.status import is_terminal
 
 OPERATIONS: dict[str, Callable[[Draft, dict[str, Any]], Answer]] = {
+    "jump": jump,
     "pause": pause,
     "push_message": push_message,
     "rerun": rerun,
@@ -37,6 +40,7 @@ OPERATIONS: dict[str, Callable[[Draft, dict[str, Any]], Answer]] = {
     "signal": signal,
     "skip": skip,
     "terminate": terminate,
+    "update_state": update_state,
     "update_variables": update_variables,
 }
 
@@ -50,7 +54,7 @@ def apply(d: Draft, event: Operation) -> None:
     operation = Deferred(event.request_id, event.action, event.arguments)
     if event.action == "terminate":
         _call_off(d)
-    elif d.core.deferred or _must_wait(d, event.action):
+    elif d.core.deferred or _must_wait(d, operation):
         d.core.deferred = [*d.core.deferred, operation]
         return
     _carry_out(d, operation)
@@ -58,7 +62,9 @@ def apply(d: Draft, event: Operation) -> None:
 
 def may_take_up(d: Draft) -> bool:
     """Whether an operation waits that need wait no longer."""
-    return bool(d.core.deferred) and not _must_wait(d, d.core.deferred[0].action)
+    if not d.core.deferred:
+        return False
+    return d.core.open == 0 if d.is_jumping else not _must_wait(d, d.core.deferred[0])
 
 
 def take_up(d: Draft) -> None:
@@ -67,8 +73,15 @@ def take_up(d: Draft) -> None:
     _carry_out(d, operation)
 
 
-def _must_wait(d: Draft, action: str) -> bool:
-    return action in REVIVALS and is_terminal(d.core.status) and d.core.open > 0
+def prepare_jump(d: Draft) -> None:
+    """Cancel more of what is open before the jump that waits."""
+    prepare(d, d.core.deferred[0].arguments)
+
+
+def _must_wait(d: Draft, operation: Deferred) -> bool:
+    if operation.action == "jump" and not is_terminal(d.core.status):
+        return misfit(operation.arguments) is None and prepare(d, operation.arguments)
+    return operation.action in REVIVALS and is_terminal(d.core.status) and d.core.open > 0
 
 
 def _watch_ms(arguments: dict[str, Any]) -> int:

@@ -1,0 +1,146 @@
+"""One action on many executions: sent together, each decided by itself, errors kept by the id they belong to.
+
+At most a thousand ids at a time, as Conductor has it. An action that one of them refuses happens to the others; an id that
+stands in the list twice is acted on once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from orchestrator.clock import SystemClock
+from orchestrator.codec import unpack
+from orchestrator.errors import InvalidRequest, OrchestratorError
+from orchestrator.plan import Plan, Wait
+from orchestrator.service import actions
+from orchestrator.service.actions import ANSWER_WAIT_S, Answer
+from orchestrator.service.starting import new_request_id
+from orchestrator.service.workflows import remove, unknown_workflow
+from orchestrator.store import partition
+from orchestrator.store.context import StoreContext
+from orchestrator.store.partition import RequestReply
+
+IDS_MAX = 1_000
+REQUESTS_PER_PIPELINE = 100
+
+_clock = SystemClock()
+
+ACTIONS = (
+    "pause",
+    "resume",
+    "restart",
+    "retry",
+    "rerun",
+    "terminate",
+    "skip",
+    "jump",
+    "signal",
+    "update_variables",
+    "update_state",
+    "reset_callbacks",
+    "remove",
+    "terminate_remove",
+)
+"""What can be done to many executions at once."""
+
+
+class BulkResult(NamedTuple):
+    """Whose action was carried out, and why the others' was not, by id."""
+
+    succeeded: list[str]
+    failed: dict[str, str]
+
+
+def act_on_all(
+    store: StoreContext,
+    action: str,
+    workflow_ids: Sequence[str],
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    request_id: str | None = None,
+    timeout_s: float = ANSWER_WAIT_S,
+) -> Plan[BulkResult]:
+    """Do ``action`` to every execution, with the same ``arguments``; errors are given, not raised.
+
+    ``arguments`` are those of the verbs in ``actions``, by the names the decider knows them under. ``terminate_remove``
+    ends and removes, also what could not be ended any more. Repeated under the same ``request_id`` it happens once.
+    Raises ``InvalidRequest`` for an unknown action, no ids, or more than a thousand.
+    Example: ``executor.run(act_on_all(store, "terminate", ids, {"reason": "wrong price"})).failed``
+    """
+    ids = list(dict.fromkeys(workflow_ids))
+    if action not in ACTIONS:
+        raise InvalidRequest(f"{action!r} cannot be done to many workflows; there are: {', '.join(ACTIONS)}")
+    if not ids:
+        raise InvalidRequest("WorkflowIds list cannot be null.")
+    if len(ids) > IDS_MAX:
+        raise InvalidRequest(f"Cannot process more than {IDS_MAX} workflows. Please use multiple requests.")
+    given = dict(arguments or {})
+    if action == "restart" and given.pop("use_latest_definitions", False):
+        return (yield from _one_by_one(store, ids, request_id or new_request_id(), timeout_s))
+    failed: dict[str, str] = {}
+    if action != "remove":
+        sent = "terminate" if action == "terminate_remove" else action
+        failed = yield from _ask_all(store, sent, ids, given, request_id or new_request_id(), timeout_s)
+    if action in ("remove", "terminate_remove"):
+        for workflow_id in ids:
+            try:
+                yield from remove(store, workflow_id)
+            except OrchestratorError as error:
+                failed.setdefault(workflow_id, str(error))
+            else:
+                if action == "remove":
+                    failed.pop(workflow_id, None)
+    return BulkResult([workflow_id for workflow_id in ids if workflow_id not in failed], failed)
+
+
+def _ask_all(
+    store: StoreContext, action: str, ids: list[str], arguments: dict[str, Any], request_id: str, timeout_s: float
+) -> Plan[dict[str, str]]:
+    """Send every request before waiting for any answer; gives the errors by id."""
+    keys, failed, pending = store.keys, dict[str, str](), list[str]()
+    deadline_s = _clock.monotonic_s() + timeout_s
+    for at in range(0, len(ids), REQUESTS_PER_PIPELINE):
+        part = ids[at : at + REQUESTS_PER_PIPELINE]
+        replies = yield [
+            partition.request(keys, keys.partition_of(one), one, f"{request_id}:{one}", action, arguments)
+            for one in part
+        ]
+        for one, reply in zip(part, replies, strict=True):
+            if not isinstance(reply, RequestReply):
+                failed[one] = str(reply)
+            elif reply.state == "UNKNOWN":
+                failed[one] = str(unknown_workflow(one))
+            elif reply.answer:
+                _note(failed, one, action, unpack(reply.answer))
+            else:
+                pending.append(one)
+    for one in pending:
+        number, own = keys.partition_of(one), f"{request_id}:{one}"
+        left_s = max(0.0, deadline_s - _clock.monotonic_s())
+        answer = yield Wait(keys.answer_channel(number, own), partition.read_answer(keys, number, own), bool, left_s)
+        if answer:
+            _note(failed, one, action, unpack(answer))
+        else:
+            failed[one] = f"no decider answered within {timeout_s:g} s; repeat with request_id={request_id!r}"
+    return failed
+
+
+def _note(failed: dict[str, str], workflow_id: str, action: str, answer: Answer) -> None:
+    try:
+        actions.outcome(action, answer)
+    except OrchestratorError as error:
+        failed[workflow_id] = str(error)
+
+
+def _one_by_one(store: StoreContext, ids: list[str], request_id: str, timeout_s: float) -> Plan[BulkResult]:
+    """Restarts by the latest definitions, which have to be looked up for each."""
+    failed: dict[str, str] = {}
+    for one in ids:
+        try:
+            yield from actions.restart(
+                store, one, use_latest_definitions=True, request_id=f"{request_id}:{one}", timeout_s=timeout_s
+            )
+        except OrchestratorError as error:
+            failed[one] = str(error)
+    return BulkResult([one for one in ids if one not in failed], failed)

@@ -7,6 +7,7 @@ the queue of its type. What workers say of it is then read from the partition's 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Raw
@@ -50,6 +51,8 @@ class Estate:
         attempt: int = 0,
         timeout_ms: int = 0,
         response_ms: int = 0,
+        secrets: Sequence[str] = (),
+        runtime: Sequence[str] = (),
     ) -> str:
         """The partition's side of ``add``."""
         workflow_id, ref = f"w{next(self._numbers)}", "step"
@@ -60,6 +63,8 @@ class Estate:
             *(FORMAT, ref, task_type, task_type, 1, attempt, 0, 0, 1, 1),
             domain=domain,
             input=Raw(codec.pack(input or {})),
+            secrets=list(secrets),
+            runtime=list(runtime),
         )
         keys = self.store.keys
         self.executor.do(

@@ -31,3 +31,9 @@ def exits() -> None:
 @task(pool="process")
 def hangs() -> None:
     threading.Event().wait()
+
+
+@task(pool="process", runtime_metadata=["TOKEN", "NOBODY"])
+def metadata_length(context: TaskContext) -> dict[str, Any]:
+    found = context.runtime_metadata
+    return {"names": list(found), "length": len(found["TOKEN"])}

@@ -22,7 +22,21 @@ from orchestrator.model.events import Continued, Event
 from orchestrator.model.status import is_terminal
 from tests.core.reference import Plan, Reference
 from tests.support import story as story_room
-from tests.support.build import fork, join, noop, set_variable, simple, switch, task_def, terminate, wait, workflow_def
+from tests.support.build import (
+    dynamic_fork,
+    fork,
+    join,
+    loop,
+    noop,
+    set_variable,
+    simple,
+    switch,
+    task_def,
+    terminate,
+    wait,
+    workflow_def,
+)
+from tests.support.conditions import Conditions
 from tests.support.happenings import accepted, completed, failed, operation, started
 from tests.support.story import Story
 
@@ -56,7 +70,7 @@ class Drawn:
 
     def step(self, depth: int, known: list[str]) -> list[WorkflowTask]:
         kinds = ["simple", "simple", "noop", "set_variable", "wait", *(["terminate"] if self.may_end else [])]
-        kinds += ["fork", "fork", "switch"] if depth else []
+        kinds += ["fork", "fork", "switch", "loop", "fan"] if depth else []
         kind = self.draw(st.sampled_from(kinds))
         ref = self.ref(kind)
         match kind:
@@ -73,11 +87,30 @@ class Drawn:
             case "switch":
                 cases = {label: self.tasks(depth - 1, known) for label in self.draw(st.sets(st.sampled_from("xyz")))}
                 return [switch(ref, self.draw(st.sampled_from(["${workflow.input.kind}", "y", "none"])), cases)]
+            case "loop":
+                # The body cannot read its own loop: what that shows of the round at hand depends on the order of events.
+                return [loop(ref, f"$.{ref}.iteration < {self.draw(st.integers(1, 3))}", *self.tasks(depth - 1, known))]
+            case "fan":
+                return self.fanned(ref)
         return self.forked(ref, depth, known)
+
+    def fanned(self, ref: str) -> list[WorkflowTask]:
+        branches = [self.work(f"{ref}b{number}", []) for number in range(self.draw(st.integers(0, 4)))]
+        names = ("retryCount", "optional", "permissive")
+        tasks = [
+            {"name": one.name, "taskReferenceName": one.name}
+            | dict(zip(names, (one.retry_count, one.optional, one.permissive), strict=True))
+            for one in branches
+        ]
+        given = {"tasks": tasks, "inputs": {one.name: {"x": number} for number, one in enumerate(branches)}}
+        params = {"dynamic_fork_tasks_param": "tasks", "dynamic_fork_tasks_input_param_name": "inputs"}
+        return dynamic_fork(ref, given, **params)
 
     def forked(self, ref: str, depth: int, known: list[str]) -> list[WorkflowTask]:
         branches = [self.tasks(depth - 1, known) for _ in range(self.draw(st.integers(1, 3)))]
-        inside = [task.task_reference_name for branch in branches for task in _all(branch)]
+        tasks = [task for branch in branches for task in _all(branch)]
+        in_loops = {inner.task_reference_name for task in tasks for inner in _all(task.loop_over)}
+        inside = [task.task_reference_name for task in tasks if task.task_reference_name not in in_loops]
         lasts = [branch[-1].task_reference_name for branch in branches]
         on = self.draw(st.one_of(st.just(lasts), st.lists(st.sampled_from([*inside, *known]), max_size=5)))
         # Every branch is waited for, because the reference knows no branch that goes on beside what follows its fork.
@@ -102,7 +135,7 @@ class Drawn:
 def _all(tasks: list[WorkflowTask]) -> Iterator[WorkflowTask]:
     for task in tasks:
         yield task
-        for inner in (*task.fork_tasks, *task.decision_cases.values(), task.default_case):
+        for inner in (*task.fork_tasks, *task.decision_cases.values(), task.default_case, task.loop_over):
             yield from _all(inner)
 
 
@@ -130,7 +163,8 @@ class Run:
         self.plans = plans
         outputs = {task.task_reference_name: f"${{{task.task_reference_name}.output}}" for task in _all(tasks)}
         definition = workflow_def(*tasks, variables=VARIABLES, output_parameters=outputs)
-        self.story = Story(definition, input=INPUT, task_defs=[task_def(ref) for ref in plans], in_one_go=False)
+        task_defs = [task_def(ref) for ref in plans]
+        self.story = Story(definition, input=INPUT, task_defs=task_defs, in_one_go=False, scripts=Conditions())
         self.inbox: list[Event] = []
         self.past: list[Event] = []
         self.promised: set[tuple[str, int]] = set()
@@ -166,11 +200,11 @@ class Run:
 
     def _report(self, ref: str) -> None:
         attempt = self.story.task(ref).attempt
-        plan = self.plans.get(ref, Plan(0))
+        plan = self.plans.get(_step(ref), Plan(0))
         if attempt < plan.failures:
             happening = failed(ref, terminal=plan.for_good)
         else:
-            seen = self.story.task(ref).input if ref in self.plans else None
+            seen = self.story.task(ref).input if _step(ref) in self.plans else None
             happening = completed(ref, {"by": ref, "saw": seen})
         event = happening(self.story)
         assert event is not None
@@ -197,7 +231,7 @@ def test_a_workflow_that_can_end_well_comes_to_the_same_in_any_order(
         story = Run(tasks, plans, seed).to_the_end()
     assert story.statuses == reference.statuses
     assert story.status == reference.status() == "COMPLETED"
-    wanted = {task.task_reference_name: reference.outputs.get(task.task_reference_name) for task in _all(tasks)}
+    wanted = {task.task_reference_name: reference.output(task.task_reference_name) for task in _all(tasks)}
     assert story.output == wanted
     assert story.variables == reference.variables
 
@@ -216,12 +250,17 @@ def test_a_workflow_that_may_end_early_ends_once_and_everything_it_completed_is_
     for ref, status in story.statuses.items():
         if status == "CANCELED":
             assert reference.ends
-        elif reference.ends and ref in plans and plans[ref].failures:
+        elif reference.ends and _step(ref) in plans and plans[_step(ref)].failures:
             assert status in ALLOWED[reference.statuses[ref]]  # its last attempt may have come too late to be retried
         else:
-            assert status == reference.statuses[ref] or (status, ref in plans) == (FOR_GOOD, True)
+            assert status == reference.statuses[ref] or (status, _step(ref) in plans) == (FOR_GOOD, True)
     if not reference.ends:
         assert story.statuses.keys() == reference.statuses.keys()
+
+
+def _step(ref: str) -> str:
+    """The step of a task."""
+    return ref.partition("__")[0]
 
 
 FOR_GOOD = "FAILED_WITH_TERMINAL_ERROR"

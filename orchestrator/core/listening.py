@@ -62,6 +62,13 @@ def workflow(d: Draft, kind: str) -> None:
         _tell(d, sink, news_id, {"event": kind, **_workflow_facts(d)})
 
 
+def operation(d: Draft, action: str, arguments: dict[str, Any]) -> None:
+    """Tell the workflow's listener what an operator did; a rerun from a task counts as a retry, as in Conductor."""
+    kind = OPERATIONS.get(action)
+    if kind is not None:
+        workflow(d, "RETRIED" if action == "rerun" and arguments.get("ref") else kind)
+
+
 def finalized(d: Draft) -> bool:
     """Whether the workflow has ended and nothing of it is open any more."""
     return is_terminal(d.core.status) and d.core.open == 0

@@ -64,6 +64,19 @@ def test_operations_are_told_when_they_are_carried_out() -> None:
     assert kinds(story) == ["STARTED", "PAUSED", "RESUMED", "TERMINATED", "FINALIZED", "RESTARTED"]
 
 
+@pytest.mark.parametrize(
+    ("given", "kind"), [({}, "RERAN"), ({"ref": "a"}, "RETRIED")], ids=["the whole workflow", "from a task"]
+)
+def test_a_rerun_from_a_task_is_told_as_a_retry(given: dict[str, Any], kind: str) -> None:
+    story = Story(heard(simple("a"))).when(started(), completed("a"), operation("rerun", **given))
+    assert kinds(story) == ["STARTED", "COMPLETED", "FINALIZED", kind]
+
+
+def test_a_retry_is_told() -> None:
+    story = Story(heard(simple("a"))).when(started(), failed("a", terminal=True), operation("retry"))
+    assert kinds(story) == ["STARTED", "TERMINATED", "FINALIZED", "RETRIED"]
+
+
 def test_nobody_is_told_who_did_not_ask() -> None:
     story = Story(workflow_def(simple("a"), workflow_status_listener_sink=HOOK)).when(started(), completed("a"))
     assert news(story) == []

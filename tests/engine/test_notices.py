@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from orchestrator.engine.notices import Notices
 from orchestrator.errors import DefinitionInvalid, MissingExtra
 from orchestrator.model.definitions import WorkflowDef
 from orchestrator.model.effects import Notify
-from orchestrator.plan import Command
+from orchestrator.plan import Command, Plan
 from orchestrator.settings import Settings
 from orchestrator.store import catalog, event_queue
 from orchestrator.testing import Environment
@@ -80,6 +80,26 @@ def test_what_cannot_be_told_costs_the_news_and_not_the_workflow(env: Environmen
     own = env.client.start_workflow(heard(f"redis_stream:{env.store.keys.inbox(0)}", noop("a")))
     assert (handle.status(), own.status()) == ("COMPLETED", "COMPLETED")
     assert undelivered(env) == 0
+
+
+def test_news_that_cannot_be_passed_on_for_now_is_delivered_later(
+    env: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver = Notices.deliver
+
+    def away(self: Notices, news: Sequence[Notify]) -> Plan[list[bool]]:
+        return [False] * len(news)
+        yield
+
+    monkeypatch.setattr(Notices, "deliver", away)
+    handle = env.client.start_workflow(heard("conductor:news", noop("a")))
+    assert handle.status() == "COMPLETED"  # nobody waits for a listener
+    assert undelivered(env) == 1
+    monkeypatch.setattr(Notices, "deliver", deliver)
+    env.clock.advance(10)
+    env.decide()
+    assert undelivered(env) == 0
+    assert [one["event"] for one in queued(env, "conductor:flow:news")] == ["STARTED", "COMPLETED", "FINALIZED"]
 
 
 def test_news_that_was_delivered_twice_waits_once(env: Environment) -> None:

@@ -5,21 +5,27 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
 import redis
 from redis.crc import key_slot
 
+from orchestrator.client import AsyncClient
 from orchestrator.errors import OutcomeUnknown, StoreUnavailable
+from orchestrator.events import conditions
+from orchestrator.events.host import EventsHost, HandlerDesk
+from orchestrator.model.event_handlers import event_handler_from_dict
 from orchestrator.plan import Call, Command, Wait
 from orchestrator.settings import Settings
 from orchestrator.store.connection import Connection, connect
+from orchestrator.store.context import StoreContext
 from orchestrator.store.keys import Keys
 from orchestrator.store.ownership import Owned, acquire
 from orchestrator.store.partition import StartVerdict
 from tests.store.scene import Scene
+from tests.support.build import noop, workflow_def
 from tests.support.eventually import eventually, eventually_async
 from tests.support.redis_server import RedisServer
 
@@ -176,6 +182,33 @@ def test_a_lost_node_is_unavailable_and_looked_for_anew(pair: Pair, connection: 
     assert store.do(acquire(keys, here, "decider", 60_000)) == Owned(1, 0)
     pair.servers[1].restart()
     assert eventually(lambda: store.do(step), retry_on=(StoreUnavailable,)) == Owned(1, 0)
+
+
+async def test_events_of_both_nodes_are_handled(pair: Pair) -> None:
+    """A process asks the queues of all slots in turn."""
+    settings = Settings(redis_url=pair.url, partitions=4)
+    names = [f"conductor:e{number}" for number in range(6)]
+    assert {pair.owner(Keys().event_queue(name)) for name in names} == {0, 1}
+    connection = connect(pair.url, settings)
+    desk = HandlerDesk(StoreContext(settings, is_ordered=False), connection.asynchronous().run, conditions.evaluate)
+    action = {"action": "start_workflow", "start_workflow": {"name": "flow", "input": {"n": "${n}"}}}
+    async with AsyncClient(settings=settings) as client:
+        await client.register(workflow_def(noop("a")))
+        handling = asyncio.create_task(EventsHost(connection, desk).run())
+        for name in names:
+            document = {"name": name, "event": name, "active": True, "actions": [action]}
+            await client.apply_event_handlers(event_handler_from_dict(document))
+            await client.publish_event(name, {"n": 1})
+
+        async def all_are_done() -> None:
+            executions = await client.event_executions()
+            assert [str(one.status) for one in executions] == ["COMPLETED"] * len(names)
+
+        await eventually_async(all_are_done)
+        handling.cancel()
+        with suppress(asyncio.CancelledError):
+            await handling
+    await connection.aclose()
 
 
 def test_a_cluster_that_is_not_there_is_unavailable() -> None:

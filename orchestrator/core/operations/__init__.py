@@ -105,6 +105,6 @@ def _carry_out(d: Draft, operation: Deferred) -> None:
     if handler is None:
         wrong = f"unknown operation {operation.action!r} on workflow {d.workflow_id}"
     answer = handler(d, operation.arguments) if handler and wrong is None else refuse("INVALID_REQUEST", wrong or "")
-    if answer.get("ok") and operation.action in listening.OPERATIONS:
-        listening.workflow(d, listening.OPERATIONS[operation.action])
+    if answer.get("ok"):
+        listening.operation(d, operation.action, operation.arguments)
     d.answers.append((operation.request_id, pack(answer)))

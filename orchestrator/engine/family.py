@@ -8,6 +8,7 @@ can never be started fails the parent's task with the reason. Called by the rela
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -39,76 +40,101 @@ from orchestrator.store.verdicts import Verdict
 
 log = logging.getLogger(__name__)
 
+STARTS_PER_PIPELINE = 200
+REPORTS_PER_CALL = 100
+
 FamilyHandoff = StartWorkflow | NotifyParent | CancelChild | ReviveParent
 
 
-def deliver(store: StoreContext, handoff: FamilyHandoff) -> Plan[bool]:
-    """Deliver one hand-off; gives whether that is settled. A lost connection raises."""
-    match handoff:
-        case StartWorkflow():
-            return (yield from _start(store, handoff))
-        case NotifyParent():
-            return (yield from _notify(store, handoff))
-        case CancelChild():
-            said = ("cancel", handoff.parent_task_id, handoff.reason, "", 0)
-            return (yield from _tell(store, handoff.child_workflow_id, said, forbids_start=True))
-        case ReviveParent():
-            said = ("revive", handoff.parent_task_id, None, handoff.parent_ref, handoff.run)
-            return (yield from _tell(store, handoff.parent_workflow_id, said))
+def deliver(store: StoreContext, handoffs: Sequence[FamilyHandoff]) -> Plan[list[bool]]:
+    """Deliver hand-offs, those of a kind together; gives for each whether it is settled. A lost connection raises."""
+    settled = [True] * len(handoffs)
+    notices: list[tuple[int, NotifyParent]] = []
+    starts = [(place, one) for place, one in enumerate(handoffs) if isinstance(one, StartWorkflow)]
+    for first in range(0, len(starts), STARTS_PER_PIPELINE):
+        yield from _start(store, starts[first : first + STARTS_PER_PIPELINE], settled, notices)
+    words = [(place, one) for place, one in enumerate(handoffs) if isinstance(one, CancelChild | ReviveParent)]
+    if words:
+        yield from _tell(store, words, settled)
+    notices += [(place, one) for place, one in enumerate(handoffs) if isinstance(one, NotifyParent)]
+    if notices:
+        yield from _notify(store, notices, settled)
+    return settled
 
 
-def _start(store: StoreContext, handoff: StartWorkflow) -> Plan[bool]:
-    """Start a child or a failure workflow.
+def _start(
+    store: StoreContext,
+    handoffs: Sequence[tuple[int, StartWorkflow]],
+    settled: list[bool],
+    notices: list[tuple[int, NotifyParent]],
+) -> Plan[None]:
+    """Start children and failure workflows.
 
     What can never be started is logged and done with: a parent's task fails by it, a workflow that ended is not changed.
     """
-    try:
-        start = yield from _prepare(store, handoff)
-    except StoreUnavailable:
-        raise
-    except (InvalidRequest, msgspec.MsgspecError) as error:
-        return (yield from _refuse(store, handoff, str(error)))
-    except OrchestratorError as error:
-        log.error("handoff_refused", extra={"workflow_id": handoff.workflow_id, "reason": str(error)})
-        return False
-    (reply,) = yield from send_starts(store, [start])
-    if isinstance(reply, Exception):
-        log.error("handoff_refused", extra={"workflow_id": handoff.workflow_id, "reason": str(reply)})
-        return False
-    if reply.verdict is StartVerdict.TAKEN:
-        reason = f"workflow id {handoff.workflow_id} is in use by another start"
-        return (yield from _refuse(store, handoff, reason))
-    if reply.verdict is StartVerdict.EXISTS:
-        return (yield from _existing(store, handoff, start, reply.workflow_id))
-    return True  # OK, or TOMB: its parent does not want it any more
+    known = _Known()
+    ready: list[tuple[int, StartWorkflow, Start]] = []
+    for place, handoff in handoffs:
+        try:
+            ready.append((place, handoff, (yield from _prepare(store, handoff, known))))
+        except StoreUnavailable:
+            raise
+        except (InvalidRequest, msgspec.MsgspecError) as error:
+            notices += _refusals(place, handoff, str(error))
+        except OrchestratorError as error:
+            log.error("handoff_refused", extra={"workflow_id": handoff.workflow_id, "reason": str(error)})
+            settled[place] = False
+    replies = (yield from send_starts(store, [start for _, _, start in ready])) if ready else []
+    for (place, handoff, start), reply in zip(ready, replies, strict=True):
+        if isinstance(reply, Exception):
+            log.error("handoff_refused", extra={"workflow_id": handoff.workflow_id, "reason": str(reply)})
+            settled[place] = False
+        elif reply.verdict is StartVerdict.TAKEN:
+            notices += _refusals(place, handoff, f"workflow id {handoff.workflow_id} is in use by another start")
+        elif reply.verdict is StartVerdict.EXISTS:
+            reason = yield from _existing(store, handoff, start, reply.workflow_id)
+            if reason is None:
+                settled[place] = False
+            elif reason:
+                notices += _refusals(place, handoff, reason)
 
 
-def _existing(store: StoreContext, handoff: StartWorkflow, start: Start, other: str) -> Plan[bool]:
-    """Another execution has the idempotency key: fail, take its place if it has ended, or share it as the child."""
+class _Known:
+    """Definitions that one delivery has looked up already: a wide fork starts the same child many times."""
+
+    def __init__(self) -> None:
+        self.resolved: dict[tuple[str, int | None], Resolved] = {}
+        self.versions: dict[str, dict[str, int]] = {}
+
+
+def _existing(store: StoreContext, handoff: StartWorkflow, start: Start, other: str) -> Plan[str | None]:
+    """Another execution has the idempotency key: take its place if it has ended, share it as the child, or fail.
+
+    Gives the reason to fail with, "" when it is settled, None when it is to be tried again.
+    """
     meta = handoff.meta
     if handoff.strategy == IdempotencyStrategy.FAIL_ON_RUNNING:
         reply = yield start.call(store, with_body=True, expected_other=other)
         if reply.verdict is not StartVerdict.EXISTS:
-            return True
+            return ""
         other = reply.workflow_id
     if handoff.strategy != IdempotencyStrategy.RETURN_EXISTING:
         state = "is running" if handoff.strategy == IdempotencyStrategy.FAIL_ON_RUNNING else "exists"
-        reason = f"workflow {meta.name} with idempotency key {meta.idempotency_key!r} {state}: {other}"
-        return (yield from _refuse(store, handoff, reason))
+        return f"workflow {meta.name} with idempotency key {meta.idempotency_key!r} {state}: {other}"
     if meta.parent_task_id is None or meta.parent_workflow_id is None:
-        return True
+        return ""
     found = yield partition.tell(
         store.keys, store.keys.partition_of(other), other, ("follow", meta.parent_task_id, None, "", 0)
     )
     if not found:
-        return False  # removed a moment ago: the key is free again
+        return None  # removed a moment ago: the key is free again
     shared = Outcome(FORMAT, "IN_PROGRESS", merge=True, child_workflow_id=other)
     report = dispatch.Report(meta.parent_task_id, dispatch.OUTSIDE, False, encode(shared))
     yield [dispatch.accept(store.keys, store.keys.partition_of(meta.parent_workflow_id), "relay", [report])]
-    return True
+    return ""
 
 
-def _prepare(store: StoreContext, handoff: StartWorkflow) -> Plan[Start]:
+def _prepare(store: StoreContext, handoff: StartWorkflow, known: _Known) -> Plan[Start]:
     """The start with its definition resolved and its input complete. Raises what is wrong with it."""
     meta = handoff.meta
     resolved: Resolved
@@ -116,7 +142,12 @@ def _prepare(store: StoreContext, handoff: StartWorkflow) -> Plan[Start]:
         value = msgspec.json.decode(handoff.definition)
         resolved = resolve_inline(workflow_def_from_dict(value, check=None))
     else:
-        resolved = yield from resolve_name(store, meta.name, None if handoff.latest else meta.version)
+        place = (meta.name, None if handoff.latest else meta.version)
+        if place not in known.resolved:
+            known.resolved[place] = yield from resolve_name(store, *place)
+        resolved = known.resolved[place]
+    if resolved.hash not in known.versions:
+        known.versions[resolved.hash] = yield from child_versions(store, resolved)
     given = unpack(bytes(handoff.input))
     if meta.failure_of is not None:
         given = yield from _with_failed_workflow(store, meta.failure_of, given)
@@ -127,7 +158,7 @@ def _prepare(store: StoreContext, handoff: StartWorkflow) -> Plan[Start]:
         name=resolved.name,
         version=resolved.version,
         definition_hash=resolved.hash,
-        child_versions=(yield from child_versions(store, resolved)),
+        child_versions=known.versions[resolved.hash],
     )
     key = meta.idempotency_key
     field = partition.idempotency_field(resolved.name, key) if key else ""
@@ -153,28 +184,41 @@ def _with_failed_workflow(store: StoreContext, workflow_id: str, given: dict[str
     return value
 
 
-def _refuse(store: StoreContext, handoff: StartWorkflow, reason: str) -> Plan[bool]:
-    """It cannot be started, now or later: the task that wanted it fails."""
+def _refusals(place: int, handoff: StartWorkflow, reason: str) -> list[tuple[int, NotifyParent]]:
+    """It cannot be started, now or later: the task that wanted it fails, if one did."""
     log.error("workflow_start_failed", extra={"workflow_id": handoff.workflow_id, "reason": reason})
     meta = handoff.meta
     if meta.parent_task_id is None or meta.parent_workflow_id is None:
-        return True
+        return []
     outcome = Outcome(FORMAT, "FAILED", reason, merge=True, child_workflow_id=handoff.workflow_id)
-    return (yield from _notify(store, NotifyParent(meta.parent_workflow_id, meta.parent_task_id, encode(outcome))))
+    return [(place, NotifyParent(meta.parent_workflow_id, meta.parent_task_id, encode(outcome)))]
 
 
-def _notify(store: StoreContext, handoff: NotifyParent) -> Plan[bool]:
-    """Tell a parent; gives whether it has been told, or needs not be."""
-    number = store.keys.partition_of(handoff.parent_workflow_id)
-    outcome = handoff.outcome if not handoff.source else (yield from _with_output(store, handoff))
-    report = dispatch.Report(handoff.parent_task_id, dispatch.OUTSIDE, True, outcome)
-    (reply,) = yield [dispatch.accept(store.keys, number, "relay", [report])]
-    if isinstance(reply, Exception) or reply[0] is Verdict.CORRUPT:
-        log.error("handoff_refused", extra={"task_id": handoff.parent_task_id, "reason": str(reply)})
-        return not isinstance(reply, Exception)
-    if handoff.run and reply[0] in (Verdict.GONE, Verdict.DUP):
-        return (yield from _is_settled(store, number, handoff))
-    return True
+def _notify(store: StoreContext, notices: Sequence[tuple[int, NotifyParent]], settled: list[bool]) -> Plan[None]:
+    """Tell parents: one call for each partition and hundred of them."""
+    by_partition: dict[int, list[tuple[int, NotifyParent]]] = {}
+    for place, notice in notices:
+        by_partition.setdefault(store.keys.partition_of(notice.parent_workflow_id), []).append((place, notice))
+    batches = [
+        (number, chosen[first : first + REPORTS_PER_CALL])
+        for number, chosen in by_partition.items()
+        for first in range(0, len(chosen), REPORTS_PER_CALL)
+    ]
+    calls = []
+    for number, batch in batches:
+        reports = []
+        for _, notice in batch:
+            outcome = notice.outcome if not notice.source else (yield from _with_output(store, notice))
+            reports.append(dispatch.Report(notice.parent_task_id, dispatch.OUTSIDE, True, outcome))
+        calls.append(dispatch.accept(store.keys, number, "relay", reports))
+    for (number, batch), reply in zip(batches, (yield calls), strict=True):
+        verdicts = [reply] * len(batch) if isinstance(reply, Exception) else reply
+        for (place, notice), verdict in zip(batch, verdicts, strict=True):
+            if isinstance(verdict, Exception) or verdict is Verdict.CORRUPT:
+                log.error("handoff_refused", extra={"task_id": notice.parent_task_id, "reason": str(verdict)})
+                settled[place] = settled[place] and not isinstance(verdict, Exception)
+            elif notice.run and verdict in (Verdict.GONE, Verdict.DUP):
+                settled[place] = yield from _is_settled(store, number, notice)
 
 
 def _with_output(store: StoreContext, handoff: NotifyParent) -> Plan[bytes]:
@@ -206,11 +250,21 @@ def _is_settled(store: StoreContext, number: int, handoff: NotifyParent) -> Plan
     return bool(result.child_run >= handoff.run and is_terminal(result.status))
 
 
-def _tell(store: StoreContext, workflow_id: str, said: tuple[Any, ...], *, forbids_start: bool = False) -> Plan[bool]:
-    """Say something to a workflow; one that does not exist needs not hear it, and may be forbidden to start."""
-    number = store.keys.partition_of(workflow_id)
-    (reply,) = yield [partition.tell(store.keys, number, workflow_id, said, forbids_start=forbids_start)]
-    if isinstance(reply, Exception):
-        log.error("handoff_refused", extra={"workflow_id": workflow_id, "reason": str(reply)})
-        return False
-    return True
+def _tell(
+    store: StoreContext, words: Sequence[tuple[int, CancelChild | ReviveParent]], settled: list[bool]
+) -> Plan[None]:
+    """Say something to workflows; one that does not exist needs not hear it, and a child must not start any more."""
+    calls = []
+    for _, handoff in words:
+        if isinstance(handoff, CancelChild):
+            listener, said = handoff.child_workflow_id, ("cancel", handoff.parent_task_id, handoff.reason, "", 0)
+        else:
+            listener = handoff.parent_workflow_id
+            said = ("revive", handoff.parent_task_id, None, handoff.parent_ref, handoff.run)
+        is_end = isinstance(handoff, CancelChild)
+        number = store.keys.partition_of(listener)
+        calls.append(partition.tell(store.keys, number, listener, said, forbids_start=is_end))
+    for (place, handoff), reply in zip(words, (yield calls), strict=True):
+        if isinstance(reply, Exception):
+            log.error("handoff_refused", extra={"task_id": handoff.parent_task_id, "reason": str(reply)})
+            settled[place] = False

@@ -50,7 +50,8 @@ class Relay:
         removals: dict[str, list[str]] = {}
         hastened: dict[str, list[str]] = {}
         outputs: list[Remember] = []
-        others: list[tuple[int, FamilyHandoff | SeekAdmission | LeaveGate]] = []
+        relatives: list[tuple[int, FamilyHandoff]] = []
+        others: list[tuple[int, SeekAdmission | LeaveGate]] = []
         news: list[tuple[int, Notify]] = []
         for index, letter in enumerate(letters):
             for handoff in letter.handoffs:
@@ -65,8 +66,10 @@ class Relay:
                     outputs.append(handoff)
                 elif isinstance(handoff, Notify):
                     news.append((index, handoff))
-                else:
+                elif isinstance(handoff, SeekAdmission | LeaveGate):
                     others.append((index, handoff))
+                else:
+                    relatives.append((index, handoff))
         failed: set[str | int] = set()  # task types that refused, and letters by their place
         if offers:
             answers = yield from queue.enqueue(self._store.queues, offers, limits)
@@ -79,12 +82,11 @@ class Relay:
         if outputs:
             yield from self._remember(outputs)
         for index, handoff in others:
-            if isinstance(handoff, SeekAdmission | LeaveGate):
-                is_done = yield from admission.deliver(self._store, handoff)
-            else:
-                is_done = yield from family.deliver(self._store, handoff)
-            if not is_done:
+            if not (yield from admission.deliver(self._store, handoff)):
                 failed.add(index)
+        if relatives:
+            settled = yield from family.deliver(self._store, [one for _, one in relatives])
+            failed |= {index for (index, _), is_settled in zip(relatives, settled, strict=True) if not is_settled}
         if news:
             settled = yield from self._notices.deliver([one for _, one in news])
             failed |= {index for (index, _), is_settled in zip(news, settled, strict=True) if not is_settled}

@@ -16,7 +16,7 @@ from orchestrator.service import starting
 from orchestrator.service.starting import Launch
 from orchestrator.store.view import remove
 from tests.engine.stage import Died, Stage, flow, step
-from tests.support.build import sub_workflow
+from tests.support.build import fork, join, sub_workflow
 
 LEASE_MS = 10_000
 
@@ -264,6 +264,28 @@ def test_the_end_of_a_child_whose_parent_was_removed_disturbs_nobody(stage: Stag
     stage.settle(decider)
     assert stage.status(child) == "COMPLETED"
     assert (stage.inbox(), stage.outbox()) == (0, 0)
+
+
+def test_many_children_are_started_told_and_ended_in_few_round_trips(stage: Stage) -> None:
+    stage.register(flow(step("a"), name="child"))
+    trips = []
+    for width in (2, 45):
+        refs = [f"sub{width}_{number}" for number in range(width)]
+        wide = flow(fork("split", *([sub_workflow(ref)] for ref in refs)), join("all", *refs))
+        decider = stage.decider()
+        before = stage.trips
+        parents = [stage.start(wide), stage.start(wide)]
+        stage.settle(decider)
+        assert stage.work("a") == 2 * width
+        stage.settle(decider)
+        assert stage.status(parents[0]) == "COMPLETED"
+        ended = stage.start(wide)
+        stage.settle(decider)
+        stage.ask(ended, "terminate")
+        stage.settle(decider)
+        trips.append(stage.trips - before)
+        assert (stage.inbox(), stage.outbox()) == (0, 0)
+    assert trips[1] < 3 * trips[0], trips
 
 
 def shared(strategy: str) -> WorkflowDef:

@@ -25,6 +25,8 @@ from orchestrator.systemtasks.guard import Guard, Refusal
 CONNECTIONS_MAX = 200
 CONNECTIONS_KEPT = 50
 _FOLLOWED = frozenset({"GET", "HEAD"})
+_CARRIED = frozenset({"host", "accept", "accept-encoding", "user-agent"})
+"""What is sent on when a redirect leads to another host."""
 
 
 class Request(NamedTuple):
@@ -80,7 +82,6 @@ class HttpClient:
             transport=_GuardedTransport(Guard(settings)),
             trust_env=False,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # what one workflow is given, no other sends
-            max_redirects=settings.http_redirects_max,
             headers={"user-agent": "redis-orchestrator", "accept-encoding": "gzip, deflate"},
         )
 
@@ -105,8 +106,6 @@ class HttpClient:
             raise CallFailed(f"the call took longer than {request.total_s:g} s in all") from None
         except Refusal as refusal:
             raise CallFailed(str(refusal), is_final=True) from None
-        except httpx2.TooManyRedirects:
-            raise CallFailed(f"redirected more than {self._settings.http_redirects_max} times") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, ValueError, OSError) as error:
             raise CallFailed(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from error
 
@@ -115,13 +114,29 @@ class HttpClient:
         sent = self._client.build_request(
             request.method, request.url, headers=request.headers, content=request.content, timeout=timeout
         )
-        response = await self._client.send(sent, stream=True, follow_redirects=request.method in _FOLLOWED)
+        response = await self._answer(sent, follows=request.method in _FOLLOWED)
         try:
             body = await self._read(response)
         finally:
             await response.aclose()
         headers = [(name.decode("ascii", "replace"), _text(value)) for name, value in response.headers.raw]
         return Answer(response.status_code, response.reason_phrase, headers, body, response.charset_encoding)
+
+    async def _answer(self, sent: httpx2.Request, *, follows: bool) -> httpx2.Response:
+        """The last answer of a chain of redirects, its body unread. The bodies of those before it never are."""
+        for _ in range(self._settings.http_redirects_max + 1):
+            # Not by the library, which reads what a redirect says besides, however much that is.
+            response = await self._client.send(sent, stream=True, follow_redirects=False)
+            following = response.next_request if follows else None
+            if following is None:
+                return response
+            await response.aclose()
+            if following.url.origin != sent.url.origin:
+                # Keys and tokens are meant for the host they were written for.
+                for name in [name for name in following.headers if name not in _CARRIED]:
+                    del following.headers[name]
+            sent = following
+        raise CallFailed(f"redirected more than {self._settings.http_redirects_max} times")
 
     async def _read(self, response: httpx2.Response) -> bytes:
         limit = self._settings.http_response_bytes_max

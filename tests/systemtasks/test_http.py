@@ -309,6 +309,33 @@ def test_a_redirect_is_followed_and_judged_like_the_first_address() -> None:
         assert task.reason == "Failed to invoke HTTP task due to: redirected more than 3 times"
 
 
+def test_what_a_redirect_says_besides_is_not_read() -> None:
+    with Peer({"/end": answer(b'{"at": "end"}')}) as peer:
+
+        def pour(asked: Asked, connection: socket.socket) -> None:
+            connection.sendall(f"HTTP/1.1 302 Found\r\nLocation: {peer.url('/end')}\r\n\r\n".encode())
+            while not peer.is_ending():
+                connection.sendall(b"x" * 65_536)
+
+        peer.behaviours["/"] = pour
+        task = call({"uri": peer.url("/"), "method": "GET"}, settings_for(peer))
+    assert task.output["response"]["body"] == {"at": "end"}
+
+
+def test_keys_and_tokens_are_not_sent_on_to_another_host() -> None:
+    with Peer({"/": answer(b"{}")}) as peer:
+        peer.behaviours["/same"] = answer(b"", "302 Found", "Location: /")
+        peer.behaviours["/other"] = answer(b"", "302 Found", "Location: http://other.example/")
+        settings = Settings(http_hosts=f"{peer.hosts},other.example=127.0.0.1:{peer.port}")
+        given = {"method": "GET", "headers": {"X-Key": "secret", "Authorization": "Bearer secret"}, "accept": "a/b"}
+        call({"uri": peer.url("/same"), **given}, settings)
+        call({"uri": peer.url("/other"), **given}, settings)
+    _, same, _, other = (asked.headers for asked in peer.asked)
+    assert (same["x-key"], same["authorization"], same["accept"]) == ("secret", "Bearer secret", "a/b")
+    assert not {"x-key", "authorization"} & other.keys()
+    assert (other["host"], other["accept"]) == ("other.example", "a/b")
+
+
 def test_cookies_of_one_call_are_not_sent_with_the_next() -> None:
     with Peer({"/": answer(b"{}", "200 OK", "Set-Cookie: who=ada")}) as peer:
         peer.behaviours["/again"] = answer(b"", "302 Found", "Set-Cookie: a=b", "Location: /")

@@ -1,7 +1,7 @@
 """A real Kafka broker of one's own, from Maven's artifacts on a Java that is there: start it, use it, and it is gone.
 
 The artifacts are fetched by ``mvn`` into its own cache the first time (about fifty files) and found there afterwards.
-Where Java or Maven is missing, or the artifacts cannot be had, the tests that want a broker are skipped.
+Where Java or Maven is missing, or the artifacts cannot be had, ``BrokerMissing`` says so.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Self
 from tests.support.eventually import eventually
 
 VERSION = "3.9.1"
-FETCH_TIMEOUT_S = 55
+FETCH_TIMEOUT_S = 200
 START_TIMEOUT_S = 40.0
 POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
 <groupId>tests</groupId><artifactId>broker</artifactId><version>1</version>

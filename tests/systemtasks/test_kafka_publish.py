@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import struct
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,22 +14,9 @@ from orchestrator import testing
 from orchestrator.settings import Settings
 from orchestrator.testing import TaskResult
 from tests.support.build import step, workflow_def
-from tests.support.kafka_server import BrokerMissing, KafkaServer
+from tests.support.kafka_server import KafkaServer
 
 PATIENT = {"maxBlockMs": 20_000, "requestTimeoutMs": 10_000}
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[KafkaServer]:
-    """The module's broker."""
-    try:
-        server = KafkaServer()
-    except BrokerMissing as missing:
-        if os.environ.get("CI"):
-            pytest.fail(str(missing), pytrace=False)
-        pytest.skip(str(missing))
-    with server:
-        yield server
 
 
 def publish(request: Any, settings: Settings | None = None, **fields: Any) -> TaskResult:
@@ -57,7 +42,7 @@ def received(broker: KafkaServer, topic: str) -> Any:
     return asyncio.run(read())
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_a_message_arrives_with_key_headers_and_a_key_to_recognise_it_by(broker: KafkaServer) -> None:
     request = {
         **PATIENT,
@@ -76,7 +61,7 @@ def test_a_message_arrives_with_key_headers_and_a_key_to_recognise_it_by(broker:
     assert b"send" in headers["idempotency-key"]
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("topic", "key", "serializer", "sent"),
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -21,20 +21,9 @@ from orchestrator.systemtasks.context import Resources
 from orchestrator.systemtasks.kafka_source import KafkaEvents
 from tests.support.build import noop, workflow_def
 from tests.support.eventually import eventually_async
-from tests.support.kafka_server import BrokerMissing, KafkaServer
+from tests.support.kafka_server import KafkaServer
 
-pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[KafkaServer]:
-    """The module's broker."""
-    try:
-        server = KafkaServer()
-    except BrokerMissing as missing:
-        pytest.skip(str(missing))
-    with server:
-        yield server
+pytestmark = pytest.mark.timeout(300)
 
 
 @asynccontextmanager

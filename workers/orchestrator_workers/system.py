@@ -77,7 +77,7 @@ def run_system(
 
     types, missing = served_types(only)
     for task_type, reason in missing.items():
-        log.warning("system_task_not_served", extra={"task_type": task_type, "reason": reason})
+        log.info("system_task_not_served", extra={"task_type": task_type, "reason": reason})
     if not types:
         raise InvalidRequest("; ".join(missing.values()))
     run_loop(work())

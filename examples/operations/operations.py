@@ -1,4 +1,4 @@
-"""Acting on executions: retry, pause and resume, change variables, skip a step, rerun from a task, start over."""
+"""Acting on executions: retry, pause and resume, change variables, skip a step, rerun from a task, jump."""
 
 from orchestrator import Client, RetryPolicy, TerminalError, Workflow, task, testing
 
@@ -49,6 +49,10 @@ def operate(env: testing.Environment, client: Client) -> None:
     started = env.clock.now
     impatient.skip("cool_down")
     print("skipped", impatient.result(), "after", (env.clock.now - started).seconds, "s")
+
+    hasty = client.start_workflow(order, amount=1)
+    hasty.jump("thank", {"name": "nobody in particular"})  # what is open is cancelled
+    print("jumped", hasty.result(), [one.status.value for one in hasty.describe().tasks])
 
 
 if __name__ == "__main__":

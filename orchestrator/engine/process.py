@@ -22,7 +22,7 @@ from orchestrator.engine.decider import Decider, InboxEntry
 from orchestrator.engine.doorbell import Doorbell
 from orchestrator.engine.estate import Estate
 from orchestrator.engine.sweep import SWEEP_EVERY_S, sweep
-from orchestrator.errors import StoreUnavailable
+from orchestrator.errors import PayloadUnavailable, StoreUnavailable
 from orchestrator.plan import Argument, Command
 from orchestrator.settings import Settings
 from orchestrator.store import catalog
@@ -83,7 +83,7 @@ class DeciderProcess:
             while not self._stopping:
                 try:
                     self._loop()
-                except StoreUnavailable as error:
+                except (StoreUnavailable, PayloadUnavailable) as error:
                     log.warning("store_unavailable", extra={"reason": str(error), "pause_s": round(pause_s, 2)})
                     self.decider.reset_all()
                     self._sleep(pause_s * random.uniform(0.5, 1.0))

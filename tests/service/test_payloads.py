@@ -171,6 +171,23 @@ def test_a_payload_that_is_lost_sets_its_workflow_aside_and_fails_only_its_own_t
     assert env.client.execute_workflow(Workflow("other").then(make, size=10))["size"] == 10
 
 
+def test_a_storage_that_does_not_answer_holds_decisions_up_and_harms_nobody(
+    env: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = Workflow("reader").wait(signal="go").then(take, text="${workflow.input.text}")
+    handle = env.client.start_workflow(reader, text=LARGE)
+    env._decider.reset_all()
+
+    def silent(path: str) -> bytes:
+        raise PayloadUnavailable("the folder is away")
+
+    with monkeypatch.context() as away:
+        away.setattr(env.store.payloads, "read", silent)
+        with pytest.raises(PayloadUnavailable):
+            handle.signal("go")
+    assert handle.result() == {"length": len(str({"text": LARGE}))}
+
+
 def test_a_reference_cannot_be_made_of_data(env: Environment) -> None:
     path = f"{env.client.start_workflow(Workflow('flow').noop(), text=LARGE).id}/abc"
     for value in (path, {"external": path}, [reference(path).decode("latin-1")], {"": path}):

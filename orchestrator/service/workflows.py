@@ -23,12 +23,13 @@ from orchestrator.errors import (
     WorkflowTimedOut,
     WorkflowUnsuccessful,
 )
+from orchestrator.ids import workflow_id_of
 from orchestrator.model.execution import Workflow
 from orchestrator.model.masking import masked_workflow
-from orchestrator.model.records import decode_core, decode_meta
+from orchestrator.model.records import FORMAT, Meta, Outcome, decode_core, decode_meta, encode
 from orchestrator.model.status import WorkflowStatus, is_terminal
 from orchestrator.plan import Command, Plan, Wait
-from orchestrator.store import partition, quarantine, view
+from orchestrator.store import dispatch, partition, quarantine, view
 from orchestrator.store.context import StoreContext
 from orchestrator.store.dispatch import parse_dispatch
 from orchestrator.store.timers import timer_member
@@ -172,6 +173,8 @@ def remove(store: StoreContext, workflow_id: str, *, force: bool = False) -> Pla
         )
         if word == "OK" and loaded.core is not None and (gate := decode_core(loaded.core).gate) is not None:
             yield from admission.leave(store, gate.name, workflow_id)  # removed by force, it has not left by itself
+        if word == "OK":
+            yield from _tell_family(store, workflow_id, meta, loaded)
         if word in ("OK", "UNKNOWN"):
             store.payloads.remove(workflow_id)
             return
@@ -181,6 +184,25 @@ def remove(store: StoreContext, workflow_id: str, *, force: bool = False) -> Pla
                 f"workflow terminate {workflow_id}"
             )
     raise StoreUnavailable(f"workflow {workflow_id} changes faster than it can be removed; repeat later")
+
+
+def _tell_family(store: StoreContext, workflow_id: str, meta: Meta, loaded: partition.LoadedWorkflow) -> Plan[None]:
+    """A child that is gone must not start once more from a start that is still under way, nor be waited for."""
+    keys = store.keys
+    if meta.parent_task_id is not None or meta.failure_of is not None:
+        said = ("cancel", "", None, "", 0)
+        yield partition.tell(keys, keys.partition_of(workflow_id), workflow_id, said, forbids_start=True)
+    if is_terminal(loaded.status):
+        return
+    core = decode_core(loaded.core) if loaded.core is not None else None
+    waiting = [meta.parent_task_id] if meta.parent_task_id is not None else []
+    waiting += core.followers if core is not None else []
+    reason = f"Sub workflow {meta.name}.{meta.version}/{workflow_id} was removed"
+    run = core.generation if core is not None else 0
+    outcome = encode(Outcome(FORMAT, "CANCELED", reason, merge=True, child_workflow_id=workflow_id, child_run=run))
+    for task_id in waiting:
+        report = dispatch.Report(task_id, dispatch.OUTSIDE, True, outcome)
+        yield dispatch.accept(keys, keys.partition_of(workflow_id_of(task_id)), "-", [report])
 
 
 def unknown_workflow(workflow_id: str) -> WorkflowNotFound:

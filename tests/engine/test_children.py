@@ -12,7 +12,7 @@ from orchestrator.model.definitions import TaskDef, WorkflowDef
 from orchestrator.model.execution import StartWorkflowRequest
 from orchestrator.model.wire import workflow_def_to_dict
 from orchestrator.plan import Call, Command
-from orchestrator.service import starting
+from orchestrator.service import starting, workflows
 from orchestrator.service.starting import Launch
 from orchestrator.store.view import remove
 from tests.engine.stage import Died, Stage, flow, step
@@ -264,6 +264,37 @@ def test_the_end_of_a_child_whose_parent_was_removed_disturbs_nobody(stage: Stag
     stage.settle(decider)
     assert stage.status(child) == "COMPLETED"
     assert (stage.inbox(), stage.outbox()) == (0, 0)
+
+
+def test_a_parent_does_not_wait_for_a_child_that_was_removed(stage: Stage) -> None:
+    stage.register(flow(step("a"), name="child"))
+    decider = stage.decider()
+    parents = [stage.start(shared("RETURN_EXISTING")) for _ in range(2)]
+    stage.settle(decider)
+    (child,) = {child_of(stage, parent) for parent in parents}
+    stage.run(workflows.remove(stage.store, child, force=True))
+    stage.settle(decider)
+    assert [stage.status(parent) for parent in parents] == ["TERMINATED"] * 2
+    assert f"{child} was removed" in str(stage.view(parents[0]).reason_for_incompletion)
+
+
+def test_the_start_of_a_child_that_was_removed_does_not_bring_it_back(stage: Stage) -> None:
+    stage.register(flow(step("a"), name="child"))
+    parent = stage.start(flow(sub_workflow("sub")))
+    decider, seen = stage.decider(), list[Call]()
+
+    def watch(steps: Sequence[Call | Command]) -> None:
+        seen.extend(one for one in steps if isinstance(one, Call) and _is_start(one))
+
+    stage.before = watch
+    stage.settle(decider)
+    stage.work("a")
+    stage.settle(decider)
+    stage.before = None
+    child = child_of(stage, parent)
+    stage.run(workflows.remove(stage.store, child))
+    assert stage.do(seen[0]).verdict == "TOMB"
+    assert stage.field(child, "v") is None
 
 
 def test_many_children_are_started_told_and_ended_in_few_round_trips(stage: Stage) -> None:

@@ -12,6 +12,8 @@ from orchestrator.plan import Plan
 from orchestrator.service import actions, halts, messages, tasks, workflows
 from orchestrator.service.actions import ActOptions
 from orchestrator.service.halts import Halt, ReturnStrategy
+from orchestrator.service.transfer import export_execution
+from orchestrator.service.why import Explanation, why
 
 T = TypeVar("T")
 
@@ -47,6 +49,20 @@ class AsyncWorkflowHandle:
     async def describe(self) -> Workflow:
         """Everything about it, with its tasks. Example: ``(await handle.describe()).task("charge").status``"""
         return await self._session.run(workflows.get(self._session.store, self.id))
+
+    async def why(self) -> Explanation:
+        """What exactly it waits for: tasks, places in queues, limits, timers, signals, children.
+
+        Example: ``[reason.text for reason in (await handle.why()).reasons]``
+        """
+        return await self._do(why)
+
+    async def export(self) -> dict[str, Any]:
+        """It with all its records, as a document for ``import_execution`` and ``orchestrator.testing.replay``.
+
+        Raises ``InvalidRequest`` for one that is too large. Example: ``json.dump(await handle.export(), file)``
+        """
+        return await self._do(export_execution)
 
     async def pause(self, **options: Unpack[ActOptions]) -> None:
         """Schedule nothing more until ``resume``; tasks that are out go on. Raises ``Conflict`` when it has ended.

@@ -17,7 +17,7 @@ from orchestrator.client.options import GivenOptions
 from orchestrator.client.sessions import AsyncSession, client_settings
 from orchestrator.model.event_handlers import EventExecution, EventHandler
 from orchestrator.plan import Plan
-from orchestrator.service import bulk, events, listing, metadata
+from orchestrator.service import bulk, events, listing, metadata, transfer
 from orchestrator.service.bulk import BulkResult
 from orchestrator.service.halts import Halt
 from orchestrator.service.listing import WorkflowList
@@ -186,6 +186,19 @@ class AsyncClient:
         Without ``include_closed`` only those that have not ended.
         """
         return await self.run(listing.correlated(self.store, name, correlation_ids, include_closed=include_closed))
+
+    async def import_execution(
+        self, document: Mapping[str, Any], *, workflow_id: str | None = None, is_new: bool = False
+    ) -> AsyncWorkflowHandle:
+        """Store an exported execution that has ended: under its own id, ``workflow_id``, or a fresh one (``is_new``).
+
+        Raises ``InvalidRequest`` for a document that is none or has not ended, ``Conflict`` for an id that is taken.
+        Example: ``await client.import_execution(json.load(file), is_new=True)``
+        """
+        imported = await self.run(
+            transfer.import_execution(self.store, document, workflow_id=workflow_id, is_new=is_new)
+        )
+        return AsyncWorkflowHandle(self._session, imported)
 
     async def list_workflows(
         self,

@@ -16,7 +16,7 @@ from orchestrator.client.options import GivenOptions
 from orchestrator.client.sessions import BlockingSession, Session, client_settings
 from orchestrator.model.event_handlers import EventExecution, EventHandler
 from orchestrator.plan import Plan
-from orchestrator.service import bulk, events, listing, metadata
+from orchestrator.service import bulk, events, listing, metadata, transfer
 from orchestrator.service.bulk import BulkResult
 from orchestrator.service.halts import Halt
 from orchestrator.service.listing import WorkflowList
@@ -183,6 +183,17 @@ class Client:
         Without ``include_closed`` only those that have not ended.
         """
         return self.run(listing.correlated(self.store, name, correlation_ids, include_closed=include_closed))
+
+    def import_execution(
+        self, document: Mapping[str, Any], *, workflow_id: str | None = None, is_new: bool = False
+    ) -> WorkflowHandle:
+        """Store an exported execution that has ended: under its own id, ``workflow_id``, or a fresh one (``is_new``).
+
+        Raises ``InvalidRequest`` for a document that is none or has not ended, ``Conflict`` for an id that is taken.
+        Example: ``client.import_execution(json.load(file), is_new=True)``
+        """
+        imported = self.run(transfer.import_execution(self.store, document, workflow_id=workflow_id, is_new=is_new))
+        return WorkflowHandle(self._session, imported)
 
     def list_workflows(
         self,

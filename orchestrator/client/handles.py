@@ -15,6 +15,8 @@ from orchestrator.plan import Plan
 from orchestrator.service import actions, halts, messages, tasks, workflows
 from orchestrator.service.actions import ActOptions
 from orchestrator.service.halts import Halt, ReturnStrategy
+from orchestrator.service.transfer import export_execution
+from orchestrator.service.why import Explanation, why
 
 T = TypeVar("T")
 
@@ -50,6 +52,20 @@ class WorkflowHandle:
     def describe(self) -> Workflow:
         """Everything about it, with its tasks. Example: ``handle.describe().task("charge").output_data``"""
         return self._session.run(workflows.get(self._session.store, self.id))
+
+    def why(self) -> Explanation:
+        """What exactly it waits for: tasks, places in queues, limits, timers, signals, children.
+
+        Example: ``[reason.text for reason in (handle.why()).reasons]``
+        """
+        return self._do(why)
+
+    def export(self) -> dict[str, Any]:
+        """It with all its records, as a document for ``import_execution`` and ``orchestrator.testing.replay``.
+
+        Raises ``InvalidRequest`` for one that is too large. Example: ``json.dump(handle.export(), file)``
+        """
+        return self._do(export_execution)
 
     def pause(self, **options: Unpack[ActOptions]) -> None:
         """Schedule nothing more until ``resume``; tasks that are out go on. Raises ``Conflict`` when it has ended.

@@ -229,3 +229,13 @@ def test_a_delayed_retry_runs_at_once_when_callbacks_are_reset(env: Environment)
     assert handle.reset_callbacks() == 1
     env.drain()
     assert (handle.status(), len(ran), env.clock.monotonic_s()) == ("COMPLETED", 2, 0)
+
+
+def test_a_handle_says_what_it_waits_for_and_exports_what_can_be_imported(env: Environment) -> None:
+    handle = env.client.start_workflow(waiting)
+    assert [reason.kind for reason in handle.why().reasons] == ["SIGNAL"]
+    handle.signal("go", {"name": "Ada"})
+    assert handle.result() == {"result": "Hello, Ada"}
+    copy = env.client.import_execution(handle.export(), is_new=True)
+    assert copy.id != handle.id
+    assert (copy.status(), copy.output()) == ("COMPLETED", {"result": "Hello, Ada"})

@@ -1,4 +1,4 @@
-"""What several tests of system tasks share: one Kafka broker for all of them."""
+"""What several tests of system tasks share: a Kafka broker for each module, so that topics may have any name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.support.kafka_server import BrokerMissing, KafkaServer
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def broker() -> Iterator[KafkaServer]:
     """A running broker; without one the test is skipped, in CI it fails."""
     try:

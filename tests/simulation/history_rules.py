@@ -14,7 +14,7 @@ from tests.simulation.ledger import ENDED, OPEN_RESULTS, Attempt, Ledger, Run, V
 from tests.simulation.sections import SectionView
 from tests.simulation.workload import TASK_TYPES, Workload
 
-REF, TYPE, NAME, ATTEMPT, GENERATION, INPUT = 1, 2, 3, 5, 6, 16  # positions in a Scheduled record
+REF, TYPE, NAME, ATTEMPT, GENERATION, ITERATION, INPUT = 1, 2, 3, 5, 6, 7, 16  # positions in a Scheduled record
 STATUS, CHILD_RUN = 1, 13  # positions in a Result record
 CORE_GENERATION = 3  # position in a Core record
 
@@ -138,8 +138,8 @@ class HistoryRules:
         run.joins_ended.add(ref)
         if record[STATUS] == "CANCELED":
             return
-        members = made[INPUT]["joinOn"]
-        for member in members:
+        for name in made[INPUT]["joinOn"]:
+            member = f"{name}__{made[ITERATION]}" if made[ITERATION] else name
             result = run.records.get(f"R{member}")
             if f"S{member}" in run.records and (result is None or result[STATUS] in _OPEN):
                 raise Violation(f"S7: join {ref} of {run.workflow_id} ended before its member {member}")

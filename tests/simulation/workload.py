@@ -19,7 +19,7 @@ from orchestrator.model.definitions import (
     WorkflowTask,
     WorkflowTimeoutPolicy,
 )
-from tests.simulation import families, gates, mailbox
+from tests.simulation import families, gates, mailbox, rounds
 
 TASK_TYPES = ("plain", "flaky", "limited", "rated")
 DOMAIN = "west"
@@ -75,6 +75,9 @@ class Workload:
         if mailbox.has_mailbox(seed):
             rng = random.Random(f"{seed} mailbox")
             self._add([(mailbox.definition(rng), mailbox.actions(rng))], rng, partitions, began_ms)
+        if rounds.has_rounds(seed):
+            rng = random.Random(f"{seed} rounds")
+            self._add([(one, ()) for one in rounds.definitions(rng)], rng, partitions, began_ms)
         self.signals = {order.workflow_id for order in self.orders if order.resolved.name == "waiter"}
 
     def retry_limit(self, ref_name: str) -> int:

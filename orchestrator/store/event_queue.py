@@ -129,8 +129,11 @@ def read(keys: Keys, events: Sequence[str], consumer: str, count: int, block_ms:
 
 def idle(keys: Keys, event: str, idle_ms: int, count: int) -> Command:
     """Messages that a reader took ``idle_ms`` ago or longer and has not finished; entry id -> deliveries so far."""
+    words: list[Argument] = ["XPENDING", stream_of(keys, event), group_of(keys)]
+    if idle_ms:
+        words += ["IDLE", idle_ms]
     return Command(
-        ("XPENDING", stream_of(keys, event), group_of(keys), "IDLE", idle_ms, "-", "+", count),
+        (*words, "-", "+", count),
         lambda raw: {entry_id.decode(): int(times) for entry_id, _, _, times in raw or ()},
     )
 

@@ -210,3 +210,36 @@ def test_the_table(env: Environment, place: str, ending: str, operation: str, ex
     assert trial.finish() == sorted(expected.split())
     assert trial.handle.status() == "COMPLETED"
     assert {task.status for task in trial.handle.describe().tasks if not task.retried} == {"COMPLETED"}
+
+
+ON_THE_CHILD = """
+completed  | work after | CONFLICT   | first work after
+failed     | work after | work after | first work after
+terminated | work after | work after | first work after
+timed out  | work after | work after | first work after
+"""
+CHILD_CASES = [
+    pytest.param(place, ending, operation, expected, id=f"{place}-{ending}-{operation}")
+    for place in ("sub/top", "sub/loop", "sub/switch")
+    for ending, *columns in (map(str.strip, line.split("|")) for line in ON_THE_CHILD.strip().splitlines())
+    for operation, expected in zip(("rerun", "retry", "restart"), columns, strict=True)
+]
+
+
+@pytest.mark.parametrize(("place", "ending", "operation", "expected"), CHILD_CASES)
+def test_a_parent_goes_on_with_the_child_that_is_acted_on(
+    env: Environment, place: str, ending: str, operation: str, expected: str
+) -> None:
+    trial = Trial(env, place)
+    trial.end(ending)
+    child = env.client.workflow(trial.subject.workflow_instance_id)
+    acts = {"rerun": lambda: child.rerun("work"), "retry": child.retry, "restart": child.restart}
+    if expected == "CONFLICT":
+        with pytest.raises(Conflict):
+            acts[operation]()
+        assert trial.handle.status() == ENDS_AS[ending]
+        return
+    acts[operation]()
+    assert (child.status(), trial.handle.status()) == ("RUNNING", "RUNNING")
+    assert trial.finish() == sorted(expected.split())
+    assert (child.status(), trial.handle.status()) == ("COMPLETED", "COMPLETED")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from orchestrator.engine import estate
 from orchestrator.engine.decider import Decider
-from orchestrator.model.definitions import WorkflowTask
-from orchestrator.plan import Command
+from orchestrator.model.definitions import TaskDef, WorkflowTask
+from orchestrator.plan import Call, Command
 from tests.engine.stage import Stage, chained, flow, forked, step
 
 
@@ -131,3 +133,36 @@ def test_a_large_payload_counts_as_several_records(stage: Stage, monkeypatch: py
     decider = stage.decider()
     stage.settle(decider)
     assert len(decider.estates[0].workflows) == 1
+
+
+@pytest.mark.timeout(120)
+def test_ten_thousand_tasks_are_retried_rerun_and_restarted_in_bounded_commits(real_stage: Stage) -> None:
+    stage, width = real_stage, 10_000
+    stage.register(TaskDef(name="b", retry_count=0))
+    workflow_id = stage.start(forked(width))
+    decider = stage.decider()
+    stage.settle(decider)
+    begun = stage.claim("b")
+    stage.report(begun[1:], {"v": 1})
+    stage.report(begun[:1], status="FAILED")
+    stage.settle(decider)
+    assert stage.status(workflow_id) == "FAILED"
+    sizes = list[int]()
+
+    def weigh(steps: Sequence[Call | Command]) -> None:
+        commits = [one for one in steps if isinstance(one, Call) and one.script == "commit"]
+        sizes.extend(sum(len(a) if isinstance(a, bytes | str) else 8 for a in one.args) for one in commits)
+
+    stage.before = weigh
+    asked = stage.ask(workflow_id, "retry")
+    assert _run_out(stage, decider, "b") == width - len(begun) + 1
+    assert stage.answer(workflow_id, asked)["ok"]
+    assert stage.status(workflow_id) == "COMPLETED"
+    for action, arguments in (("rerun", {"ref": "b00007"}), ("rerun", {"ref": "f"}), ("restart", {})):
+        asked = stage.ask(workflow_id, action, **arguments)
+        stage.settle(decider)
+        assert stage.answer(workflow_id, asked)["ok"]
+        if arguments != {"ref": "b00007"}:
+            stage.ask(workflow_id, "terminate")
+        assert _run_out(stage, decider, "b") <= 1
+    assert max(sizes) < 1024 * 1024

@@ -167,6 +167,22 @@ def test_an_exclusive_join_passes_on_the_output_of_the_branch_that_was_taken(kin
     assert story.task("z").input == {"v": kind}
 
 
+def test_an_exclusive_join_passes_on_all_that_a_loop_shows() -> None:
+    rounds = loop("l", "$.l.iteration < 2", simple("a"))
+    story = told(switch("s", "p", {"p": [rounds]}), exclusive("l"))
+    story.when(completed("a__1", {"v": 1}), completed("a__2", {"v": 2})).expect("COMPLETED")
+    assert story.task("x").output == {"iteration": 2, "1": {"a": {"v": 1}}, "2": {"a": {"v": 2}}}
+
+
+def test_an_exclusive_join_fails_when_the_output_it_takes_over_cannot_be_stored() -> None:
+    rounds = loop("l", "$.l.iteration < 3", simple("a"))
+    story = told(switch("s", "p", {"p": [rounds]}), exclusive("l"))
+    story.facts.payload_bytes_max = 200
+    story.when(*(completed(f"a__{number}", {"v": "x" * 60}) for number in (1, 2, 3))).expect("FAILED")
+    assert story.task("x").status == "FAILED_WITH_TERMINAL_ERROR"
+    assert "The task's output cannot be stored" in (story.task("x").reason or "")
+
+
 def test_an_exclusive_join_looks_at_its_default_tasks_when_no_branch_has_one() -> None:
     story = told(
         simple("before"), choice("none"), exclusive("a", "b", default=["before"]), simple("z", {"v": "${x.output.v}"})

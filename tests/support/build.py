@@ -43,7 +43,7 @@ def wait(ref: str, **given: Any) -> WorkflowTask:
 
 def sub_workflow(ref: str, given: dict[str, Any] | None = None, *, name: str = "child", **params: Any) -> WorkflowTask:
     """A SUB_WORKFLOW. Example: ``sub_workflow("pay", {"sum": 3}, name="payment", version=2)``."""
-    fields = {key: params.pop(key) for key in ("optional", "permissive", "start_delay") if key in params}
+    fields = {key: params.pop(key) for key in ("optional", "permissive", "retry_count", "start_delay") if key in params}
     return step("SUB_WORKFLOW", ref, given, sub_workflow_param=SubWorkflowParams(name=name, **params), **fields)
 
 

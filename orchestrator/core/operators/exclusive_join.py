@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.core import advance
 from orchestrator.core.operators.join import may_still_run
+from orchestrator.core.scope import DraftScope
 from orchestrator.errors import InvalidPayload
 from orchestrator.model.records import Join
 from orchestrator.model.status import is_successful, is_terminal
@@ -56,10 +57,22 @@ def judge(d: Draft, node: Node, record: TaskRecord) -> None:
     if chosen is None:
         advance.finish(d, record, "COMPLETED")
     elif is_successful(chosen.status):
-        advance.finish(d, record, "COMPLETED", output=d.output_of(chosen))
+        _take_over(d, record, chosen)
     else:
         reason = chosen.result.reason if chosen.result is not None else None
         advance.finish(d, record, "FAILED", reason=reason)
+
+
+def _take_over(d: Draft, record: TaskRecord, chosen: TaskRecord) -> None:
+    """End with the output of the task: the whole of it, also where it is put together from those of others."""
+    whole = DraftScope(d, None).output_of(d.node_of(chosen.scheduled).ref, chosen)
+    try:
+        output = d.pack_payload(whole, "output")
+    except InvalidPayload as error:
+        reason = f"The task's output cannot be stored: {error}"
+        advance.finish(d, record, "FAILED_WITH_TERMINAL_ERROR", reason=reason)
+    else:
+        advance.finish(d, record, "COMPLETED", output=output)
 
 
 def _first_begun(d: Draft, names: list[str]) -> TaskRecord | None:

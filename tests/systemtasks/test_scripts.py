@@ -85,7 +85,7 @@ def test_a_script_that_wants_too_much_memory_fails_its_task_for_good(kind: str, 
 def test_a_result_too_large_to_be_stored_fails_the_task_with_the_reason() -> None:
     ended = run(inline("'x'.repeat(4 * 1024 * 1024)"))
     assert ended.task("i").status == "FAILED_WITH_TERMINAL_ERROR"
-    assert "is greater than the permissible limit: 3,145,728 bytes" in (ended.task("i").reason or "")
+    assert "is greater than the permissible limit: 3145728 bytes" in (ended.task("i").reason or "")
 
 
 # --- JSON_JQ_TRANSFORM ------------------------------------------------------------------------------------------------

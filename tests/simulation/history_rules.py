@@ -180,7 +180,7 @@ class HistoryRules:
         self._gates.committed(run, core, str(status))
         run.status, run.generation = str(status), core[CORE_GENERATION]
         if run.status in ENDED:
-            run.ends[run.generation] = run.status
+            run.ends.setdefault(run.generation, run.status)  # terminating what has ended changes its name only
 
 
 def _is_note(before: list[Any], after: list[Any]) -> bool:

@@ -112,11 +112,11 @@ class PartitionRules:
 
     def _accept(self, call: Call, reply: Any, before: PartitionImage, after: PartitionImage) -> None:
         claimant, count = str(call.args[0]), int(call.args[1])
-        if claimant == "relay":
-            self._ledger.delivered.add(("p", f"{call.args[3]!s}-{call.args[4]!s}"))
         taken = 0
         for index in range(count):
             _, workflow_id, suffix, delivery, final, body = call.args[2 + 6 * index : 8 + 6 * index]
+            if claimant == "relay":
+                self._ledger.delivered.add(("p", f"{workflow_id!s}-{suffix!s}"))
             if reply[index] != b"OK":
                 continue
             taken += 1

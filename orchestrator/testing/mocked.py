@@ -15,15 +15,16 @@ from orchestrator import codec
 from orchestrator.clock import Clock
 from orchestrator.context import TaskContext
 from orchestrator.core.kinds import WAITING, dispatch_state
-from orchestrator.ids import workflow_id_of
+from orchestrator.ids import suffix_of, workflow_id_of
 from orchestrator.model.execution import Task as Attempt
-from orchestrator.model.execution import TaskResult, Workflow
+from orchestrator.model.execution import TaskResult
 from orchestrator.model.records import Outcome
 from orchestrator.model.status import TaskStatus, WorkflowStatus
-from orchestrator.plan import Plan
+from orchestrator.plan import Command, Plan
 from orchestrator.service import dispatch, listing, tasks, workflows
 from orchestrator.service.dispatch import Claimed, Refused, Report, TaskToRun, Want
 from orchestrator.store.context import StoreContext
+from orchestrator.store.dispatch import Dispatch, parse_dispatch
 from orchestrator.testing.fakes import fake_task
 from orchestrator.testing.mocks import NOTHING, MockOutput, Mocks, is_stub, paths_of
 from orchestrator.testing.running import run_task
@@ -51,6 +52,7 @@ class MockedWorker(InlineWorker):
         self._unserved: dict[str, str] = {}
         self._told: dict[str, tuple[int, Any]] = {}
         self._prefixes: dict[str, str] = {}
+        self._stubs: set[str] = set()
 
     def run_once(self) -> Plan[int]:
         """Take up, begin and end what is due now; gives how many tasks moved."""
@@ -163,13 +165,11 @@ class MockedWorker(InlineWorker):
         running = yield from listing.list_workflows(self._store, status=WorkflowStatus.RUNNING, size=listing.SIZE_MAX)
         ended, still_open = 0, dict[str, tuple[int, Any]]()
         for item in running.items:
-            workflow = yield from workflows.get(self._store, item.workflow_id)
-            for task in workflow.tasks:
-                if task.is_terminal or task.task_type == "SUB_WORKFLOW" or dispatch_state(task.task_type) != WAITING:
-                    continue
+            for task in (yield from self._waiting(item.workflow_id)):
                 if task.task_id not in self._told:
-                    paths = yield from self._paths(workflow, task)
-                    mock = self._mocks.take(paths)
+                    mock = self._mocks.take(
+                        (yield from self._paths(task.workflow_instance_id, task.reference_task_name))
+                    )
                     due_ms = task.scheduled_time + _ms(mock, "queued_s") + _ms(mock, "takes_s")
                     self._told[task.task_id] = (due_ms, mock)
                 due_ms, mock = self._told[task.task_id]
@@ -179,6 +179,23 @@ class MockedWorker(InlineWorker):
                 still_open[task.task_id] = (due_ms, mock)
         self._told = still_open
         return ended
+
+    def _waiting(self, workflow_id: str) -> Plan[list[Attempt]]:
+        """Its open waits and people that are mocked, or were when they began."""
+        open_now = yield from self._dispatch(workflow_id)
+        concerned = False
+        for suffix, entry in open_now.items():
+            if entry.state == WAITING:
+                paths = yield from self._paths(workflow_id, entry.ref)
+                concerned |= f"{workflow_id}-{suffix}" in self._told or self._mocks.has(paths)
+        if not concerned:
+            return []
+        workflow = yield from workflows.get(self._store, workflow_id)
+        return [
+            task
+            for task in workflow.tasks
+            if not task.is_terminal and task.task_type != "SUB_WORKFLOW" and dispatch_state(task.task_type) == WAITING
+        ]
 
     def _word(self, task: Attempt, mock: Any) -> TaskResult:
         context = TaskContext(
@@ -195,36 +212,39 @@ class MockedWorker(InlineWorker):
 
     # --- where a task stands ----------------------------------------------------------------------------------------
 
+    def _dispatch(self, workflow_id: str) -> Plan[dict[str, Dispatch]]:
+        """The open attempts of a workflow, by the end of their ids."""
+        key = self._store.keys.dispatch(self._store.keys.partition_of(workflow_id), workflow_id)
+        entries: list[bytes] = yield Command(("HGETALL", key))
+        return {suffix.decode(): parse_dispatch(text) for suffix, text in zip(entries[::2], entries[1::2], strict=True)}
+
     def _paths_of_task(self, task_id: str) -> Plan[list[str]]:
-        workflow = yield from workflows.get(self._store, workflow_id_of(task_id))
-        for task in workflow.tasks:
-            if task.task_id == task_id:
-                return (yield from self._paths(workflow, task))
-        return []
+        workflow_id = workflow_id_of(task_id)
+        key = self._store.keys.dispatch(self._store.keys.partition_of(workflow_id), workflow_id)
+        text: bytes | None = yield Command(("HGET", key, suffix_of(task_id)))
+        return [] if text is None else (yield from self._paths(workflow_id, parse_dispatch(text).ref))
 
-    def _paths(self, workflow: Workflow, task: Attempt) -> Plan[list[str]]:
-        if is_stub(workflow):
-            parent, parent_task = yield from self._parent(workflow)
-            return (yield from self._paths(parent, parent_task))
-        prefix = yield from self._prefix(workflow)
-        return paths_of(prefix, task.reference_task_name, task.iteration)
+    def _paths(self, workflow_id: str, ref: str) -> Plan[list[str]]:
+        prefix = yield from self._prefix(workflow_id)
+        # A stub has one step, which is its parent's.
+        return paths_of("", prefix[:-1]) if workflow_id in self._stubs else paths_of(prefix, ref)
 
-    def _prefix(self, workflow: Workflow) -> Plan[str]:
+    def _prefix(self, workflow_id: str) -> Plan[str]:
         """What stands before the references of this execution: the way down to it from the one under test."""
-        if workflow.workflow_id not in self._prefixes:
+        if workflow_id not in self._prefixes:
+            workflow = yield from workflows.get(self._store, workflow_id)
+            if is_stub(workflow):
+                self._stubs.add(workflow_id)
             if workflow.parent_workflow_id:
-                parent, parent_task = yield from self._parent(workflow)
-                base = paths_of("", parent_task.reference_task_name, parent_task.iteration)[-1]
-                prefix = f"{(yield from self._prefix(parent))}{base}/"
+                parent = yield from workflows.get(self._store, workflow.parent_workflow_id)
+                held_by = workflow.parent_workflow_task_id
+                ref = next(task.reference_task_name for task in parent.tasks if task.task_id == held_by)
+                shown = ref if is_stub(workflow) else paths_of("", ref)[-1]
+                prefix = f"{(yield from self._prefix(workflow.parent_workflow_id))}{shown}/"
             else:
                 prefix = "" if workflow.workflow_name == self._mocks.root else f"{workflow.workflow_name}/"
-            self._prefixes[workflow.workflow_id] = prefix
-        return self._prefixes[workflow.workflow_id]
-
-    def _parent(self, workflow: Workflow) -> Plan[tuple[Workflow, Attempt]]:
-        parent = yield from workflows.get(self._store, workflow.parent_workflow_id or "")
-        held_by = workflow.parent_workflow_task_id
-        return parent, next(task for task in parent.tasks if task.task_id == held_by)
+            self._prefixes[workflow_id] = prefix
+        return self._prefixes[workflow_id]
 
 
 def _ms(mock: Any, what: str) -> int:

@@ -72,6 +72,10 @@ class Mocks:
                 return self._left[path].pop(0)
         return NOTHING
 
+    def has(self, paths: list[str]) -> bool:
+        """Whether an outcome is left for the step with one of these paths."""
+        return any(self._left.get(path) for path in paths)
+
     def knows(self, paths: list[str]) -> bool:
         """Whether the test has said anything of this step."""
         return not self._known.isdisjoint(paths)
@@ -87,7 +91,7 @@ class Mocks:
         is_open = any(task.type in _MAKES_NAMES for task in steps.values())
         for path in sorted(self._known):
             ref = path.rsplit("/", 1)[-1]
-            step = steps.get(ref) or steps.get(re.sub(r"__[0-9]+$", "", ref))
+            step = steps.get(ref) or steps.get(_ROUNDS.sub("", ref))
             if step is not None and dispatch_state(step.type) == INTERNAL:
                 raise InvalidRequest(f"{path} is a {step.type}: it is decided by itself and cannot be mocked")
             is_elsewhere = "/" in path and path.split("/", 1)[0] in steps.keys() | names
@@ -103,6 +107,8 @@ class Mocks:
 
 
 NOTHING = object()
+
+_ROUNDS = re.compile(r"(__[0-9]+)+$")
 
 _MAKES_NAMES = (TaskType.FORK_JOIN_DYNAMIC, TaskType.DYNAMIC)
 
@@ -142,9 +148,9 @@ def _mock_of(ref: str, outcome: Mapping[str, Any]) -> MockOutput:
     )
 
 
-def paths_of(prefix: str, ref: str, iteration: int) -> list[str]:
+def paths_of(prefix: str, ref: str) -> list[str]:
     """The paths under which a step may be mocked, the most exact first. Example: ``["a/poll__2", "a/poll"]``"""
-    base = ref.removesuffix(f"__{iteration}") if iteration else ref
+    base = _ROUNDS.sub("", ref)
     return [prefix + ref] if base == ref else [prefix + ref, prefix + base]
 
 

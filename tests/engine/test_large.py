@@ -57,6 +57,21 @@ def test_a_dynamic_fork_of_a_thousand_is_started_by_one_decider_and_joined_by_an
     assert len(view.task("j").output_data) == 1_000
 
 
+def test_twenty_thousand_dynamic_branches_are_started_and_joined(
+    real_stage: Stage,
+) -> None:
+    stage = real_stage
+    given = {"forkTaskType": "NOOP", "forkTaskInputs": [{} for _ in range(20_000)]}
+    fork = WorkflowTask(name="f", task_reference_name="f", type="FORK_JOIN_DYNAMIC", input_parameters=given)
+    join = WorkflowTask(name="j", task_reference_name="j", type="JOIN")
+    workflow_id = stage.start(flow(fork, join, output_parameters={"status": "${j.status}"}))
+    decider = stage.decider()
+    stage.settle(decider)
+    assert stage.status(workflow_id) == "COMPLETED"
+    assert stage.do(Command(("HLEN", stage.keys.tasks(0, workflow_id)))) == 2 * 20_002
+    assert (stage.inbox(), stage.outbox()) == (0, 0)
+
+
 def test_a_workflow_larger_than_its_share_of_memory_goes_on(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estate, "RECORDS_PER_WORKFLOW_MAX", 50)
     workflow_id = stage.start(chained(180, output_parameters={"first": "${a00000.output.v}"}))

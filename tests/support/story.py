@@ -261,6 +261,7 @@ class Story:
     def _apply(self, draft: Draft) -> None:
         self.decisions += 1
         self.drafts.append(draft)
+        self._change_state(draft)
         self.core_bytes = encode(draft.core)
         self.bytes_written += len(self.core_bytes)
         if draft.variables_packed is not None:
@@ -268,7 +269,6 @@ class Story:
             self.warm.set_variables(draft.variables_packed)
         if draft.output is not None:
             self.output = unpack(draft.output)
-        self._change_state(draft)
         self._apply_records(draft)
         for suffix in draft.guarded:
             assert self.dispatch[suffix].state != "A", "the commit would be refused: that outcome has been accepted"

@@ -163,7 +163,7 @@ async def test_a_result_that_is_too_large_is_a_terminal_failure(fakeredis_url: s
     async with worker_of(estate, shouts):
         outcome = await soon(lambda: estate.outcome(task_id))
     assert outcome.status == "FAILED_WITH_TERMINAL_ERROR"
-    assert "permissible limit: 2,000 bytes" in outcome.reason
+    assert "permissible limit: 2000 bytes" in outcome.reason
     estate.close()
 
 

@@ -65,7 +65,7 @@ class Faults:
         if self.has_zombies and script in ("start_task", "accept") and self._rng.random() < 0.12:
             return Fault.STALL
         often = OFTEN.get(script, 1.0)
-        if self._rng.random() >= min(0.6, self.rate * often):
+        if self._rng.random() >= min(0.75, self.rate * often):
             return Fault.NONE
         return self._rng.choices(_KINDS, _DEADLY_WEIGHTS if often >= 60 else _WEIGHTS)[0]
 

@@ -34,4 +34,9 @@ REGRESSIONS = (
         "S2: a decider held an event that unpark had just moved; it decided without the start, and set the sound workflow "
         "aside although none of the events it blamed was in the inbox any more",
     ),
+    Regression(
+        894,
+        "S2, and the rule was wrong: more than ten events came back to the inbox within one millisecond, and the rule put "
+        "their ids in order as text, where 10 stands before 2",
+    ),
 )

@@ -28,10 +28,9 @@ HITS_PER_KIND = 20
 whole = Totals()
 
 NOT_PART_OF_IT = {
-    "delete_workflow",  # an operator's: removal, reads, a hurried retry, an import
+    "delete_workflow",  # an operator's: removal, reads, an import
     "partition_stats",
     "queue_stats",
-    "expedite",
     "import_workflow",
     "begin_event_execution",  # events: tests/events kills their processes
     "handled_event",

@@ -234,14 +234,14 @@ def _actions(rng: random.Random, name: str) -> tuple[tuple[int, str], ...]:
         return ((rng.randrange(10, 900), "terminate"),)
     if chance < 0.57:
         return ((rng.randrange(10, 900), "remove"),)
-    if chance < 0.75:
+    if chance < 0.8:
         return ((rng.randrange(10, 900), "poison"),)
-    return ((rng.randrange(10, 900), "look"),) if chance < 0.9 else ()
+    return ((rng.randrange(10, 900), "look"),) if chance < 0.95 else ()
 
 
 def _revivals(rng: random.Random, name: str) -> tuple[tuple[int, str], ...]:
     """What makes the workflow go on when it has ended; one that waits for a word would wait for ever."""
-    found = [] if rng.random() < 0.3 else [(rng.randrange(10, 400), "hurry")]
+    found = [] if rng.random() < 0.2 else [(rng.randrange(10, 400), "hurry")]
     if name != "waiter" and rng.random() < 0.35:
         found += [
             (rng.randrange(300, 2500), rng.choice(("retry", "rerun", "restart"))) for _ in range(rng.choice((1, 1, 2)))

@@ -25,8 +25,9 @@ BLOCKS = 5
 PER_BLOCK = 200
 PER_SECOND = 30
 FACTOR_MAX = 2.0
-FLOOR_MS = 15.0
-"""A p99 below this says more about the machine's scheduler than about us: twice of it is allowed in any case."""
+SLACK_MS = 30.0
+"""So much the p99 may grow in any case: twice of some ten ms is within what the scheduler of a small machine does to it. What
+this test is there to notice, others that wait for a bomb, is hundreds of ms."""
 
 SETTLED_S = 3.0
 """From the start of a bomb to its task's end, beyond its limit: the queue, a new process, a busy machine."""
@@ -123,4 +124,5 @@ def test_bombs_fail_their_own_task_and_a_thousand_other_workflows_do_not_notice(
     with capsys.disabled():
         told = (f"{name} bombs p50 {cut[49]:.1f} ms, p99 {cut[98]:.1f} ms" for name, cut in figures.items())
         print("\n  " + "; ".join(told))
-    assert figures["with"][98] <= FACTOR_MAX * max(figures["without"][98], FLOOR_MS)
+    alone_ms, beside_ms = figures["without"][98], figures["with"][98]
+    assert beside_ms <= max(FACTOR_MAX * alone_ms, alone_ms + SLACK_MS)

@@ -96,15 +96,17 @@ def _attempts(d: Draft) -> Iterator[str]:
         yield f"tasks {sorted(new)} were made, but numbers {numbered_before + 1} to {core.sequence} given out"
     aside = {(old.ref, old.attempt): result for old, result in d.superseded}
     for one in d.scheduled.values():
+        earlier = d.state.records.get(one.ref)
+        known = earlier.scheduled if earlier is not None else None
+        is_same = known is not None and (known.attempt, known.generation) == (one.attempt, one.generation)
+        if is_same and one.ref in d.amended:
+            continue  # it was made by an earlier decision, and only its input is another now
         if one.attempt:
             result = aside.get((one.ref, one.attempt - 1))
             if result is None or not result.retried or not is_terminal(result.status):
                 yield f"attempt {one.attempt} of {one.ref} does not follow attempt {one.attempt - 1}"
-        else:
-            earlier = d.state.records.get(one.ref)
-            is_new = one.ref not in d.amended
-            if is_new and earlier is not None and earlier.scheduled.generation == one.generation:
-                yield f"{one.ref} was made twice"
+        elif known is not None and known.generation == one.generation and one.ref not in d.amended:
+            yield f"{one.ref} was made twice"
 
 
 def _open_count(d: Draft) -> Iterator[str]:

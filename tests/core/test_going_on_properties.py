@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,7 +45,8 @@ def drive(story: Story, rng: random.Random, until: int | None = None) -> None:
     raise AssertionError(f"it does not come to an end: {story.status}, open {story.open}")
 
 
-@settings(max_examples=120)
+@pytest.mark.timeout(300)
+@settings(max_examples=120, deadline=None)
 @given(workflows(may_end=False), st.integers(0, 2**32))
 def test_whatever_happened_before_a_workflow_completes_when_its_tasks_do(
     drawn: tuple[list[WorkflowTask], dict[str, Any]], seed: int
@@ -61,4 +63,6 @@ def test_whatever_happened_before_a_workflow_completes_when_its_tasks_do(
             assert action == "retry" or story.answers[-1].get("ok"), story.answers[-1]
         drive(story, rng)
     story.expect("COMPLETED", open=[])
-    assert set(story.statuses.values()) <= {"COMPLETED", "COMPLETED_WITH_ERRORS"}
+    # A script that an attempt before the rerun asked for keeps its record: it tells what became of that attempt.
+    ended = {status for ref, status in story.statuses.items() if SCRIPT_MARK not in ref}
+    assert ended <= {"COMPLETED", "COMPLETED_WITH_ERRORS"}

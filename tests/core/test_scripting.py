@@ -52,6 +52,11 @@ def answered(value: Any, ref: str = "s#case") -> Any:
     return completed(ref, {"result": value})
 
 
+def test_a_retried_switch_takes_the_branch_its_late_script_computes() -> None:
+    told = story().when(started(), operation("terminate")).expect("TERMINATED").when(operation("retry"))
+    told.when(answered("a", "s#case.1")).expect(open=["is_a"])
+
+
 # --- at once ----------------------------------------------------------------------------------------------------------
 
 

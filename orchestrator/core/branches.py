@@ -32,7 +32,10 @@ def compile_branch(step: Step, name: str, around: Mapping[str, Node]) -> dict[st
 
     ``around`` are the steps of the definition. Raises ``StepInvalid``.
     """
-    task = read_task(step)
+    return _compiled(read_task(step), step, name, around)
+
+
+def _compiled(task: WorkflowTask, step: Step, name: str, around: Mapping[str, Node]) -> dict[str, Node]:
     nodes: dict[str, Node] = {}
     lay_out([task], Place(None, step.loop, step.fork), nodes, name)
     twice = next((ref for ref in nodes if ref in around), None)
@@ -70,7 +73,7 @@ def check_branch(step: Step, name: str, around: Mapping[str, Node]) -> dict[str,
         problem = next(_problems(task), None)
         if problem is not None:
             raise StepInvalid(problem)
-        return compile_branch(step, name, around)
+        return _compiled(task, step, name, around)
     except ValueError as error:  # an expression that nests too deep
         raise StepInvalid(str(error)) from error
 

@@ -20,7 +20,7 @@ from orchestrator.core.beginning import begin
 from orchestrator.core.closing import cancel_open_tasks, complete, end
 from orchestrator.core.draft import EVALUATED, JUDGED, RETRY, TASKS_PER_DECISION, Draft, OpenTask
 from orchestrator.core.facts import Facts
-from orchestrator.core.operators import do_while
+from orchestrator.core.operators import do_while, dynamic_fork
 from orchestrator.core.outside import PayloadsNeeded
 from orchestrator.core.program import Program, execution_ref
 from orchestrator.core.reports import task_began, task_reported
@@ -74,6 +74,12 @@ def decide(
     invariants.check_beginning(state, events)
     draft = Draft(state, program, facts, events[0].at_ms, open_tasks, programs, cached)
     try:
+        _look_at_what_is_due(draft, events)
+    except RecordsNeeded as missing:
+        return Need(missing.refs)
+    except PayloadsNeeded as missing:
+        return Need([], payloads=missing.paths)
+    try:
         for event in events:
             _take(draft, event)
     except RecordsNeeded as missing:
@@ -111,6 +117,20 @@ def _take(d: Draft, event: Event) -> None:
         _close_when_done(d)
     if not was_final and listening.finalized(d):
         listening.workflow(d, "FINALIZED")
+
+
+def _look_at_what_is_due(d: Draft, events: Sequence[Event]) -> None:
+    """Ask for what the steps left to this decision look at first before anything is decided, and so decided once only."""
+    if d.state.complete or not any(isinstance(event, Continued) for event in events):
+        return
+    due = d.core.agenda[:TASKS_PER_DECISION]
+    d.require_tasks(dict.fromkeys(ref for step in due for ref in _looks_at(d, step)))
+    for step in due:
+        if step.index > 0 and d.node(step.ref, step.branch).task.type == "FORK_JOIN_DYNAMIC":
+            made = d.record(execution_ref(step.ref, step.iteration))
+            assert made is not None, f"{step.ref} is fanned out without having a task"
+            d.require_tasks(dynamic_fork.next_firsts(made, step.index))
+            return
 
 
 def _needs_of_each(d: Draft, program: Program, events: Sequence[Event]) -> Iterator[str]:

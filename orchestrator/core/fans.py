@@ -47,24 +47,25 @@ class Fan:
         return Step(Raw(pack(task)), Raw(pack(given)), fork.ref, join.ref, fork.loop)
 
 
-def read_fan(task: WorkflowTask, given: Written, prefix: str) -> Fan:
+def read_fan(task: WorkflowTask, given: Written, prefix: str, refs: list[str] | None = None) -> Fan:
     """The branches that a fork's rendered input lists; ``prefix`` begins the names of those that bring none.
 
+    ``refs`` are the names of all, of an input that was read before: they are then not read once more.
     Raises ``FanInvalid``. Example: ``read_fan(task, {"forkTaskInputs": [1, 2]}, "_").refs``
     """
     if isinstance(given.get("forkTaskInputs"), list):
-        return _Uniform(task, given, prefix)
+        return _Uniform(task, given, prefix, refs)
     if task.dynamic_fork_tasks_param:
-        return _Steps(task, given)
+        return _Steps(task, given, refs)
     if task.dynamic_fork_join_tasks_param:
-        return _Named(task, given)
+        return _Named(task, given, refs)
     raise FanInvalid(f"forkTaskInputs must be a list, not {_shown(given.get('forkTaskInputs'))}")
 
 
 class _Uniform(Fan):
     """``forkTaskInputs``: the same task, or the same workflow, once for every element."""
 
-    def __init__(self, task: WorkflowTask, given: Written, prefix: str) -> None:
+    def __init__(self, task: WorkflowTask, given: Written, prefix: str, refs: list[str] | None) -> None:
         self._inputs: list[Any] = given["forkTaskInputs"]
         self._optional = task.optional
         workflow, kind = given.get("forkTaskWorkflow"), given.get("forkTaskType") or "SIMPLE"
@@ -79,7 +80,7 @@ class _Uniform(Fan):
         if workflow:
             self._task["type"] = "SUB_WORKFLOW"
             self._params = {"name": workflow, "version": given.get("forkTaskWorkflowVersion")}
-        super().__init__([f"{prefix}{name}_{index}" for index in range(len(self._inputs))])
+        super().__init__(refs or [f"{prefix}{name}_{index}" for index in range(len(self._inputs))])
 
     def branch(self, position: int) -> tuple[Written, Written]:
         element = self._inputs[position]
@@ -96,26 +97,29 @@ class _Uniform(Fan):
 class _Steps(Fan):
     """``dynamicForkTasksParam``: steps in their JSON form, and a map of their inputs by reference."""
 
-    def __init__(self, task: WorkflowTask, given: Written) -> None:
+    def __init__(self, task: WorkflowTask, given: Written, refs: list[str] | None) -> None:
         param = task.dynamic_fork_tasks_param or ""
-        self._tasks = given.get(param)
-        self._inputs = given.get(task.dynamic_fork_tasks_input_param_name or "")
+        tasks, self._inputs = given.get(param), given.get(task.dynamic_fork_tasks_input_param_name or "")
         invalid = f"Input '{param}' is invalid. Cannot deserialize a list of Workflow Tasks from "
-        if not isinstance(self._tasks, list):
-            raise FanInvalid(f"{invalid}'{_shown(self._tasks)}'")
+        if not isinstance(tasks, list):
+            raise FanInvalid(f"{invalid}'{_shown(tasks)}'")
+        self._tasks = tasks
         if not isinstance(self._inputs, dict):
             raise FanInvalid(
                 "Input to the dynamically forked tasks is not a map -> expecting a map of K,V  but found "
                 f"{_shown(self._inputs)}"
             )
+        super().__init__(refs or self._names(invalid))
+
+    def _names(self, invalid: str) -> list[str]:
         refs: list[Any] = [one.get("taskReferenceName") if isinstance(one, dict) else None for one in self._tasks]
         for index, ref in enumerate(refs):
             if not isinstance(ref, str) or not ref:
                 raise FanInvalid(f"{invalid}'{_shown(self._tasks[index])}' at [{index}]: it has no taskReferenceName")
-        super().__init__(refs)
+        return refs
 
     def branch(self, position: int) -> tuple[Written, Written]:
-        task: Written = self._tasks[position]  # type: ignore[index]  # a list, or it would not have been read
+        task: Written = self._tasks[position]
         given = self._inputs.get(self.refs[position]) if isinstance(self._inputs, dict) else None
         if given is None:
             given = {}
@@ -129,23 +133,27 @@ class _Steps(Fan):
 class _Named(Fan):
     """``dynamicForkJoinTasksParam``: ``{"dynamicTasks": [{"taskName", "referenceName", "input", "type"}]}``."""
 
-    def __init__(self, task: WorkflowTask, given: Written) -> None:
+    def __init__(self, task: WorkflowTask, given: Written, refs: list[str] | None) -> None:
         param = task.dynamic_fork_join_tasks_param
         found = given.get(param or "")
-        self._tasks = found.get("dynamicTasks") if isinstance(found, dict) else None
-        if not isinstance(self._tasks, list):
+        tasks = found.get("dynamicTasks") if isinstance(found, dict) else None
+        if not isinstance(tasks, list):
             raise FanInvalid(
                 f"Dynamic tasks could not be created. The value of {param} from task's input {_shown(given)} "
                 "has no dynamic tasks to be scheduled"
             )
+        self._tasks = tasks
+        super().__init__(refs or self._names())
+
+    def _names(self) -> list[str]:
         refs: list[Any] = [one.get("referenceName") if isinstance(one, dict) else None for one in self._tasks]
         for index, ref in enumerate(refs):
             if not isinstance(ref, str) or not ref:
                 raise FanInvalid(f"dynamicTasks[{index}] has no referenceName: {_shown(self._tasks[index])}")
-        super().__init__(refs)
+        return refs
 
     def branch(self, position: int) -> tuple[Written, Written]:
-        one: Written = self._tasks[position]  # type: ignore[index]  # a list, or it would not have been read
+        one: Written = self._tasks[position]
         kind, workflow = one.get("type") or "SIMPLE", one.get("workflowName")
         name = one.get("taskName") or workflow or one["referenceName"]
         task: Written = {"name": name, "taskReferenceName": one["referenceName"], "type": kind}

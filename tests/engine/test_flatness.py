@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from orchestrator.core import decide as deciding
 from orchestrator.engine.decider import Decider
+from orchestrator.engine.estate import RECORDS_PER_WORKFLOW_MAX
 from orchestrator.model.definitions import WorkflowDef, WorkflowTask
 from orchestrator.plan import Call, Command
 from orchestrator.store.context import StoreContext
@@ -193,6 +195,29 @@ def test_an_event_of_a_dynamic_fork_costs_the_same_in_one_of_ten_thousand(real_s
 def test_an_event_of_a_loop_costs_the_same_in_one_of_ten_thousand_rounds(real_stage: Stage) -> None:
     small = _costs(real_stage, looped(SMALL), "a", SMALL)
     _assert_flat(small, _costs(real_stage, looped(LARGE), "a", LARGE))
+
+
+def test_events_are_decided_once_while_a_wide_fork_that_is_no_longer_all_in_memory_fans_out(
+    real_stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applied = 0
+    apply = deciding._apply
+
+    def counted(*args: Any) -> None:
+        nonlocal applied
+        applied += 1
+        apply(*args)
+
+    monkeypatch.setattr(deciding, "_apply", counted)
+    width = 3 * RECORDS_PER_WORKFLOW_MAX
+    real_stage.start(fanned(width))
+    decider = real_stage.decider("d1")
+    handled = 0
+    while more := real_stage.run(decider.turn()):
+        handled += more
+        real_stage.work("b", {"v": 1})
+    assert handled > width
+    assert applied <= 1.02 * handled
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from orchestrator.codec import EMPTY_MAP
 from orchestrator.core import advance
 from orchestrator.core.branches import StepInvalid, check_branch
 from orchestrator.core.closing import end
+from orchestrator.core.draft import TASKS_PER_DECISION
 from orchestrator.core.fans import Fan, FanInvalid, read_fan
 from orchestrator.core.program import execution_ref
 from orchestrator.errors import InvalidPayload
@@ -63,9 +64,9 @@ def fan_out(d: Draft, node: Node, iteration: int, index: int) -> Iterator[Node]:
     ref = execution_ref(node.ref, iteration)
     record = d.record(ref)
     assert record is not None, f"{ref} is fanned out without having a task"
-    fan = _read(d, node, record.input)
+    fan = _read(d, node, record.input, record.input[FORKED])
     join = d.node(node.next or "", node.branch)
-    d.require_tasks([execution_ref(one, iteration) for one in fan.refs[index - 1 : index - 1 + SLICE]])
+    d.require_tasks(next_firsts(record, index))
     for position in range(index - 1, len(fan.refs)):
         if d.full:
             d.go(node.ref, iteration, position + 1)
@@ -81,8 +82,10 @@ def fan_out(d: Draft, node: Node, iteration: int, index: int) -> Iterator[Node]:
             return
 
 
-SLICE = 200
-"""So many branches of a slice have the store asked for tasks of the same name at once."""
+def next_firsts(record: TaskRecord, index: int) -> list[str]:
+    """The first tasks of the slice of branches that begins at ``index``, by their execution references."""
+    refs = record.input[FORKED][index - 1 : index - 1 + TASKS_PER_DECISION]
+    return [execution_ref(ref, record.scheduled.iteration) for ref in refs]
 
 
 def taken(d: Draft, fork: str | None, ref: str) -> str:
@@ -94,9 +97,9 @@ def taken(d: Draft, fork: str | None, ref: str) -> str:
     )
 
 
-def _read(d: Draft, node: Node, given: dict[str, Any]) -> Fan:
+def _read(d: Draft, node: Node, given: dict[str, Any], refs: list[str] | None = None) -> Fan:
     is_first = d.core.first_fan in (None, node.ref)
-    return read_fan(node.task, given, prefix="_" if is_first else f"_{node.ref}_")
+    return read_fan(node.task, given, "_" if is_first else f"_{node.ref}_", refs)
 
 
 def _first_twice(d: Draft, refs: list[str]) -> str | None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.support.kafka_server import BrokerMissing, KafkaServer
 from tests.support.redis_server import Kind, RedisServer, ServerMissing
 
 # Deadlines of single examples measure the machine, not the code; the per-test time-out bounds the whole.
@@ -70,3 +71,16 @@ def store_url(request: pytest.FixtureRequest) -> str:
     """Address of an empty store, once per backend: a test that asks for it is a contract all of them must keep."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[KafkaServer]:
+    """A running Kafka broker, one for each module, so that topics may have any name."""
+    try:
+        server = KafkaServer()
+    except BrokerMissing as missing:
+        if os.environ.get("CI"):
+            pytest.fail(str(missing), pytrace=False)
+        pytest.skip(str(missing))
+    with server:
+        yield server

@@ -24,8 +24,13 @@ def executed(code: str, name: str) -> str:
     return output.getvalue()
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("readme", READMES, ids=lambda readme: readme.parent.name)
-def test_a_readme_s_code_is_the_example_and_prints_what_the_readme_says(readme: Path) -> None:
+def test_a_readme_s_code_is_the_example_and_prints_what_the_readme_says(
+    readme: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "KAFKA_SERVERS" in readme.read_text():
+        monkeypatch.setenv("KAFKA_SERVERS", request.getfixturevalue("broker").address)
     (python, code), (text, printed) = BLOCK.findall(readme.read_text())
     assert (python, text) == ("python", "text")
     assert code == (readme.parent / f"{readme.parent.name}.py").read_text()

@@ -1,0 +1,1 @@
+"""The example on answers that wait, and operations on many."""

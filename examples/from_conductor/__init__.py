@@ -1,0 +1,1 @@
+"""The example on definitions taken over from Conductor."""

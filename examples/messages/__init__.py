@@ -1,0 +1,1 @@
+"""The example on messages to running workflows."""

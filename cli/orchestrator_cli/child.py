@@ -34,7 +34,7 @@ class Role:
     """What a child is: its command line, how it is found to be ready, and how long it may take to end.
 
     ``asks`` waits until it answers; without it the child tells by itself. ``reloads``: a change of the code starts it
-    anew. ``log_path`` is where it writes why it ended.
+    anew. ``log_path`` is where it writes why it ended. ``passes`` are descriptors of ours that it goes on with.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Role:
     reloads: bool = False
     grace_s: float = 10.0
     log_path: Path | None = None
+    passes: Sequence[int] = ()
 
 
 class Nursery(Protocol):
@@ -99,7 +100,7 @@ class Child:
             command = [*self.role.command()]
             if self.role.asks is None:
                 command += ["--ready-fd", str(tell)]
-            self._process = process = await spawn(command, self._environment, pass_fds=(tell,))
+            self._process = process = await spawn(command, self._environment, pass_fds=(tell, *self.role.passes))
         finally:
             os.close(tell)
         if not self._is_wanted:  # the end was called for while it was being started

@@ -1,4 +1,5 @@
-"""``orchestrator dev``: everything in one terminal: a store of its own, a decider, a worker that follows the code.
+"""``orchestrator dev``: everything in one terminal: a store of its own, a decider, the HTTP API, a worker that follows
+the code.
 
 What runs is kept in a folder, so that starting again resumes every unfinished workflow, also after a kill. Other
 commands in the same folder find it without being told. Composes the parts; the supervisor runs them.
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -16,9 +18,11 @@ from typing import Any
 
 import click
 
+from orchestrator.errors import Conflict
 from orchestrator_cli import folder as folders
 from orchestrator_cli.command import Leaf
 from orchestrator_cli.output import say
+from orchestrator_cli.server import address, listen
 from orchestrator_cli.session import Session, current_session
 
 EXAMPLES = """
@@ -28,6 +32,7 @@ orchestrator dev --data ~/orchestrator-data
 orchestrator dev hello.py --redis redis://localhost:6379/0
 """
 
+HOST, PORT = "127.0.0.1", 8080
 DRAIN_S = 3
 _ROLE = (sys.executable, "-P", "-m", "orchestrator_cli.main")
 
@@ -35,11 +40,15 @@ _ROLE = (sys.executable, "-P", "-m", "orchestrator_cli.main")
 @click.command(cls=Leaf, examples=EXAMPLES)
 @click.argument("modules", nargs=-1, metavar="[MODULE_OR_FILE]...")
 @click.option("--data", metavar="DIR", default=folders.DEFAULT, show_default=True, help="Where everything is kept.")
-@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Of the HTTP server.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help=f"Of the HTTP API. Default: {PORT}, or one that is free if it is taken.",
+)
 @click.option("--concurrency", type=click.IntRange(min=1), default=20, show_default=True, help="Tasks at a time.")
 @click.option("--no-reload", is_flag=True, help="Do not restart the worker when the code changes.")
-def dev(modules: tuple[str, ...], data: str, port: int, concurrency: int, no_reload: bool) -> int:
-    """Run store, decider and worker together, restarting the worker when the code changes.
+def dev(modules: tuple[str, ...], data: str, port: int | None, concurrency: int, no_reload: bool) -> int:
+    """Run store, decider, HTTP API and worker together, restarting the worker when the code changes.
 
     The modules' workflows are registered, their tasks run. Without a module the engine runs alone. Ctrl-C stops
     everything in order, a second Ctrl-C at once; starting again goes on where it stopped.
@@ -48,13 +57,20 @@ def dev(modules: tuple[str, ...], data: str, port: int, concurrency: int, no_rel
     folder = folders.Folder(Path(data))
     folder.take()
     try:
-        return asyncio.run(_run(session, folder, modules, port, concurrency, reloads=not no_reload))
+        with _listening(port) as door:
+            return asyncio.run(_run(session, folder, modules, door, concurrency, reloads=not no_reload))
     finally:
         folder.leave()
 
 
 async def _run(
-    session: Session, folder: folders.Folder, modules: Sequence[str], port: int, concurrency: int, *, reloads: bool
+    session: Session,
+    folder: folders.Folder,
+    modules: Sequence[str],
+    door: socket.socket,
+    concurrency: int,
+    *,
+    reloads: bool,
 ) -> int:
     from orchestrator_cli.child import Role
     from orchestrator_cli.supervisor import Supervisor
@@ -71,14 +87,16 @@ async def _run(
         url = valkey.url
         roles.append(Role("store", valkey.command, asks=valkey.answers, log_path=valkey.log_path))
     roles.append(Role("decider", lambda: [*_ROLE, "decider"]))
+    serving = [*_ROLE, "server", "--fd", str(door.fileno())]
+    roles.append(Role("server", lambda: serving, passes=(door.fileno(),), grace_s=DRAIN_S + 5))
     if modules:
         command = [*_ROLE, "worker", *modules, "--concurrency", str(concurrency), "--dev"]
         roles.append(Role("worker", lambda: command, reloads=True, grace_s=DRAIN_S + 5))
     supervisor = Supervisor(
         roles,
         _environment(session, url),
-        publish=lambda children: folder.write(url, port, children),
-        announce=lambda told: _announce(told.get("worker", {}), folder, url, session.is_named),
+        publish=lambda children: folder.write(url, door.getsockname()[1], children),
+        announce=lambda told: _announce(told.get("worker", {}), folder, url, address(door), session.is_named),
         changes=_changes(modules, folder.path) if modules and reloads else None,
     )
     return await supervisor.run()
@@ -101,9 +119,21 @@ def _environment(session: Session, url: str) -> dict[str, str]:
     return {**defaults, **os.environ, **chosen}
 
 
-def _announce(worker: Mapping[str, Any], folder: folders.Folder, url: str, is_named: bool) -> None:
+def _listening(port: int | None) -> socket.socket:
+    """The socket of the HTTP API; it is ours, so that a server which starts anew is found at the same place."""
+    if port is not None:
+        return listen(HOST, port)
+    try:
+        return listen(HOST, PORT)
+    except Conflict:
+        return listen(HOST, 0)
+
+
+def _announce(worker: Mapping[str, Any], folder: folders.Folder, url: str, http: str, is_named: bool) -> None:
+    say("")
     if not is_named:
-        say(f"\nRedis    {url}   kept in {folder.path}")
+        say(f"Redis    {url}   kept in {folder.path}")
+    say(f"HTTP     {http}/api   described at {http}/docs")
     is_found = folder.path == Path(folders.DEFAULT).absolute()  # by commands in the current folder
     say("\nTry next, in another terminal" + (" in this folder:" if is_found else ":"))
     if not is_found and not is_named:

@@ -21,7 +21,10 @@ from orchestrator.errors import OrchestratorError, StoreUnavailable
 from orchestrator_cli.command import Entry, LazyGroup, shared_options
 
 COMMANDS = {
-    "dev": Entry("orchestrator_cli.dev", "dev", "Run everything here: store, decider, worker; restarts on changes."),
+    "dev": Entry(
+        "orchestrator_cli.dev", "dev", "Run everything here: store, decider, server, worker; restarts on changes."
+    ),
+    "server": Entry("orchestrator_cli.server", "server", "Serve the HTTP API until a signal ends it."),
     "decider": Entry("orchestrator_cli.roles", "decider", "Run a decider until a signal ends it."),
     "system": Entry("orchestrator_cli.roles", "system", "Carry out HTTP calls and other system tasks until a signal."),
     "worker": Entry("orchestrator_cli.roles", "worker", "Run the tasks of modules until a signal ends it."),

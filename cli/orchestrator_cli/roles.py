@@ -38,7 +38,8 @@ orchestrator worker tasks.py --concurrency 50
 orchestrator worker my.tasks:charge my.reports --domain eu --pool process
 """
 
-_ready_option = click.option("--ready-fd", type=int, hidden=True)
+ready_option = click.option("--ready-fd", type=int, hidden=True)
+"""The option of every role by which ``dev`` is told that it is ready; see ``tell``."""
 
 
 @click.command(cls=Leaf, examples=DECIDER_EXAMPLES)
@@ -50,7 +51,7 @@ _ready_option = click.option("--ready-fd", type=int, hidden=True)
     show_default=True,
     help="Host a process that carries out HTTP calls and the other system tasks.",
 )
-@_ready_option
+@ready_option
 def decider(name: str | None, hosts_system: bool, ready_fd: int | None) -> None:
     """Run a decider: it advances the workflows of its share of the partitions. Start as many as you like."""
     from orchestrator.engine.process import run_decider
@@ -61,7 +62,7 @@ def decider(name: str | None, hosts_system: bool, ready_fd: int | None) -> None:
         def ready() -> None:
             if hosts_system:
                 system_tasks.start()
-            _tell(ready_fd, {})
+            tell(ready_fd, {})
 
         run_decider(session.settings, name, on_ready=ready)
 
@@ -72,7 +73,7 @@ def decider(name: str | None, hosts_system: bool, ready_fd: int | None) -> None:
 @click.option("--name", help="How it is called in logs and views. Default: host and process.")
 @click.option("--drain-timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="For running tasks at the end.")
 @click.option("--host-fd", type=int, hidden=True)
-@_ready_option
+@ready_option
 def system(
     concurrency: int,
     only: tuple[str, ...],
@@ -95,7 +96,7 @@ def system(
         drain_timeout_s=drain_timeout,
         name=name,
         host_fd=host_fd,
-        on_ready=lambda: _tell(ready_fd, {}),
+        on_ready=lambda: tell(ready_fd, {}),
     )
 
 
@@ -107,7 +108,7 @@ def system(
 @click.option("--name", help="How it is called in logs and views. Default: host and process.")
 @click.option("--drain-timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="For running tasks at the end.")
 @click.option("--dev", "is_dev", is_flag=True, hidden=True)
-@_ready_option
+@ready_option
 def worker(
     modules: tuple[str, ...],
     concurrency: int,
@@ -127,7 +128,7 @@ def worker(
     if is_dev:
         served, told = _registered(session, modules)
         if not served:
-            _tell(ready_fd, told)
+            tell(ready_fd, told)
             return _idle()
     if pool is not None:
         _move_to(pool, served)
@@ -138,7 +139,7 @@ def worker(
         domain=domain,
         drain_timeout_s=drain_timeout,
         name=name,
-        on_ready=lambda: _tell(ready_fd, told),
+        on_ready=lambda: tell(ready_fd, told),
     )
 
 
@@ -176,7 +177,8 @@ def _registered(session: Session, modules: Sequence[str]) -> tuple[list[str], di
     return [module for module in modules if python_objects(module)[1]], told
 
 
-def _tell(descriptor: int | None, facts: dict[str, Any]) -> None:
+def tell(descriptor: int | None, facts: dict[str, Any]) -> None:
+    """Say that this process is ready, to whoever asked by ``--ready-fd``."""
     if descriptor is not None:
         with contextlib.suppress(OSError):  # whoever asked may be gone
             os.write(descriptor, json.dumps(facts).encode() + b"\n")

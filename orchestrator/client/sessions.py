@@ -114,10 +114,10 @@ class BlockingSession:
 
 
 class AsyncSession:
-    """The store for one event loop: the one it is first used in."""
+    """The store for one event loop: the one it is first used in. ``connection``: one that is open already."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.connection = connect(settings.redis_url, settings)
+    def __init__(self, settings: Settings, connection: Connection | None = None) -> None:
+        self.connection = connection or connect(settings.redis_url, settings)
         self.store = StoreContext(settings, is_ordered=not self.connection.is_cluster)
         self._is_checked = False
         self._lock = asyncio.Lock()

@@ -2,7 +2,7 @@
 
 Unknown fields are ignored. Null becomes what Conductor makes of it: zero or false for numbers and booleans, the default
 for lists, maps and enums. Every wrong type is a problem with its path. Knows no rules: those are ``validation``'s.
-Called by ``wire`` and, for handlers of events, by ``event_handlers``.
+Called by ``wire``, for handlers of events by ``event_handlers``, and for the bodies of requests by the HTTP API.
 """
 
 from __future__ import annotations
@@ -32,6 +32,16 @@ def read_struct(kind: type[_S], data: object) -> tuple[_S, list[Problem]]:
     reading = _Reading()
     value = _reader(kind)(reading, data, None)
     return _placeholder(kind) if value is _UNREADABLE else value, reading.problems
+
+
+def read_value(annotation: Any, data: object) -> tuple[Any, list[Problem]]:
+    """``data`` as what an annotation says that fields may have, and what was wrong with it; None when it is unreadable.
+
+    Example: ``read_value(list[TaskDef], [{"name": "a"}])[0][0].name == "a"``
+    """
+    reading = _Reading()
+    value = _reader(annotation)(reading, data, None)
+    return None if value is _UNREADABLE else value, reading.problems
 
 
 # Conductor's getter answers 1 for a missing window, so null must not become 0 as it does elsewhere.

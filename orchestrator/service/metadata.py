@@ -17,7 +17,7 @@ import msgspec
 from orchestrator.engine.extras import require_extras
 from orchestrator.engine.relay import limits_of
 from orchestrator.engine.starts import check_runnable, size_problems
-from orchestrator.errors import Conflict, DefinitionInvalid, DefinitionNotFound, Problem
+from orchestrator.errors import Conflict, DefinitionInvalid, DefinitionNotFound, InvalidRequest, Problem
 from orchestrator.model.definitions import SchemaDef, TaskDef, WorkflowDef, walk
 from orchestrator.model.validation import validate_task_def
 from orchestrator.model.wire import task_def_from_dict, task_def_to_dict, workflow_def_from_dict, workflow_def_to_dict
@@ -104,6 +104,13 @@ def put_task_def(store: StoreContext, task_def: TaskDef) -> Plan[Applied]:
     """Store a task definition, replacing the one there is. Raises ``DefinitionInvalid``."""
     (applied,) = yield from apply(store, [task_def])
     return applied
+
+
+def put_task_defs(store: StoreContext, task_defs: Sequence[TaskDef]) -> Plan[list[Applied]]:
+    """Store task definitions, replacing those there are. Raises ``DefinitionInvalid``, ``InvalidRequest`` for none."""
+    if not task_defs:
+        raise InvalidRequest("TaskDef list cannot be empty or null.")
+    return (yield from apply(store, task_defs))
 
 
 def put_absent_task_defs(store: StoreContext, task_defs: Sequence[TaskDef]) -> Plan[list[PutTaskDefinition]]:

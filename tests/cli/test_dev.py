@@ -12,6 +12,7 @@ import threading
 from functools import partial
 from pathlib import Path
 
+import httpx2
 import pytest
 from click.testing import CliRunner
 
@@ -106,10 +107,12 @@ def kill(role: str, tmp_path: Path) -> None:
 def test_unfinished_workflows_go_on_after_the_whole_group_was_killed(
     command: Command, hello: str, tmp_path: Path
 ) -> None:
-    first = Dev(command, "hello.py", "--port", "8099")
+    first = Dev(command, "hello.py", "--port", "0")
+    api = first.says("HTTP", "/api").split()[1]
     first.says("orchestrator workflow run hello -i name=...")
     facts = read_facts(tmp_path / ".orchestrator")
-    assert (facts["pid"], facts["port"]) == (first.process.pid, 8099)
+    assert (facts["pid"], f"http://127.0.0.1:{facts['port']}/api") == (first.process.pid, api)
+    assert httpx2.get(f"{api}/metadata/workflow/hello").json()["name"] == "hello"
     assert all(os.getpgid(pid) == first.process.pid for pid in children(tmp_path).values())
     status, workflow_id, _ = run("workflow", "start", "hello", "-i", "name=Ada")
     assert status == 0
@@ -128,7 +131,7 @@ def test_one_ctrl_c_ends_everything_in_order_and_leaves_the_data(command: Comman
     dev = Dev(command, "hello.py")
     dev.says("Try next")
     running = [process(pid) for pid in children(tmp_path).values()]
-    assert len(running) == 3
+    assert len(running) == 4
     os.killpg(dev.process.pid, signal.SIGINT)
     dev.says("Stopping")
     assert dev.process.wait(20) == 0
@@ -168,7 +171,7 @@ def test_what_crashes_is_started_again_with_its_data_and_its_address(
     dev.says("Try next")
     url = read_facts(tmp_path / ".orchestrator")["redis_url"]
     before = children(tmp_path)
-    for role in ("store", "decider", "worker"):
+    for role in ("store", "decider", "server", "worker"):
         # Its neighbours may have been restarted meanwhile: what cannot reach its store at its own start ends.
         eventually(partial(kill, role, tmp_path), retry_on=(KeyError, ProcessLookupError))
         dev.says(role, "was ended by SIGKILL; starting it again")
@@ -208,7 +211,7 @@ def test_without_a_module_the_engine_runs_alone_and_a_worker_may_join(
 ) -> None:
     dev = Dev(command)
     dev.says("orchestrator def apply")
-    assert sorted(children(tmp_path)) == ["decider", "store"]
+    assert sorted(children(tmp_path)) == ["decider", "server", "store"]
     worker = command("worker", "hello.py")
     status, output, _ = run("workflow", "run", "hello.py:plain", "-i", "name=Di", "--timeout", "20")
     assert (status, json.loads(output)) == (0, {"result": "Hello, Di"})

@@ -1,0 +1,70 @@
+"""Definitions over HTTP: of workflows by name and version, of tasks by name."""
+
+from __future__ import annotations
+
+from orchestrator.api.routes import Role, Route
+from orchestrator.errors import DefinitionInvalid
+from orchestrator.model.definitions import TaskDef, WorkflowDef
+from orchestrator.plan import Plan
+from orchestrator.service import metadata
+from orchestrator.store.context import StoreContext
+
+# --- workflows --------------------------------------------------------------------------------------------------------
+
+
+def register_workflow(store: StoreContext, body: WorkflowDef, overwrite: bool = False) -> Plan[None]:
+    """Store one version of a workflow; 409 when it holds another text and ``overwrite`` is off."""
+    yield from metadata.register_workflow(store, body, overwrite=overwrite)
+
+
+def validate_workflow(store: StoreContext, body: WorkflowDef) -> Plan[None]:
+    """Judge a workflow definition by everything that would make storing it fail; stores nothing."""
+    problems = yield from metadata.validate(store, body)
+    if problems:
+        raise DefinitionInvalid(f"workflow {body.name!r}", problems)
+
+
+def get_workflow(store: StoreContext, name: str, version: int | None = None) -> Plan[WorkflowDef]:
+    """One version of a workflow, by default the latest."""
+    return metadata.get_workflow(store, name, version)
+
+
+def delete_workflow(store: StoreContext, name: str, version: int) -> Plan[None]:
+    """Forget one version of a workflow; executions keep their own copy."""
+    return metadata.delete_workflow(store, name, version)
+
+
+def latest_versions(store: StoreContext) -> Plan[list[WorkflowDef]]:
+    """The latest version of every workflow, by name."""
+    return metadata.list_workflows(store)
+
+
+# --- tasks ------------------------------------------------------------------------------------------------------------
+
+
+def register_tasks(store: StoreContext, body: list[TaskDef]) -> Plan[None]:
+    """Store task definitions, replacing those of the same names; a single one need not be a list."""
+    yield from metadata.put_task_defs(store, body)
+
+
+def get_task(store: StoreContext, name: str) -> Plan[TaskDef]:
+    """The definition of a task."""
+    return metadata.get_task_def(store, name)
+
+
+def list_tasks(store: StoreContext) -> Plan[list[TaskDef]]:
+    """Every task definition, by name."""
+    return metadata.list_task_defs(store)
+
+
+ROUTES = (
+    Route("POST", "/metadata/workflow", register_workflow, Role.ADMIN),
+    Route("POST", "/metadata/workflow/validate", validate_workflow, Role.VIEWER),
+    Route("GET", "/metadata/workflow/latest-versions", latest_versions, Role.VIEWER),
+    Route("GET", "/metadata/workflow/{name}", get_workflow, Role.VIEWER),
+    Route("DELETE", "/metadata/workflow/{name}/{version}", delete_workflow, Role.ADMIN),
+    Route("POST", "/metadata/taskdefs", register_tasks, Role.ADMIN),
+    Route("POST", "/metadata/taskdef", register_tasks, Role.ADMIN),
+    Route("GET", "/metadata/taskdefs", list_tasks, Role.VIEWER),
+    Route("GET", "/metadata/taskdefs/{name}", get_task, Role.VIEWER),
+)

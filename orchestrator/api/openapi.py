@@ -1,0 +1,163 @@
+"""The OpenAPI description of the API, made from the routes and the types in their handlers' signatures. Reads nothing."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Sequence
+from enum import StrEnum
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
+
+import msgspec
+from starlette.responses import Response
+
+from orchestrator.api.routes import Html, Parameter, Role, Route
+from orchestrator.model.wire_write import json_name
+
+Json = dict[str, Any]
+
+_PLAIN: dict[Any, Json] = {
+    str: {"type": "string"},
+    bool: {"type": "boolean"},
+    int: {"type": "integer", "format": "int64"},
+    float: {"type": "number"},
+    Any: {},
+    Response: {},
+}
+_ERROR = {
+    "type": "object",
+    "required": ["status", "message", "retryable"],
+    "properties": {
+        "status": {"type": "integer"},
+        "message": {"type": "string"},
+        "instance": {"type": "string", "description": "Which server said so."},
+        "retryable": {"type": "boolean", "description": "Whether the same request may succeed later."},
+        "code": {"type": "string"},
+        "validationErrors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "path": {"type": "string"},
+                    "message": {"type": "string"},
+                    "invalidValue": {"type": ["string", "null"]},
+                },
+            },
+        },
+    },
+}
+
+
+def description(routes: Sequence[Route], server_url: str, version: str) -> Json:
+    """The whole document. Example: ``description(ROUTES, "/api", "1.0")["paths"]["/health"]["get"]``"""
+    schemas = _Schemas()
+    paths: dict[str, Json] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Orchestrator", "version": version},
+        "servers": [{"url": server_url}],
+        "paths": paths,
+        "components": {"schemas": {**schemas.found, "Error": _ERROR}},
+    }
+
+
+def _operation(route: Route, schemas: _Schemas) -> Json:
+    shape = route.shape
+    parameters = [_parameter(one, "path", schemas) for one in shape.path]
+    parameters += [_parameter(one, "query", schemas) for one in shape.query]
+    if shape.takes_request_id:
+        said = "Repeated under the same key within ten minutes, it happens once and is answered alike."
+        schema = {"type": "string"}
+        parameters.append({"name": "Idempotency-Key", "in": "header", "schema": schema, "description": said})
+    operation: Json = {
+        "operationId": re.sub(r"\W+", "_", f"{route.method.lower()}{route.path}").strip("_"),
+        "tags": [route.segments[0]],
+        "summary": route.summary,
+        "parameters": parameters,
+        "responses": _responses(route, schemas),
+        "x-role": route.role,
+    }
+    if shape.body is not None:
+        media = "text/plain" if shape.body.kind is str else "application/json"
+        content = {media: {"schema": schemas.of(shape.body.kind)}}
+        operation["requestBody"] = {"required": shape.body.is_required, "content": content}
+    return operation
+
+
+def _parameter(one: Parameter, place: str, schemas: _Schemas) -> Json:
+    schema = dict(schemas.of(_without_none(one.kind)))
+    if not one.is_required and one.default not in (None, []) and isinstance(one.default, bool | int | str):
+        schema["default"] = one.default
+    return {"name": one.wire if place == "query" else one.name, "in": place, "required": one.is_required} | {
+        "schema": schema
+    }
+
+
+def _responses(route: Route, schemas: _Schemas) -> Json:
+    answer, found = route.shape.answer, dict[str, Json]()
+    options = get_args(answer) if NoneType in get_args(answer) else (answer,)
+    for option in options:
+        if option is None or option is NoneType:
+            found[str(route.empty_status or route.status)] = {"description": "Nothing to tell."}
+        elif option is Html:
+            found[str(route.status)] = {"description": "A page.", "content": {"text/html": {}}}
+        else:
+            media = "text/plain" if option is str else "application/json"
+            content = {media: {"schema": schemas.of(option)}}
+            found[str(route.status)] = {"description": "As asked.", "content": content}
+    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    found["4XX"] = {"description": "The request cannot be carried out; the message says why.", "content": error}
+    found["503"] = {"description": "Not now: repeat it after Retry-After seconds.", "content": error}
+    if route.role is Role.OPEN:
+        found["503"].pop("content")
+    return found
+
+
+def _without_none(kind: Any) -> Any:
+    options = [option for option in get_args(kind) if option is not NoneType]
+    return options[0] if NoneType in get_args(kind) and len(options) == 1 else kind
+
+
+class _Schemas:
+    """JSON Schemas of types; those of structs are collected by name."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Json] = {}
+
+    def of(self, kind: Any) -> Json:
+        """The schema of a type, as annotations of handlers and structs write it."""
+        if kind in _PLAIN:
+            return _PLAIN[kind]
+        origin, arguments = get_origin(kind), get_args(kind)
+        if kind is dict or kind is list:
+            return {"type": "object" if kind is dict else "array"}
+        if origin is list:
+            return {"type": "array", "items": self.of(arguments[0])}
+        if origin is dict:
+            return {"type": "object", "additionalProperties": self.of(arguments[1])}
+        if origin is not None or arguments:
+            return self._union(arguments)
+        if issubclass(kind, StrEnum):
+            return {"type": "string", "enum": [str(member) for member in kind]}
+        return self._struct(kind)
+
+    def _union(self, options: Sequence[Any]) -> Json:
+        schemas = [self.of(option) if option is not NoneType else {"type": "null"} for option in options]
+        return {"anyOf": schemas}
+
+    def _struct(self, kind: type[msgspec.Struct]) -> Json:
+        name = kind.__name__
+        if name not in self.found:
+            self.found[name] = {}  # of a struct that holds itself
+            hints = get_type_hints(kind)
+            fields = msgspec.structs.fields(kind)
+            self.found[name] = {
+                "type": "object",
+                "description": (inspect.getdoc(kind) or "").partition("\n")[0],
+                "properties": {json_name(field.name): self.of(hints[field.name]) for field in fields},
+                "required": [json_name(field.name) for field in fields if field.required],
+            }
+        return {"$ref": f"#/components/schemas/{name}"}

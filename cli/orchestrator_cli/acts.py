@@ -1,4 +1,4 @@
-"""``orchestrator workflow pause``, ``restart``, ``signal`` ...: the commands that act on executions.
+"""``orchestrator workflow pause``, ``restart``, ``skip`` ...: the commands that act on executions.
 
 Each is one verb of the service, prints the id it acted on and says on standard error how the execution stands. They are
 listed in the group of ``workflow``. Called by users and by scripts.
@@ -13,20 +13,13 @@ import click
 
 from orchestrator_cli.command import Leaf, choice
 from orchestrator_cli.inputs import read_input
-from orchestrator_cli.output import as_json, say
+from orchestrator_cli.output import say
 from orchestrator_cli.session import current_session
 
 REPORTED = ("COMPLETED", "FAILED", "FAILED_WITH_TERMINAL_ERROR", "CANCELED", "IN_PROGRESS")
 
 
-def _strategy(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The option that says what of a halt is wanted."""
-    strategies = choice("TARGET_WORKFLOW", "BLOCKING_WORKFLOW", "BLOCKING_TASK", "BLOCKING_TASK_INPUT")
-    option = click.option("--return", "return_strategy", type=strategies, default="TARGET_WORKFLOW", show_default=True)
-    return option(command)
-
-
-def _given(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def given(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The options by which a command takes a map of values."""
     pairs = click.option(
         "-i", "--input", "pairs", multiple=True, metavar="KEY=TEXT|KEY:=JSON", help=f"One key of {what}."
@@ -60,37 +53,6 @@ def terminate(workflow_ids: tuple[str, ...], reason: str | None, failure_workflo
     _act_on_all("terminate", workflow_ids, reason=reason, trigger_failure_workflow=failure_workflow)
 
 
-@click.command(cls=Leaf, examples="orchestrator workflow signal ID approved -i by=Ada\norchestrator workflow signal ID")
-@click.argument("workflow_id", metavar="ID")
-@click.argument("name", required=False)
-@click.option("--wait", "wait_s", type=click.FloatRange(0, 600), metavar="SECONDS", help="Until it halts again.")
-@_strategy
-@_given("what it is given")
-def signal(
-    workflow_id: str,
-    name: str | None,
-    wait_s: float | None,
-    return_strategy: str,
-    pairs: tuple[str, ...],
-    files: tuple[str, ...],
-) -> None:
-    """End the WAIT task that waits for NAME (its signal or its reference); without NAME the first that waits.
-
-    It may be a task of a sub-workflow. With --wait the output of the halt that --return names is printed as JSON.
-    """
-    from orchestrator.service import halts
-
-    payload = read_input(pairs, files)
-    if wait_s is None:
-        _act(workflow_id, halts.signal, name=name, payload=payload)
-        return
-    options: dict[str, Any] = {"return_strategy": return_strategy, "timeout_s": wait_s}
-    with current_session().store() as store:
-        halt = store.run(halts.signal_and_wait, workflow_id, name, payload, **options)
-    click.echo(as_json(halt.output))
-    say(f"workflow {workflow_id} is {halt.target.status}" + (" and goes on" if halt.timed_out else ""))
-
-
 @click.command(cls=Leaf, examples="orchestrator workflow restart ID\norchestrator workflow restart ID --latest")
 @click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True)
 @click.option("--latest", is_flag=True, help="By the latest registered version of its workflow.")
@@ -104,13 +66,7 @@ def restart(workflow_ids: tuple[str, ...], latest: bool) -> None:
 @click.option("--resume", is_flag=True, help="Let a failed sub-workflow go on instead of starting another.")
 def retry(workflow_ids: tuple[str, ...], resume: bool) -> None:
     """Let an ended execution go on where it failed: what failed and what was cancelled gets one more attempt."""
-    from orchestrator.service import actions
-
-    if resume:
-        for workflow_id in workflow_ids:
-            _act(workflow_id, actions.retry, resume_subworkflow_tasks=True)
-    else:
-        _act_on_all("retry", workflow_ids)
+    _act_on_all("retry", workflow_ids, resume_subworkflow_tasks=resume)
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow rerun ID charge\norchestrator workflow rerun ID -i amount:=3")
@@ -118,7 +74,7 @@ def retry(workflow_ids: tuple[str, ...], resume: bool) -> None:
 @click.argument("ref", required=False)
 @click.option("--task-id", help="A task by its id instead, which may be one of a sub-workflow.")
 @click.option("--correlation-id", help="The mark of the execution from now on.")
-@_given("its input: the task's, or without a task the execution's")
+@given("its input: the task's, or without a task the execution's")
 def rerun(
     workflow_id: str,
     ref: str | None,
@@ -133,32 +89,33 @@ def rerun(
     """
     from orchestrator.service import actions
 
-    given = read_input(pairs, files) if pairs or files else None
+    replaced = read_input(pairs, files) if pairs or files else None
     which = "task_input" if ref or task_id else "workflow_input"
-    options = {"from_ref": ref, "from_task_id": task_id, "correlation_id": correlation_id, which: given}
-    _act(workflow_id, actions.rerun, **options)
+    options = {"from_ref": ref, "from_task_id": task_id, "correlation_id": correlation_id, which: replaced}
+    act(workflow_id, actions.rerun, **options)
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow skip ID charge -i receipt='by hand'")
 @click.argument("workflow_id", metavar="ID")
 @click.argument("ref")
-@_given("its output")
-def skip(workflow_id: str, ref: str, pairs: tuple[str, ...], files: tuple[str, ...]) -> None:
+@click.option("--task-input", "inputs", multiple=True, metavar="KEY=TEXT|KEY:=JSON", help="One key of its input.")
+@given("its output")
+def skip(workflow_id: str, ref: str, inputs: tuple[str, ...], pairs: tuple[str, ...], files: tuple[str, ...]) -> None:
     """Pass over the step REF, which has not begun yet, when its turn comes."""
     from orchestrator.service import actions
 
-    _act(workflow_id, actions.skip, ref=ref, output=read_input(pairs, files))
+    act(workflow_id, actions.skip, ref=ref, input=read_input(inputs, ()), output=read_input(pairs, files))
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow jump ID ship -i by=courier")
 @click.argument("workflow_id", metavar="ID")
 @click.argument("ref")
-@_given("the input of the step")
+@given("the input of the step")
 def jump(workflow_id: str, ref: str, pairs: tuple[str, ...], files: tuple[str, ...]) -> None:
     """Let an execution go on at the step REF now; what is open is cancelled."""
     from orchestrator.service import actions
 
-    _act(workflow_id, actions.jump, ref=ref, task_input=read_input(pairs, files) if pairs or files else None)
+    act(workflow_id, actions.jump, ref=ref, task_input=read_input(pairs, files) if pairs or files else None)
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow remove ID\norchestrator workflow remove ID1 ID2 --terminate")
@@ -186,12 +143,40 @@ def remove(workflow_ids: tuple[str, ...], terminate: bool, force: bool) -> None:
 
 @click.command("set-variables", cls=Leaf, examples="orchestrator workflow set-variables ID -i limit:=5 -i region=eu")
 @click.argument("workflow_id", metavar="ID")
-@_given("the variables")
+@given("the variables")
 def set_variables(workflow_id: str, pairs: tuple[str, ...], files: tuple[str, ...]) -> None:
     """Lay these variables over those of an execution that has not ended."""
     from orchestrator.service import actions
 
-    _act(workflow_id, actions.update_variables, variables=read_input(pairs, files))
+    act(workflow_id, actions.update_variables, variables=read_input(pairs, files))
+
+
+@click.command(
+    "update-state",
+    cls=Leaf,
+    examples="orchestrator workflow update-state ID payment COMPLETED --set paid:=true -i receipt=7\n"
+    "orchestrator workflow update-state ID --set paid:=true",
+)
+@click.argument("workflow_id", metavar="ID")
+@click.argument("ref", required=False)
+@click.argument("status", type=choice(*REPORTED), default="COMPLETED")
+@click.option("--set", "variables", multiple=True, metavar="KEY=TEXT|KEY:=JSON", help="One variable.")
+@click.option("--reason", help="Why the task failed.")
+@given("the task's output")
+def update_state(
+    workflow_id: str,
+    ref: str | None,
+    status: Any,
+    variables: tuple[str, ...],
+    reason: str | None,
+    pairs: tuple[str, ...],
+    files: tuple[str, ...],
+) -> None:
+    """Change variables and say how the open task REF ended, in one step: both or neither."""
+    from orchestrator.service import actions
+
+    told = {"ref": ref, "status": status, "output": read_input(pairs, files), "reason": reason}
+    act(workflow_id, actions.update_state, variables=read_input(variables, ()), **told)
 
 
 @click.command("update-task", cls=Leaf, examples="orchestrator workflow update-task ID approval COMPLETED -i by=Ada")
@@ -199,7 +184,7 @@ def set_variables(workflow_id: str, pairs: tuple[str, ...], files: tuple[str, ..
 @click.argument("ref")
 @click.argument("status", type=choice(*REPORTED))
 @click.option("--reason", help="Why it failed.")
-@_given("its output")
+@given("its output")
 def update_task(
     workflow_id: str, ref: str, status: Any, reason: str | None, pairs: tuple[str, ...], files: tuple[str, ...]
 ) -> None:
@@ -236,7 +221,7 @@ def _act_on_all(action: str, workflow_ids: tuple[str, ...], **arguments: Any) ->
     from orchestrator.service import actions, bulk
 
     if len(workflow_ids) == 1:
-        _act(workflow_ids[0], getattr(actions, action), **arguments)
+        act(workflow_ids[0], getattr(actions, action), **arguments)
         return
     with current_session().store() as store:
         result = store.run(bulk.act_on_all, action, workflow_ids, arguments)
@@ -248,7 +233,8 @@ def _act_on_all(action: str, workflow_ids: tuple[str, ...], **arguments: Any) ->
         raise SystemExit(1)
 
 
-def _act(workflow_id: str, verb: Callable[..., Any], **arguments: Any) -> None:
+def act(workflow_id: str, verb: Callable[..., Any], **arguments: Any) -> None:
+    """Do one verb of the service to an execution, print its id and say how it stands."""
     with current_session().store() as store:
         answer = store.run(verb, workflow_id, **arguments)
     click.echo(workflow_id)

@@ -21,8 +21,11 @@ group = LazyGroup(
         "apply": Entry(__name__, "apply", "Store definitions of files, folders or Python modules."),
         "list": Entry(__name__, "list_", "List the latest version of every workflow."),
         "get": Entry(__name__, "get", "Show one definition."),
+        "versions": Entry(__name__, "versions", "List all versions of one workflow."),
+        "delete": Entry(__name__, "delete", "Forget one version of a workflow."),
         "validate": Entry(__name__, "validate", "Check definitions without storing them."),
         "graph": Entry(__name__, "graph", "Draw a workflow as Mermaid or as a text tree."),
+        "test": Entry("orchestrator_cli.trial", "test", "Run a workflow with mocked outcomes."),
     },
 )
 
@@ -99,6 +102,31 @@ def get(name: str, version: int | None, form: str) -> None:
     with current_session().store() as store:
         found = store.run(metadata.get_workflow, name, version)
     show(workflow_def_to_dict(found), form, SHOWN, name="name")
+
+
+@click.command(cls=Leaf, examples="orchestrator def versions order\norchestrator def versions order -o json")
+@click.argument("name")
+@output_option()
+def versions(name: str, form: str) -> None:
+    """List all versions of one workflow."""
+    from orchestrator.model.wire import workflow_def_to_dict
+    from orchestrator.service import metadata
+
+    with current_session().store() as store:
+        found = store.run(metadata.workflow_versions, name)
+    show_all([workflow_def_to_dict(one) for one in found], form, LISTED, name="version")
+
+
+@click.command(cls=Leaf, examples="orchestrator def delete order --version 2")
+@click.argument("name")
+@click.option("--version", type=click.IntRange(min=1), required=True)
+def delete(name: str, version: int) -> None:
+    """Forget one version of a workflow; executions keep their own."""
+    from orchestrator.service import metadata
+
+    with current_session().store() as store:
+        store.run(metadata.delete_workflow, name, version)
+    click.echo(f"{name} {version}")
 
 
 @click.command(

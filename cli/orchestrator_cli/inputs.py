@@ -1,4 +1,4 @@
-"""From the command line to a workflow's input: ``-i key=text``, ``-i key:=json``, ``--input-file``.
+"""From the command line to a workflow's input: ``-i key=text``, ``-i key:=json``, ``--input-file``; and JSON documents.
 
 Later ones win over earlier ones, single keys over files. Faults are usage errors that name the option and what was
 wrong with it; whether a workflow likes its input is not judged here. Called by ``workflow start``, ``run``, ``signal``.
@@ -14,6 +14,8 @@ from typing import Any
 
 import click
 
+FILE_BYTES_MAX = 128 * 1024 * 1024
+
 
 def read_input(pairs: Sequence[str], files: Sequence[str]) -> dict[str, Any]:
     """One input of all its parts.
@@ -27,6 +29,20 @@ def read_input(pairs: Sequence[str], files: Sequence[str]) -> dict[str, Any]:
         key, value = _pair(pair)
         merged[key] = value
     return merged
+
+
+def read_document(path: str) -> dict[str, Any]:
+    """The JSON object of a file, or of standard input for ``-``. Raises ``click.BadParameter`` for what is none."""
+    try:
+        if path != "-" and Path(path).stat().st_size > FILE_BYTES_MAX:
+            raise click.BadParameter(f"{path} is larger than {FILE_BYTES_MAX:,} bytes", param_hint="FILE")
+        text = sys.stdin.read(FILE_BYTES_MAX + 1) if path == "-" else Path(path).read_text(encoding="utf-8")
+        document = json.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        raise click.BadParameter(f"{path} cannot be read: {error}", param_hint="FILE") from None
+    if not isinstance(document, dict):
+        raise click.BadParameter(f"{path} is not a JSON object", param_hint="FILE")
+    return document
 
 
 def _pair(pair: str) -> tuple[str, Any]:

@@ -28,7 +28,7 @@ COMMANDS = {
     "decider": Entry("orchestrator_cli.roles", "decider", "Run a decider until a signal ends it."),
     "system": Entry("orchestrator_cli.roles", "system", "Carry out HTTP calls and other system tasks until a signal."),
     "worker": Entry("orchestrator_cli.roles", "worker", "Run the tasks of modules until a signal ends it."),
-    "def": Entry("orchestrator_cli.definition", "group", "Workflow definitions: apply, list, get, validate, graph."),
+    "def": Entry("orchestrator_cli.definition", "group", "Workflow definitions: apply, list, get, test, graph, ..."),
     "secret": Entry("orchestrator_cli.secret", "group", "Secrets that tasks are handed: set, list, delete, key."),
     "env": Entry("orchestrator_cli.env", "group", "Values for ${workflow.env.NAME}: set, list, delete."),
     "schema": Entry(
@@ -36,6 +36,7 @@ COMMANDS = {
     ),
     "taskdef": Entry("orchestrator_cli.taskdef", "group", "Task definitions: apply, list, get."),
     "workflow": Entry("orchestrator_cli.workflow", "group", "Executions: start, run, watch, pause, signal, ..."),
+    "task": Entry("orchestrator_cli.task", "group", "Tasks of executions by their id: get, logs, update."),
     "event": Entry(
         "orchestrator_cli.event", "group", "Events: handlers, publish a message, what was done for messages."
     ),

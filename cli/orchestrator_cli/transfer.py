@@ -5,18 +5,14 @@ The document and its rules are ``orchestrator.service.transfer``'s; here it is r
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
 from orchestrator_cli.command import Leaf
+from orchestrator_cli.inputs import read_document
 from orchestrator_cli.output import as_json, say
 from orchestrator_cli.session import current_session
-
-FILE_BYTES_MAX = 128 * 1024 * 1024
 
 EXPORT_EXAMPLES = """
 orchestrator workflow export ID > run.json
@@ -58,19 +54,6 @@ def import_(path: str, is_new: bool, workflow_id: str | None) -> None:
 
     if is_new and workflow_id is not None:
         raise click.UsageError("--new-id and --id exclude each other")
-    document = _document(path)
+    document = read_document(path)
     with current_session().store() as store:
         click.echo(store.run(import_execution, document, workflow_id=workflow_id, is_new=is_new))
-
-
-def _document(path: str) -> dict[str, Any]:
-    try:
-        if path != "-" and Path(path).stat().st_size > FILE_BYTES_MAX:
-            raise click.BadParameter(f"{path} is larger than {FILE_BYTES_MAX:,} bytes", param_hint="FILE")
-        text = sys.stdin.read(FILE_BYTES_MAX + 1) if path == "-" else Path(path).read_text(encoding="utf-8")
-        document = json.loads(text)
-    except (OSError, ValueError, RecursionError) as error:
-        raise click.BadParameter(f"{path} cannot be read: {error}", param_hint="FILE") from None
-    if not isinstance(document, dict):
-        raise click.BadParameter(f"{path} is not a JSON object", param_hint="FILE")
-    return document

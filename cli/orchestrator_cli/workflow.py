@@ -7,7 +7,7 @@ with ``progress``; the exit status of both is that of the execution's end. Calle
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,7 +16,11 @@ from orchestrator_cli.inputs import read_input
 from orchestrator_cli.output import Column, as_json, moment, say, show, show_all, span, table
 from orchestrator_cli.session import Store, current_session
 
+if TYPE_CHECKING:
+    from orchestrator.service.starting import Launch
+
 _ACTS = "orchestrator_cli.acts"
+_HALTS = "orchestrator_cli.halts"
 
 STATUSES = ("RUNNING", "PAUSED", "COMPLETED", "FAILED", "TIMED_OUT", "TERMINATED")
 
@@ -28,14 +32,17 @@ group = LazyGroup(
         "run": Entry(__name__, "run", "Start one, show its progress, print its output."),
         "get": Entry(__name__, "get", "Show one with its tasks."),
         "list": Entry(__name__, "list_", "List executions, the latest first."),
+        "correlated": Entry(__name__, "correlated", "List the ids under correlation ids."),
         "watch": Entry(__name__, "watch", "Follow one to its end."),
         "why": Entry("orchestrator_cli.why", "why", "Say what one waits for."),
         "export": Entry("orchestrator_cli.transfer", "export", "Write one with all its records as JSON."),
         "import": Entry("orchestrator_cli.transfer", "import_", "Store an exported one."),
+        "replay": Entry("orchestrator_cli.trial", "replay", "Feed an exported one to today's definition."),
         "pause": Entry(_ACTS, "pause", "Schedule nothing more until it is resumed."),
         "resume": Entry(_ACTS, "resume", "Go on after a pause."),
         "terminate": Entry(_ACTS, "terminate", "End one now."),
-        "signal": Entry(_ACTS, "signal", "Give a waiting one what it waits for."),
+        "execute": Entry(_HALTS, "execute", "Start one and wait until it halts."),
+        "signal": Entry(_HALTS, "signal", "Give a waiting one what it waits for."),
         "message": Entry("orchestrator_cli.messages", "group", "Messages to a running one: push."),
         "restart": Entry(_ACTS, "restart", "Let an ended one start over."),
         "retry": Entry(_ACTS, "retry", "Let an ended one go on where it failed."),
@@ -43,6 +50,7 @@ group = LazyGroup(
         "jump": Entry(_ACTS, "jump", "Let one go on at another of its steps."),
         "skip": Entry(_ACTS, "skip", "Pass over a step when its turn comes."),
         "set-variables": Entry(_ACTS, "set_variables", "Change its variables."),
+        "update-state": Entry(_ACTS, "update_state", "Change variables and end a task, both or neither."),
         "update-task": Entry(_ACTS, "update_task", "Say from outside how a task ended."),
         "reset-callbacks": Entry(_ACTS, "reset_callbacks", "Let delayed tasks run now."),
         "remove": Entry(_ACTS, "remove", "Delete those that have ended."),
@@ -90,7 +98,7 @@ orchestrator workflow run order --input-file order.json --timeout 60
 # --- start ------------------------------------------------------------------------------------------------------------
 
 
-def _start_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def start_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The target and the options of everything that starts a workflow."""
     strategy = choice("FAIL", "RETURN_EXISTING", "FAIL_ON_RUNNING")
     options = [
@@ -107,6 +115,8 @@ def _start_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--idempotency-key", help="A second start with this key does not start another."),
         click.option("--idempotency-strategy", type=strategy, help="What such a second start does. Default: FAIL."),
         click.option("--priority", type=click.IntRange(0, 99), default=0, help="0 to 99; larger is more urgent."),
+        click.option("--created-by", help="A name to keep with it."),
+        click.option("--request-id", help="Repeated under the same one it is started once."),
         click.option("--domain", "domains", multiple=True, metavar="TASK=DOMAIN", help="Where a task runs; * for all."),
     ]
     for option in reversed(options):
@@ -115,7 +125,7 @@ def _start_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command(cls=Leaf, examples=START_EXAMPLES)
-@_start_options
+@start_options
 @output_option("name")
 def start(form: str, **options: Any) -> None:
     """Start a workflow and print its id.
@@ -130,7 +140,7 @@ def start(form: str, **options: Any) -> None:
 
 
 @click.command(cls=Leaf, examples=RUN_EXAMPLES)
-@_start_options
+@start_options
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), metavar="SECONDS", help="How long to wait.")
 def run(timeout_s: float | None, **options: Any) -> None:
     """Start a workflow, show how it goes, and print its output as JSON.
@@ -144,7 +154,14 @@ def run(timeout_s: float | None, **options: Any) -> None:
         _follow(store, workflow_id, timeout_s)
 
 
-def _started(
+def _started(store: Store, **options: Any) -> tuple[str, bool]:
+    from orchestrator.service import starting
+
+    started = store.run(starting.start, launch(store, **options))
+    return started.workflow_id, started.existed
+
+
+def launch(
     store: Store,
     target: str,
     pairs: tuple[str, ...],
@@ -153,12 +170,14 @@ def _started(
     workflow_id: str | None,
     idempotency_strategy: Any,
     version: int | None,
+    request_id: str | None,
     **options: Any,
-) -> tuple[str, bool]:
+) -> Launch:
+    """What to start, by the options of ``start_options``; the task definitions of a source are stored where none are."""
     from orchestrator.model.definitions import IdempotencyStrategy
     from orchestrator.model.execution import StartWorkflowRequest
-    from orchestrator.service import starting
     from orchestrator.service.metadata import put_absent_task_defs
+    from orchestrator.service.starting import Launch
     from orchestrator_cli import sources
 
     strategy = IdempotencyStrategy(idempotency_strategy) if idempotency_strategy else None
@@ -177,8 +196,7 @@ def _started(
         request.name = request.workflow_def.name
         if task_defs:
             store.run(put_absent_task_defs, task_defs)
-    started = store.run(starting.start, starting.Launch(request, workflow_id))
-    return started.workflow_id, started.existed
+    return Launch(request, workflow_id, request_id)
 
 
 def _assigned(pair: str) -> tuple[str, str]:
@@ -225,6 +243,19 @@ def list_(status: Any, name: str | None, correlation_id: str | None, limit: int,
     show_all(rows, form, LISTED, name="workflowId")
     if form == "table" and found.total > offset + len(rows):
         say(f"{len(rows)} of {found.total}; more with --offset {offset + len(rows)}")
+
+
+@click.command(cls=Leaf, examples="orchestrator workflow correlated order C-1 C-2 --closed")
+@click.argument("name")
+@click.argument("correlation_ids", metavar="CORRELATION_ID...", nargs=-1, required=True)
+@click.option("--closed", is_flag=True, help="Also those that have ended.")
+def correlated(name: str, correlation_ids: tuple[str, ...], closed: bool) -> None:
+    """Print the ids of a workflow's executions under each correlation id, the latest first, as JSON."""
+    from orchestrator.service import listing
+
+    with current_session().store() as store:
+        found = store.run(listing.correlated, name, correlation_ids, include_closed=closed)
+    click.echo(as_json(found))
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow get ID\norchestrator workflow get ID -o json")

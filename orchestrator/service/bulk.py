@@ -6,7 +6,8 @@ stands in the list twice is acted on once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from orchestrator.clock import SystemClock
@@ -25,6 +26,8 @@ IDS_MAX = 1_000
 REQUESTS_PER_PIPELINE = 100
 
 _clock = SystemClock()
+
+_Verb = Callable[..., Plan[Answer]]
 
 ACTIONS = (
     "pause",
@@ -76,8 +79,9 @@ def act_on_all(
     if len(ids) > IDS_MAX:
         raise InvalidRequest(f"Cannot process more than {IDS_MAX} workflows. Please use multiple requests.")
     given = dict(arguments or {})
-    if action == "restart" and given.pop("use_latest_definitions", False):
-        return (yield from _one_by_one(store, ids, request_id or new_request_id(), timeout_s))
+    verb = _verb_of_each(action, given)
+    if verb is not None:
+        return (yield from _one_by_one(store, verb, ids, request_id or new_request_id(), timeout_s))
     failed: dict[str, str] = {}
     if action != "remove":
         sent = "terminate" if action == "terminate_remove" else action
@@ -133,14 +137,22 @@ def _note(failed: dict[str, str], workflow_id: str, action: str, answer: Answer)
         failed[workflow_id] = str(error)
 
 
-def _one_by_one(store: StoreContext, ids: list[str], request_id: str, timeout_s: float) -> Plan[BulkResult]:
-    """Restarts by the latest definitions, which have to be looked up for each."""
+def _verb_of_each(action: str, arguments: dict[str, Any]) -> _Verb | None:
+    """The verb of an action that needs more than one request: definitions or children have to be looked up first."""
+    if action == "restart" and arguments.pop("use_latest_definitions", False):
+        return partial(actions.restart, use_latest_definitions=True)
+    if action == "retry" and arguments.pop("resume_subworkflow_tasks", False):
+        return partial(actions.retry, resume_subworkflow_tasks=True)
+    return None
+
+
+def _one_by_one(
+    store: StoreContext, verb: _Verb, ids: list[str], request_id: str, timeout_s: float
+) -> Plan[BulkResult]:
     failed: dict[str, str] = {}
     for one in ids:
         try:
-            yield from actions.restart(
-                store, one, use_latest_definitions=True, request_id=f"{request_id}:{one}", timeout_s=timeout_s
-            )
+            yield from verb(store, one, request_id=f"{request_id}:{one}", timeout_s=timeout_s)
         except OrchestratorError as error:
             failed[one] = str(error)
     return BulkResult([one for one in ids if one not in failed], failed)

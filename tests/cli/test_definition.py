@@ -204,3 +204,12 @@ def test_a_file_that_is_no_schema_is_refused(invoke: Invoke, tmp_path: Path) -> 
     assert (result.exit_code, "is no JSON Schema" in result.stderr) == (2, True)
     result = invoke("schema", "apply", "x", write(tmp_path, "x.json", '{"type": "text"}'))
     assert (result.exit_code, "data.type: unknown type" in result.stderr) == (7, True)
+
+
+def test_versions_are_listed_and_one_is_forgotten(invoke: Invoke, tmp_path: Path) -> None:
+    for version in (1, 2):
+        invoke("def", "apply", write(tmp_path, "order.json", json.dumps({**ORDER, "version": version})))
+    assert sorted(invoke("def", "versions", "order", "-o", "name").stdout.split()) == ["1", "2"]
+    assert invoke("def", "delete", "order", "--version", "2").stdout == "order 2\n"
+    assert invoke("def", "versions", "order", "-o", "name").stdout == "1\n"
+    assert invoke("def", "delete", "order", "--version", "2").exit_code == 3

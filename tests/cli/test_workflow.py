@@ -244,6 +244,71 @@ def test_an_execution_jumps_to_another_step(invoke: Invoke) -> None:
     assert invoke("workflow", "jump", workflow_id, "greet").exit_code == 4
 
 
+def test_several_are_retried_with_their_children_and_refusals_named(invoke: Invoke) -> None:
+    for name in ("one", "two"):
+        invoke("workflow", "run", "refused", "--id", name)
+    answer = invoke("workflow", "retry", "one", "nobody", "two", "--resume")
+    assert (answer.exit_code, answer.stdout.split(), "nobody" in answer.stderr) == (1, ["one", "two"], True)
+    assert [invoke("workflow", "watch", name).exit_code for name in ("one", "two")] == [10, 10]
+
+
+def test_a_skipped_step_shows_the_input_and_output_that_were_given(invoke: Invoke) -> None:
+    workflow_id = started(invoke, "patient")
+    assert invoke("workflow", "skip", workflow_id, "greet", "--task-input", "n:=1", "-i", "said=yes").exit_code == 0
+    tasks = json.loads(invoke("workflow", "get", workflow_id, "-o", "json").stdout)["tasks"]
+    (skipped,) = [task for task in tasks if task["status"] == "SKIPPED"]
+    assert (skipped["inputData"], skipped["outputData"]) == ({"n": 1}, {"said": "yes"})
+
+
+def test_variables_and_the_end_of_a_task_go_together(invoke: Invoke) -> None:
+    workflow_id = started(invoke, "patient")
+    refused = invoke("workflow", "update-state", workflow_id, "nobody", "--set", "paid:=true")
+    assert refused.exit_code == 3
+    assert json.loads(invoke("workflow", "get", workflow_id, "-o", "json").stdout)["variables"] == {}
+    told = ("approval", "completed", "--set", "paid:=true", "-i", "by=Ada")
+    assert invoke("workflow", "update-state", workflow_id, *told).exit_code == 0
+    assert json.loads(invoke("workflow", "watch", workflow_id).stdout) == {"result": "Hello, Ada"}
+    assert json.loads(invoke("workflow", "get", workflow_id, "-o", "json").stdout)["variables"] == {"paid": True}
+
+
+def test_a_workflow_is_executed_until_it_halts(invoke: Invoke) -> None:
+    asked = invoke("workflow", "execute", "patient", "--id", "mine", "--return", "BLOCKING_TASK_INPUT")
+    assert (asked.exit_code, json.loads(asked.stdout)) == (0, {"signal": "approved"})
+    assert asked.stderr == "workflow mine is RUNNING, at approval\n"
+    step = ("--until", "greet", "--return", "BLOCKING_TASK")
+    named = invoke("workflow", "signal", "mine", "approved", "-i", "by=Ada", "--wait", "20", *step)
+    assert json.loads(named.stdout) == {"result": "Hello, Ada"}
+    ended = invoke("workflow", "execute", "hello", "-i", "name=Cy", "--timeout", "20")
+    assert (json.loads(ended.stdout), "is COMPLETED" in ended.stderr) == ({"result": "Hello, Cy"}, True)
+
+
+def test_ids_are_found_by_correlation_id(invoke: Invoke) -> None:
+    open_ = started(invoke, "patient", "--correlation-id", "c1", "--created-by", "Ada")
+    ended = started(invoke, "patient", "--correlation-id", "c1")
+    invoke("workflow", "terminate", ended)
+    assert json.loads(invoke("workflow", "correlated", "patient", "c1", "c2").stdout) == {"c1": [open_], "c2": []}
+    assert set(json.loads(invoke("workflow", "correlated", "patient", "c1", "--closed").stdout)["c1"]) == {open_, ended}
+    assert json.loads(invoke("workflow", "get", open_, "-o", "json").stdout)["createdBy"] == "Ada"
+
+
+def test_a_start_repeated_under_its_request_id_happens_once(invoke: Invoke) -> None:
+    first = started(invoke, "patient", "--request-id", "r1")
+    assert started(invoke, "patient", "--request-id", "r1") == first
+    assert len(invoke("workflow", "list", "-o", "name").stdout.split()) == 1
+
+
+def test_a_task_is_looked_at_and_ended_by_its_id(invoke: Invoke) -> None:
+    workflow_id = started(invoke, "patient")
+    (task,) = json.loads(invoke("workflow", "get", workflow_id, "-o", "json").stdout)["tasks"]
+    assert json.loads(invoke("task", "get", task["taskId"], "-o", "json").stdout)["referenceTaskName"] == "approval"
+    assert invoke("task", "logs", task["taskId"], "-o", "json").stdout == "[]\n"
+    told = invoke("task", "update", task["taskId"], "completed", "-i", "by=Ada")
+    assert (told.exit_code, told.stdout, told.stderr) == (0, f"{task['taskId']}\n", "the task is COMPLETED\n")
+    assert json.loads(invoke("workflow", "watch", workflow_id).stdout) == {"result": "Hello, Ada"}
+    assert "had ended before" in invoke("task", "update", task["taskId"], "FAILED", "--reason", "late").stderr
+    assert invoke("task", "get", f"{workflow_id}-gone00000000").exit_code == 3
+
+
 def test_a_signal_can_be_waited_for(invoke: Invoke) -> None:
     workflow_id = started(invoke, "patient")
     answer = invoke("workflow", "signal", workflow_id, "approved", "-i", "by=Ada", "--wait", "20")

@@ -449,17 +449,22 @@ class Draft:
     def drop(self, record: TaskRecord) -> None:
         """Forget a task that has ended, with all its attempts."""
         made = record.scheduled
-        self.records.pop(made.ref, None)
-        self.results.pop(made.ref, None)
-        if self.scheduled.pop(made.ref, None) is not None:
-            self.unwritten.add(made.sequence)
+        self.drop_latest(made.ref)
         for old, _ in self.superseded:
             if old.ref == made.ref:
                 self.unwritten.add(old.sequence)
         self.superseded = [pair for pair in self.superseded if pair[0].ref != made.ref]
-        self.dropped[made.ref] = None
         for attempt in range(made.attempt):
             self.dropped[superseded_name(made.ref, attempt, made.generation)] = None
+
+    def drop_latest(self, ref: str) -> None:
+        """Forget the latest attempt of a task, which has ended or was never made."""
+        self.records.pop(ref, None)
+        self.results.pop(ref, None)
+        made = self.scheduled.pop(ref, None)
+        if made is not None:
+            self.unwritten.add(made.sequence)
+        self.dropped[ref] = None
 
     def amend_input(self, record: TaskRecord, input_: bytes) -> TaskRecord:
         """Give an operator's own task an input that was not known when it was made; returns it as it is now."""

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from orchestrator.core.program import Node
     from orchestrator.core.state import TaskRecord
 
-PURPOSE = "join"
-
 
 def ask(d: Draft, node: Node, record: TaskRecord, may_begin: Callable[[str], bool]) -> Evaluation | None:
     """The script's answer on how the members stand; None when it comes later. ``may_begin``: of one that has not."""
@@ -85,7 +83,7 @@ def take(d: Draft, node: Node, record: TaskRecord, evaluation: Evaluation) -> No
 def purpose(d: Draft, record: TaskRecord) -> str:
     """What the script is asked for now: how many members had ended tells its questions apart."""
     join = d.core.joins[record.scheduled.ref]
-    return f"{PURPOSE}-{join.members - join.remaining}"
+    return scripting.judgement_of(join.members - join.remaining)
 
 
 def is_final(evaluation: Evaluation) -> bool:

@@ -1,4 +1,4 @@
-"""The rounds of a DO_WHILE: which of them are kept, and how those that are not are dropped.
+"""The rounds of a DO_WHILE: which of them are kept, and which tasks they consist of.
 
 A round's tasks are named by the number of the round, counted over all runs of the loop; what users see is its number
 within the run.
@@ -31,12 +31,6 @@ def rounds_of(node: Node, record: TaskRecord) -> range:
     # The round it is in comes on top of those that are over.
     over = count if not record.is_open else count - 1
     return range(max(1, over - kept + 1) if kept else 1, count + 1)
-
-
-def drop_round(d: Draft, node: Node, record: TaskRecord, number: int) -> None:
-    """Forget the tasks of a round that is over. Raises ``RecordsNeeded``."""
-    for task in list(tasks_of(d, node.rounds, record.scheduled.rounds_before + number)):
-        d.drop(task)
 
 
 def tasks_of(d: Draft, refs: Iterable[str], iteration: int) -> Iterator[TaskRecord]:

@@ -44,10 +44,31 @@ def evaluate(
         packed = d.pack_payload(request, "input")
     except InvalidPayload as error:
         return Evaluation(error=f"The script's input cannot be stored: {error}")
-    name = f"{node.ref}{SCRIPT_MARK}{purpose}" + (f".{attempt}" if attempt else "")
-    _offer(d, d.node(name, node.branch), iteration, packed)
+    _offer(d, d.node(name_of(node, purpose, attempt), node.branch), iteration, packed)
     d.core.evaluating = [*d.core.evaluating, ref]
     return None
+
+
+RESULT = "result"
+CASE = "case"
+
+ONE_PURPOSE = {"INLINE": RESULT, "LAMBDA": RESULT, "SWITCH": CASE, "DECISION": CASE}
+"""What the tasks that have a single script ask it for."""
+
+
+def condition_of(number: int) -> str:
+    """What a loop asks for after its round ``number``."""
+    return f"condition-{number}"
+
+
+def judgement_of(ended: int) -> str:
+    """What a JOIN asks for when so many of its members have ended."""
+    return f"join-{ended}"
+
+
+def name_of(node: Node, purpose: str, attempt: int) -> str:
+    """The step of the script task that an attempt makes for this purpose."""
+    return f"{node.ref}{SCRIPT_MARK}{purpose}" + (f".{attempt}" if attempt else "")
 
 
 def _offer(d: Draft, node: Node, iteration: int, packed: bytes) -> None:

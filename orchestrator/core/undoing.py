@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from orchestrator.core.dropping import drop_scripts, drop_task, purposes
 from orchestrator.core.program import JOIN_TYPES, Node, execution_ref, inner_lists, subtree
 from orchestrator.core.rounds import tasks_of
+from orchestrator.core.scripting import condition_of
 from orchestrator.core.state import TaskRecord
 from orchestrator.model.records import Loop
 
@@ -46,6 +48,7 @@ class _Undoing:
         self.skipped: dict[str, None] = {}
         self.reopened: dict[str, None] = {}
         self.loops: dict[str, Loop] = {}
+        self.asked: list[tuple[Node, TaskRecord, list[str]]] = []  # what is asked of scripts again
 
     def drop_step(self, node: Node, iteration: int, *, is_first: bool = False) -> None:
         """The task of a step and all those inside of it, and the JOINs that wait for one of them.
@@ -87,8 +90,10 @@ class _Undoing:
         ref = execution_ref(name, iteration) if node is not None and node.loop is not None else name
         if node is None or ref in self.reopened or (name, iteration) in self.steps:
             return
-        if d.record(ref) is not None:
+        record = d.record(ref)
+        if record is not None:
             self.reopened[ref] = None
+            self.asked.append((node, record, [*purposes(node, record)]))
         self.follow(node, iteration if node.loop is not None else 0)
 
     def reopen_loop(self, name: str, number: int) -> None:
@@ -106,6 +111,9 @@ class _Undoing:
             for task in tasks_of(d, node.rounds, later):
                 self.doomed[task.scheduled.ref] = task
         self.reopened[made.ref] = None
+        if node.task.loop_condition:
+            asked_again = range(number - made.rounds_before, last - made.rounds_before + 1)
+            self.asked.append((node, record, [*map(condition_of, asked_again)]))
         self.follow(node, made.iteration)
         for outer in node.joins:
             self.reopen_join(outer, made.iteration)
@@ -132,7 +140,9 @@ class _Undoing:
                 before = min(loop.iteration, record.scheduled.rounds_before)
                 d.core.loops[node.ref] = replace(loop, iteration=before)
         for record in self.doomed.values():
-            d.drop(record)
+            drop_task(d, record)
+        for node, record, asked in self.asked:
+            drop_scripts(d, node, record, asked)
         skips = dict.fromkeys([*d.core.skips, *self.skipped])
         d.core.skips = [ref for ref in skips if ref not in self.doomed]
         d.is_undone = True

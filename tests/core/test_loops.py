@@ -21,6 +21,7 @@ from tests.support.build import (
     noop,
     set_variable,
     simple,
+    step,
     switch,
     task_def,
     terminate,
@@ -269,6 +270,16 @@ def test_what_a_forgotten_round_forked_dynamically_and_looped_is_forgotten_too()
         story.when(completed(f"a__{2 * number - 1}"), completed(f"a__{2 * number}"))
     story.expect("COMPLETED")
     assert set(story.scheduled) == {"l", "f__3", "f_join__3", "_t_0__3", "_t_1__3", "in__3", "a__5", "a__6"}
+
+
+def test_the_scripts_that_a_forgotten_round_asked_for_are_forgotten_too() -> None:
+    computed = step("INLINE", "i", {"expression": "$.slow"})
+    story = told(loop("l", "$.slow", computed, given={"keepLastN": 1}))
+    for number in (1, 2, 3):
+        story.when(completed(f"i#result__{number}", {"result": number}))
+        story.when(completed(f"l#condition-{number}", {"result": number < 3}))
+    story.expect("COMPLETED")
+    assert set(story.scheduled) == {"l", "i__3", "i#result__3", "l#condition-3"}
 
 
 # --- how it ends otherwise --------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from orchestrator.core.facts import Scripts
 from orchestrator.model.definitions import WorkflowTask
 from orchestrator.model.effects import Enqueue, Remove
 from orchestrator.model.evaluation import Evaluation
-from tests.support.build import fork, join, noop, simple, step, switch, workflow_def
+from tests.support.build import fork, join, loop, noop, simple, step, switch, workflow_def
 from tests.support.happenings import accepted, completed, failed, later, operation, reported, started
 from tests.support.story import START_MS, Story
 
@@ -55,6 +55,28 @@ def answered(value: Any, ref: str = "s#case") -> Any:
 def test_a_retried_switch_takes_the_branch_its_late_script_computes() -> None:
     told = story().when(started(), operation("terminate")).expect("TERMINATED").when(operation("retry"))
     told.when(answered("a", "s#case.1")).expect(open=["is_a"])
+
+
+def test_a_rerun_forgets_the_scripts_of_all_attempts() -> None:
+    told = story().when(started(), operation("terminate"), operation("retry"), operation("terminate"))
+    assert {"s#case", "s#case.1"} <= set(told.scheduled)
+    told.when(operation("rerun", ref="s")).expect("RUNNING", open=["s", "s#case"])
+    assert set(told.scheduled) == {"s", "s#case"}
+
+
+def test_a_rerun_inside_a_loop_forgets_the_conditions_that_are_asked_for_again() -> None:
+    told = story(loop("l", "$.slow", simple("a")), simple("z")).when(started())
+    told.when(completed("a__1"), answered(True, "l#condition-1"), completed("a__2"), answered(False, "l#condition-2"))
+    told.when(operation("terminate"), operation("rerun", ref="a__1")).expect("RUNNING", open=["l", "a__1"])
+    assert set(told.scheduled) == {"l", "a__1"}
+
+
+def test_a_rerun_forgets_what_a_join_before_it_waited_with() -> None:
+    judged = join("j", "a", expression="$.slow")
+    told = story(fork("f", [simple("a")], [simple("b")]), judged, simple("z")).when(started())
+    told.when(answered(False, "j#join-0"), completed("a"), answered(True, "j#join-1")).expect(open=["b", "z"])
+    told.when(operation("terminate"), operation("rerun", ref="a")).expect("RUNNING")
+    assert [ref for ref in told.scheduled if "#" in ref] == ["j#join-0"]  # it is asked once more
 
 
 # --- at once ----------------------------------------------------------------------------------------------------------

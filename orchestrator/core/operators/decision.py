@@ -28,9 +28,9 @@ def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> 
     if not script:
         switch.choose(d, node, record, record.input.get(node.task.case_value_param))
         return
-    answer = scripting.evaluate(d, node, iteration, switch.PURPOSE, "javascript", script, record.input)
+    answer = scripting.evaluate(d, node, iteration, scripting.CASE, "javascript", script, record.input)
     if answer is not None:
-        evaluated(d, node, iteration, switch.PURPOSE, answer)
+        evaluated(d, node, iteration, scripting.CASE, answer)
 
 
 def evaluated(d: Draft, node: Node, iteration: int, purpose: str, evaluation: Evaluation) -> None:

@@ -16,8 +16,9 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from orchestrator.core import advance, scripting
+from orchestrator.core.dropping import drop_round
 from orchestrator.core.program import execution_ref
-from orchestrator.core.rounds import drop_round, kept_rounds
+from orchestrator.core.rounds import kept_rounds
 from orchestrator.core.scope import DraftScope
 from orchestrator.core.script_reads import reads_of
 from orchestrator.errors import InvalidPayload
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 ROUNDS_MAX = 100_000
 """Where a loop ends that keeps all its rounds: a condition that never becomes false must not fill the store."""
-
-CONDITION = "condition"
 
 
 def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> None:
@@ -158,7 +157,7 @@ def _ask(d: Draft, node: Node, record: TaskRecord, condition: str) -> None:
         if found is not None:
             members = reads[name] if reads is not None and name == node.ref else None
             given[name] = _scope(d, name, members).output_of(name, found)
-    purpose = f"{CONDITION}-{_rounds(record)}"
+    purpose = scripting.condition_of(_rounds(record))
     answer = scripting.evaluate(d, node, made.iteration, purpose, language, condition, given)
     if answer is not None:
         evaluated(d, node, made.iteration, purpose, answer)

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from orchestrator.core.program import Node
     from orchestrator.core.state import TaskRecord
 
-PURPOSE = "result"
-
 
 def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> None:
     """Make the task and ask for its script's value."""
@@ -38,9 +36,9 @@ def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> 
     elif kind == "value-param":
         conclude(d, record, Evaluation(given.get(expression)))
     else:
-        answer = scripting.evaluate(d, node, iteration, PURPOSE, kind, expression, given)
+        answer = scripting.evaluate(d, node, iteration, scripting.RESULT, kind, expression, given)
         if answer is not None:
-            evaluated(d, node, iteration, PURPOSE, answer)
+            evaluated(d, node, iteration, scripting.RESULT, answer)
 
 
 def evaluated(d: Draft, node: Node, iteration: int, purpose: str, evaluation: Evaluation) -> None:

@@ -31,9 +31,9 @@ def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> 
         )
         inline.conclude(d, record, Evaluation(error=reason), fails="FAILED")
         return
-    answer = scripting.evaluate(d, node, iteration, inline.PURPOSE, "javascript", as_program(body), record.input)
+    answer = scripting.evaluate(d, node, iteration, scripting.RESULT, "javascript", as_program(body), record.input)
     if answer is not None:
-        evaluated(d, node, iteration, inline.PURPOSE, answer)
+        evaluated(d, node, iteration, scripting.RESULT, answer)
 
 
 def evaluated(d: Draft, node: Node, iteration: int, purpose: str, evaluation: Evaluation) -> None:

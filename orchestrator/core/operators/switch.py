@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from orchestrator.model.definitions import WorkflowTask
     from orchestrator.model.evaluation import Evaluation
 
-PURPOSE = "case"
-
 
 def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> None:
     """Evaluate the step and take the branch it selects."""
@@ -37,9 +35,9 @@ def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> 
     elif kind not in LANGUAGES:
         advance.finish(d, record, "FAILED", reason=f"No evaluator registered for type: {kind}", fatal=True)
     else:
-        answer = scripting.evaluate(d, node, iteration, PURPOSE, kind, expression, record.input)
+        answer = scripting.evaluate(d, node, iteration, scripting.CASE, kind, expression, record.input)
         if answer is not None:
-            evaluated(d, node, iteration, PURPOSE, answer)
+            evaluated(d, node, iteration, scripting.CASE, answer)
 
 
 def evaluated(d: Draft, node: Node, iteration: int, purpose: str, evaluation: Evaluation) -> None:

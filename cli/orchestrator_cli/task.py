@@ -21,6 +21,7 @@ group = LazyGroup(
     entries={
         "get": Entry(__name__, "get", "Show one."),
         "logs": Entry(__name__, "logs", "Print the lines that it logged."),
+        "search": Entry("orchestrator_cli.searching", "search_tasks", "Find tasks by a query or free text."),
         "update": Entry(__name__, "update", "Say from outside how it ended."),
     },
 )

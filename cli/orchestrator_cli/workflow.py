@@ -13,7 +13,7 @@ import click
 
 from orchestrator_cli.command import Entry, LazyGroup, Leaf, choice, output_option
 from orchestrator_cli.inputs import read_input
-from orchestrator_cli.output import Column, as_json, moment, say, show, show_all, span, table
+from orchestrator_cli.output import Column, as_json, moment, say, show, table
 from orchestrator_cli.session import Store, current_session
 
 if TYPE_CHECKING:
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 _ACTS = "orchestrator_cli.acts"
 _HALTS = "orchestrator_cli.halts"
-
-STATUSES = ("RUNNING", "PAUSED", "COMPLETED", "FAILED", "TIMED_OUT", "TERMINATED")
+_SEARCHING = "orchestrator_cli.searching"
 
 group = LazyGroup(
     "workflow",
@@ -31,7 +30,8 @@ group = LazyGroup(
         "start": Entry(__name__, "start", "Start one and print its id."),
         "run": Entry(__name__, "run", "Start one, show its progress, print its output."),
         "get": Entry(__name__, "get", "Show one with its tasks."),
-        "list": Entry(__name__, "list_", "List executions, the latest first."),
+        "list": Entry(_SEARCHING, "list_", "List executions, the latest first."),
+        "search": Entry(_SEARCHING, "search", "Find executions by a query or free text."),
         "correlated": Entry(__name__, "correlated", "List the ids under correlation ids."),
         "watch": Entry(__name__, "watch", "Follow one to its end."),
         "why": Entry("orchestrator_cli.why", "why", "Say what one waits for."),
@@ -57,16 +57,6 @@ group = LazyGroup(
         "unpark": Entry(_ACTS, "unpark", "Let a quarantined one go on."),
     },
 )
-
-LISTED = [
-    Column("id", lambda row: row["workflowId"]),
-    Column("workflow", lambda row: row["workflowName"]),
-    Column("version", lambda row: row["version"]),
-    Column("status", lambda row: row["status"]),
-    Column("started", lambda row: moment(row["startTime"])),
-    Column("duration", lambda row: span(row["endTime"] - row["startTime"]) if row["endTime"] else "-"),
-    Column("reason", lambda row: row["reasonForIncompletion"]),
-]
 
 SHOWN = [
     Column("id", lambda row: row["workflowId"]),
@@ -207,42 +197,6 @@ def _assigned(pair: str) -> tuple[str, str]:
 
 
 # --- look and wait ----------------------------------------------------------------------------------------------------
-
-
-@click.command(
-    "list", cls=Leaf, examples="orchestrator workflow list --status FAILED\norchestrator workflow list -o name"
-)
-@click.option("--status", type=choice(*STATUSES), help="Only those in this status.")
-@click.option("--name", help="Only those of this workflow.")
-@click.option("--correlation-id", help="Only those with this mark.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
-@click.option("--offset", type=click.IntRange(min=0), default=0, help="How many to leave out first.")
-@output_option()
-def list_(status: Any, name: str | None, correlation_id: str | None, limit: int, offset: int, form: str) -> None:
-    """List executions, the latest first."""
-    from orchestrator.service import listing
-
-    conditions = {"status": status, "name": name, "correlation_id": correlation_id}
-    with current_session().store() as store:
-        found = store.run(listing.list_workflows, start=offset, size=limit, **conditions)
-    rows = [
-        {
-            "workflowId": one.workflow_id,
-            "workflowName": one.name,
-            "version": one.version,
-            "status": str(one.status),
-            "startTime": one.start_time,
-            "endTime": one.end_time,
-            "updateTime": one.update_time,
-            "correlationId": one.correlation_id,
-            "priority": one.priority,
-            "reasonForIncompletion": one.reason,
-        }
-        for one in found.items
-    ]
-    show_all(rows, form, LISTED, name="workflowId")
-    if form == "table" and found.total > offset + len(rows):
-        say(f"{len(rows)} of {found.total}; more with --offset {offset + len(rows)}")
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow correlated order C-1 C-2 --closed")

@@ -15,12 +15,13 @@ from orchestrator.client.handles import TaskHandle, WorkflowHandle
 from orchestrator.client.options import GivenOptions
 from orchestrator.client.sessions import BlockingSession, Session, client_settings
 from orchestrator.model.event_handlers import EventExecution, EventHandler
+from orchestrator.model.summaries import TaskSummary, WorkflowSummary
 from orchestrator.plan import Plan
-from orchestrator.service import bulk, events, listing, metadata, transfer
+from orchestrator.service import bulk, events, listing, metadata, search, transfer
 from orchestrator.service.bulk import BulkResult
 from orchestrator.service.halts import Halt
-from orchestrator.service.listing import WorkflowList
 from orchestrator.service.metadata import Applied
+from orchestrator.service.search import SearchResult
 from orchestrator.service.starting import StartedWorkflow
 from orchestrator.settings import Settings
 from orchestrator.store.connection import Connection
@@ -203,13 +204,48 @@ class Client:
         correlation_id: str | None = None,
         start: int = 0,
         size: int = 100,
-    ) -> WorkflowList:
+    ) -> SearchResult[WorkflowSummary]:
         """Executions that meet every condition given, the latest start first. Raises ``InvalidRequest``.
 
         Example: ``[item.workflow_id for item in client.list_workflows(status="RUNNING").items]``
         """
         conditions: dict[str, Any] = {"status": status, "name": name, "correlation_id": correlation_id}
         return self.run(listing.list_workflows(self.store, **conditions, start=start, size=size))
+
+    def search(
+        self,
+        query: str | None = None,
+        *,
+        free_text: str | None = None,
+        sort: str | None = None,
+        start: int = 0,
+        size: int = 100,
+        top_level_only: bool = False,
+    ) -> SearchResult[WorkflowSummary]:
+        """Executions that match a query and free text (docs/search.md), by default the latest start first.
+
+        Raises ``InvalidRequest``. Example: ``client.search("status=FAILED", free_text="timeout*").total``
+        """
+        plan = search.search_workflows(
+            self.store, query, free_text=free_text, sort=sort, start=start, size=size, top_level_only=top_level_only
+        )
+        return self.run(plan)
+
+    def search_tasks(
+        self,
+        query: str | None = None,
+        *,
+        free_text: str | None = None,
+        sort: str | None = None,
+        start: int = 0,
+        size: int = 100,
+    ) -> SearchResult[TaskSummary]:
+        """Attempts of tasks that match, by default those scheduled last first. Raises ``InvalidRequest``.
+
+        Example: ``client.search_tasks("taskDefName=charge AND status=FAILED").items``
+        """
+        plan = search.search_tasks(self.store, query, free_text=free_text, sort=sort, start=start, size=size)
+        return self.run(plan)
 
     # --- events -------------------------------------------------------------------------------------------------------
 

@@ -46,8 +46,12 @@ def load_view(
         return None
     meta = decode_meta(stored.fields["m"])
     body = yield load_definition(keys, keys.partition_of(workflow_id), meta.definition_hash)
-    definition = workflow_def_from_dict(msgspec.json.decode(body), check=None) if body is not None else None
-    return workflow_view(stored, definition, include_tasks=include_tasks, fetch=fetch)
+    return workflow_view(stored, definition_of(body), include_tasks=include_tasks, fetch=fetch)
+
+
+def definition_of(body: bytes | None) -> WorkflowDef | None:
+    """The definition that an execution runs on, of its stored text."""
+    return workflow_def_from_dict(msgspec.json.decode(body), check=None) if body is not None else None
 
 
 def workflow_view(

@@ -64,8 +64,27 @@ def read_workflow(keys: Keys, workflow_id: str, records_max: int = RECORDS_MAX) 
     wid))``
     """
     partition = keys.partition_of(workflow_id)
+    found = yield view(keys, partition, workflow_id, records_max)
+    return (yield from _whole(keys, workflow_id, found, records_max))
+
+
+def read_workflows(keys: Keys, workflow_ids: Sequence[str]) -> Plan[list[StoredWorkflow]]:
+    """Read some workflows in one round trip (but very large ones), in order; those that are not there are left out."""
+    replies = yield [view(keys, keys.partition_of(one), one) for one in workflow_ids]
+    stored = []
+    for workflow_id, found in zip(workflow_ids, replies, strict=True):
+        if isinstance(found, Exception):
+            raise found
+        whole = yield from _whole(keys, workflow_id, found, RECORDS_MAX)
+        if whole is not None:
+            stored.append(whole)
+    return stored
+
+
+def _whole(keys: Keys, workflow_id: str, found: Any, records_max: int) -> Plan[StoredWorkflow | None]:
+    """What a view found, or what a workflow has that was too large for one."""
+    partition = keys.partition_of(workflow_id)
     for _ in range(READS_MAX):
-        found = yield view(keys, partition, workflow_id, records_max)
         if not isinstance(found, _TooBig):
             stored: StoredWorkflow | None = found
             return stored
@@ -74,6 +93,7 @@ def read_workflow(keys: Keys, workflow_id: str, records_max: int = RECORDS_MAX) 
         fields = _mapping((yield Command(("HGETALL", keys.workflow(partition, workflow_id)))))
         if fields.get("v") == found.version:
             return StoredWorkflow(workflow_id, fields, _tasks(records), _dispatch(dispatch))
+        found = yield view(keys, partition, workflow_id, records_max)
     raise StoreUnavailable(f"workflow {workflow_id} changes faster than its many tasks can be read; repeat later")
 
 

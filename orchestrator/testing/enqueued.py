@@ -67,7 +67,7 @@ def _all_enqueued(store: StoreContext, name: str | None) -> Plan[list[Enqueued]]
             continue
         given = dict(workflow.input)
         delay = given.pop(DELAY_INPUT, None) or given.pop(UNTIL_INPUT, None)
-        found.append(Enqueued(item.name, given, workflow.priority, delay, item.workflow_id))
+        found.append(Enqueued(item.workflow_type, given, workflow.priority, delay, item.workflow_id))
     return found
 
 

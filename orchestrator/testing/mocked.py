@@ -23,6 +23,7 @@ from orchestrator.model.status import TaskStatus, WorkflowStatus
 from orchestrator.plan import Command, Plan
 from orchestrator.service import dispatch, listing, tasks, workflows
 from orchestrator.service.dispatch import Claimed, Refused, Report, TaskToRun, Want
+from orchestrator.service.search import SIZE_MAX
 from orchestrator.store.context import StoreContext
 from orchestrator.store.dispatch import Dispatch, parse_dispatch
 from orchestrator.testing.fakes import fake_task
@@ -162,7 +163,7 @@ class MockedWorker(InlineWorker):
     def _end_waits(self) -> Plan[int]:
         """End the open tasks that no queue holds and that have a mock; gives how many."""
         now_ms = self._clock.now_ms()
-        running = yield from listing.list_workflows(self._store, status=WorkflowStatus.RUNNING, size=listing.SIZE_MAX)
+        running = yield from listing.list_workflows(self._store, status=WorkflowStatus.RUNNING, size=SIZE_MAX)
         ended, still_open = 0, dict[str, tuple[int, Any]]()
         for item in running.items:
             for task in (yield from self._waiting(item.workflow_id)):

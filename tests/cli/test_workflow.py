@@ -108,7 +108,7 @@ def test_lists_are_filtered_and_say_when_there_is_more(invoke: Invoke) -> None:
     assert len(page.stdout.splitlines()) == 3
     assert page.stderr == "2 of 3; more with --offset 2\n"
     row = json.loads(invoke("workflow", "list", "--limit", "1", "-o", "jsonl").stdout)
-    assert (row["workflowName"], row["status"]) == ("patient", "RUNNING")
+    assert (row["workflowType"], row["status"]) == ("patient", "RUNNING")
 
 
 def test_get_shows_the_tasks_unless_told_not_to(invoke: Invoke) -> None:
@@ -313,3 +313,17 @@ def test_a_signal_can_be_waited_for(invoke: Invoke) -> None:
     workflow_id = started(invoke, "patient")
     answer = invoke("workflow", "signal", workflow_id, "approved", "-i", "by=Ada", "--wait", "20")
     assert (answer.exit_code, json.loads(answer.stdout)) == (0, {"result": "Hello, Ada"})
+
+
+def test_search_finds_executions_and_their_tasks(invoke: Invoke) -> None:
+    workflow_id = started(invoke, "hello", "-i", "name=Grace Hopper", "--correlation-id", "navy")
+    eventually(lambda: is_in(invoke, workflow_id, "COMPLETED"))
+    started(invoke, "hello", "-i", "name=Ada")
+    assert invoke("workflow", "search", "correlationId=navy", "-o", "name").stdout.split() == [workflow_id]
+    assert invoke("workflow", "search", "--text", "hopper", "-o", "name").stdout.split() == [workflow_id]
+    (line,) = json.loads(invoke("workflow", "search", "status=COMPLETED AND correlationId=navy", "-o", "json").stdout)
+    assert (line["workflowType"], json.loads(line["input"])) == ("hello", {"name": "Grace Hopper"})
+    tasks = invoke("task", "search", "--text", "hopper", "-o", "jsonl").stdout
+    assert json.loads(tasks)["workflowId"] == workflow_id
+    refused = invoke("workflow", "search", "colour=red")
+    assert (refused.exit_code, "there is no field 'colour'" in refused.stderr) == (2, True)

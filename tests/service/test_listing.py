@@ -10,7 +10,7 @@ import pytest
 from orchestrator import Workflow
 from orchestrator.client import Client
 from orchestrator.errors import InvalidRequest
-from orchestrator.service import listing
+from orchestrator.service import indexes
 from orchestrator.service.listing import list_workflows
 from orchestrator.settings import Settings
 from orchestrator.testing import Environment
@@ -69,23 +69,28 @@ def test_pages_put_together_are_the_whole(env: Environment, conditions: dict[str
 
 
 def test_an_index_longer_than_a_page_is_walked_to_its_end(env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "PAGE", 1)
+    monkeypatch.setattr(indexes, "PAGE", 1)
     assert ids(env.client, name="blue", status="RUNNING") == ["w-10", "w-06", "w-02"]
 
 
 def test_conditions_that_would_walk_too_far_are_refused(env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "WALK_MAX", 1)
-    with pytest.raises(InvalidRequest, match="single condition"):
+    monkeypatch.setattr(indexes, "WALK_MAX", 1)
+    with pytest.raises(InvalidRequest, match="narrow it by"):
         ids(env.client, name="blue", status="RUNNING")
 
 
 def test_a_line_tells_what_it_is(env: Environment) -> None:
     (line,) = env.client.list_workflows(correlation_id="c-0", status="TERMINATED").items
-    assert (line.name, line.version, line.status, line.reason) == ("blue", 1, "TERMINATED", "enough")
+    assert (line.workflow_type, line.version, line.status, line.reason_for_incompletion) == (
+        "blue",
+        1,
+        "TERMINATED",
+        "enough",
+    )
     assert line.end_time >= line.start_time > 0
 
 
-@pytest.mark.parametrize("page", [{"start": -1}, {"size": -1}, {"size": 1_001}, {"status": "DONE"}])
+@pytest.mark.parametrize("page", [{"start": -1}, {"size": -1}, {"size": 5_001}, {"status": "DONE"}])
 def test_what_cannot_be_a_page_is_refused(env: Environment, page: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
         ids(env.client, **page)

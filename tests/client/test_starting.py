@@ -24,6 +24,8 @@ def test_a_workflow_object_runs_without_being_registered(env: Environment) -> No
     handle = env.client.start_workflow(hello, name="Ada")
     assert handle.result() == {"result": "Hello, Ada"}
     assert env.client.list_workflows(name="hello").total == 1
+    with pytest.raises(DefinitionNotFound):
+        env.client.start_workflow("hello", name="Ada")
 
 
 def test_the_task_definitions_of_a_started_object_are_registered_where_there_are_none(env: Environment) -> None:

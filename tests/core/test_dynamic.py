@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.model.definitions import WorkflowTask
+from orchestrator.model.definitions import WorkflowTask, WorkflowTimeoutPolicy
 from orchestrator.model.effects import Enqueue
 from tests.support.build import dynamic_fork, fork, join, simple, step, task_def, workflow_def
-from tests.support.happenings import completed, failed, later, operation, reported, started, timer
+from tests.support.happenings import claimed, completed, failed, later, operation, reported, started, timer
 from tests.support.story import Story
 
 
@@ -89,6 +89,18 @@ def test_a_human_waits_for_an_update_and_takes_no_signal() -> None:
     story.when(operation("signal", name="h"))
     assert story.answers[-1]["error"] == "TASK_NOT_FOUND"
     story.when(reported("h", "COMPLETED", {"ok": True}, delivery=-1)).expect("COMPLETED", output={"ok": True})
+
+
+def test_other_branches_keep_their_time_outs_beside_a_human_and_so_does_the_workflow() -> None:
+    branches = fork("f", [step("HUMAN", "h")], [simple("a")])
+    policy = task_def("a", timeout_policy="RETRY", response_timeout_seconds=10, retry_count=1, retry_delay_seconds=0)
+    definition = workflow_def(
+        branches, join("j", "h", "a"), timeout_seconds=60, timeout_policy=WorkflowTimeoutPolicy.TIME_OUT_WF
+    )
+    story = Story(definition, task_defs=[policy]).when(started(), claimed("a"), later(10), timer("a"))
+    story.expect("RUNNING", open=["j", "h", "a"])
+    assert (story.earlier("a", 0).status, story.task("a").attempt) == ("TIMED_OUT", 1)
+    story.when(later(50), timer()).expect("TIMED_OUT", tasks={"h": "CANCELED"}, open=[])
 
 
 def test_a_human_is_cancelled_with_its_workflow() -> None:

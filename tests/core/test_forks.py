@@ -24,6 +24,7 @@ def test_the_fork_shows_its_input() -> None:
     story = Story(workflow_def(branches, join("j", "a")), input={"x": 4}).when(started())
     assert story.task("f").input == {"x": 4}
     assert story.task("j").input == {"joinOn": ["a"]}
+    assert (story.task("f").record.scheduled.type, story.task("f").status) == ("FORK", "COMPLETED")
 
 
 def test_the_join_is_there_before_any_branch_so_that_no_member_can_end_unnoticed() -> None:

@@ -153,8 +153,11 @@ def done(definition: WorkflowDef, *refs: str, **options: Any) -> Story:
 
 
 def test_a_rerun_task_is_made_anew_and_what_came_after_it_is_gone() -> None:
-    story = done(CHAIN, "a", "b", "c").when(later(5), rerun("b"))
+    story = done(CHAIN, "a", "b", "c")
+    former = story.id_of("b")
+    story.when(later(5), rerun("b"))
     story.expect("RUNNING", statuses={"a": "COMPLETED", "b": "SCHEDULED"}, open=["b"])
+    assert story.id_of("b") != former
     made = story.task("b").record.scheduled
     assert (made.attempt, made.generation, story.core.last_retried_ms) == (0, 1, START_MS + 5000)
     assert set(story.results) == {"a"}

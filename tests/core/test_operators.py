@@ -9,6 +9,7 @@ import pytest
 from orchestrator.core.draft import TASKS_PER_DECISION
 from orchestrator.core.operators.switch import case_text
 from orchestrator.model.effects import Enqueue, Remove, StartWorkflow
+from orchestrator.model.validation import validate_workflow_def
 from tests.support.build import (
     fork,
     forked,
@@ -144,6 +145,13 @@ def test_the_reason_of_terminate_is_the_workflows() -> None:
     definition = workflow_def(terminate("stop", "FAILED", terminationReason="no ${workflow.input.x}"))
     story = Story(definition, input={"x": "stock"}).when(started())
     assert story.core.reason == "no stock"
+
+
+def test_the_status_of_a_termination_may_be_an_expression() -> None:
+    definition = workflow_def(terminate("stop", "${workflow.input.how}", terminationReason="${workflow.input.why}"))
+    assert validate_workflow_def(definition) == []
+    story = Story(definition, input={"how": "TERMINATED", "why": "enough"}).when(started())
+    story.expect("TERMINATED", tasks={"stop": "COMPLETED"}, reason="enough")
 
 
 @pytest.mark.parametrize("status", ["DONE", None, 3, ["COMPLETED"]])

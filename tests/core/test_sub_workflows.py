@@ -90,6 +90,7 @@ def test_the_version_is_the_one_said_or_pinned_or_else_the_latest(
     definition = workflow_def(sub_workflow("sub", **params))
     start = begin(Story(definition, input={"v": "4", "n": "other"}, child_versions=versions))
     assert (start.meta.version, start.latest) == expected
+    assert start.meta.name == ("other" if "name" in params else "child")
 
 
 def test_an_inline_definition_travels_with_the_start() -> None:

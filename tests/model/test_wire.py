@@ -251,6 +251,7 @@ def test_a_task_view_has_the_derived_fields() -> None:
     task = Task(task_id="1", scheduled_time=100, start_time=350, iteration=2, workflow_task=step, runtime_metadata={})
     written = task_to_dict(task)
     assert written["loopOverTask"] is True
+    assert (written["executed"], written["callbackFromWorker"]) == (False, True)
     assert written["queueWaitTime"] == 250
     assert written["taskDefinition"]["name"] == "t"
     assert "runtimeMetadata" not in written

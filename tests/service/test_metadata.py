@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core.kinds import DISPATCH, SYSTEM_TASK_TYPES
 from orchestrator.engine.starts import resolve_inline
 from orchestrator.errors import Conflict, DefinitionInvalid, DefinitionNotFound
-from orchestrator.model.definitions import TaskDef, WorkflowDef, WorkflowTask
+from orchestrator.model.definitions import TaskDef, TaskType, WorkflowDef, WorkflowTask
 from orchestrator.plan import Plan
 from orchestrator.service import metadata
 from orchestrator.service.metadata import Applied
@@ -18,6 +19,8 @@ from orchestrator.store import queue
 from orchestrator.store.connection import connect
 from orchestrator.store.context import StoreContext
 from orchestrator.store.executors import SyncExecutor
+
+RESOLVED = {TaskType.SIMPLE, TaskType.USER_DEFINED, TaskType.DYNAMIC}
 
 
 @pytest.fixture
@@ -72,9 +75,12 @@ def test_what_is_not_there_is_not_found(executor: SyncExecutor, store: StoreCont
     assert not executor.run(metadata.list_task_defs(store))
 
 
-def test_a_type_this_engine_does_not_run_is_refused_with_its_place(executor: SyncExecutor, store: StoreContext) -> None:
+@pytest.mark.parametrize("kind", sorted(set(TaskType) - DISPATCH.keys() - SYSTEM_TASK_TYPES - RESOLVED))
+def test_a_type_this_engine_does_not_run_is_refused_with_its_place(
+    executor: SyncExecutor, store: StoreContext, kind: str
+) -> None:
     with pytest.raises(DefinitionInvalid, match="not supported") as caught:
-        executor.run(metadata.register_workflow(store, order(type="GENERATE_PDF")))
+        executor.run(metadata.register_workflow(store, order(type=kind)))
     assert [problem.path for problem in caught.value.problems] == ["tasks[0].type"]
 
 
@@ -109,10 +115,12 @@ def test_a_task_definition_replaces_the_former_and_its_limits_reach_the_queue(
     assert executor.run(metadata.put_task_def(store, TaskDef(name="pay", concurrent_exec_limit=2))).changed
     assert not executor.run(metadata.put_task_def(store, TaskDef(name="pay", concurrent_exec_limit=2))).changed
     assert executor.run(metadata.get_task_def(store, "pay")).concurrent_exec_limit == 2
+    rated = TaskDef(name="pay", concurrent_exec_limit=2, rate_limit_per_frequency=5, rate_limit_frequency_in_seconds=60)
+    assert executor.run(metadata.put_task_def(store, rated)).changed
     (stats,) = executor.run(queue.stats(store.queues, ["pay"]))
     assert isinstance(stats, queue.QueueStats)
     assert stats.limits is not None
-    assert stats.limits.concurrency == 2
+    assert (stats.limits.concurrency, stats.limits.rate, stats.limits.window_ms) == (2, 5, 60_000)
 
 
 def test_a_task_definition_that_somebody_stored_stays(executor: SyncExecutor, store: StoreContext) -> None:

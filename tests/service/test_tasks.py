@@ -64,13 +64,26 @@ def test_a_word_that_comes_too_late_changes_nothing(env: Environment, handle: Wo
 
 
 def test_a_failure_from_outside_is_retried_like_any_other(env: Environment, handle: WorkflowHandle) -> None:
-    failed = result_of(handle, TaskStatus.FAILED, reason_for_incompletion="lost the card")
+    failed = result_of(handle, TaskStatus.FAILED, reason_for_incompletion="lost the card" * 100)
     env.client.run(tasks.update_task(env.store, failed))
     assert handle.result() == {"result": "paid"}
     assert [attempt.status for attempt in handle.describe().tasks] == ["FAILED", "COMPLETED"]
+    assert handle.describe().tasks[0].reason_for_incompletion == "lost the card" * 100
     assert [line.log for line in env.client.run(tasks.logs(env.store, handle.describe().tasks[1].task_id))] == [
         "paying"
     ]
+
+
+def test_that_a_task_goes_on_is_kept_with_it_and_leaves_it_where_its_queue_has_it(
+    env: Environment, handle: WorkflowHandle
+) -> None:
+    result = result_of(handle, TaskStatus.IN_PROGRESS, callback_after_seconds=30, output_data={"so": "far"})
+    assert env.client.run(tasks.update_task(env.store, result)).is_accepted
+    env.decide()
+    found = handle.describe().task("pay")
+    assert (found.status, found.callback_after_seconds, found.output_data) == ("SCHEDULED", 30, {"so": "far"})
+    assert env.drain() == 1
+    assert handle.result() == {"result": "paid"}
 
 
 def test_an_update_by_reference_is_laid_over_what_is_there(env: Environment, handle: WorkflowHandle) -> None:

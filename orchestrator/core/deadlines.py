@@ -12,12 +12,16 @@ from orchestrator.core.kinds import WAITING, WAITS_INSIDE
 from orchestrator.core.state import TaskRecord
 from orchestrator.core.timeouts import Expired, check_task
 from orchestrator.model.events import TimerFired
+from orchestrator.model.records import Scheduled
 
 
-def judge(d: Draft, record: TaskRecord, fired: TimerFired) -> None:
-    """Time the attempt out if it is due, otherwise arm its timer for the next moment at which it may be."""
+def judge(d: Draft, record: TaskRecord, fired: TimerFired, made: Scheduled | None = None) -> None:
+    """Time the attempt out if it is due, otherwise arm its timer for the next moment at which it may be.
+
+    ``made`` takes the place of what the task was made with.
+    """
     task_def = d.task_def(d.node_of(record.scheduled))
-    deadlines = check_task(record.scheduled, d.task_id(record), task_def, fired)
+    deadlines = check_task(made or record.scheduled, d.task_id(record), task_def, fired)
     for expired in deadlines.expired:
         if expired.policy != "ALERT_ONLY":
             _time_out(d, record, fired, expired)
@@ -29,8 +33,9 @@ def judge(d: Draft, record: TaskRecord, fired: TimerFired) -> None:
 
 def judge_waiting(d: Draft, record: TaskRecord) -> None:
     """The same for a task that no worker takes: it counts as started when it was made, and owes no sign of life."""
-    made = record.scheduled
-    judge(d, record, TimerFired(d.now, made.ref, d.task_id(record), WAITING, started_ms=made.scheduled_ms))
+    node = d.node_of(record.scheduled)
+    made = record.timed_from if node.task.type in WAITS_INSIDE else record.scheduled
+    judge(d, record, TimerFired(d.now, made.ref, d.task_id(record), WAITING, started_ms=made.scheduled_ms), made)
 
 
 def _time_out(d: Draft, record: TaskRecord, fired: TimerFired, expired: Expired) -> None:

@@ -425,8 +425,8 @@ class Draft:
         return record
 
     def arm_waiting(self, node: Node, record: TaskRecord) -> None:
-        """Arm the timer of a new task that only waits for others of the workflow, if it may time out."""
-        due_ms = waiting_timer_ms(record.scheduled, self.task_def(node))
+        """Arm the timer of a task that only waits for others of the workflow from now on, if it may time out."""
+        due_ms = waiting_timer_ms(record.timed_from, self.task_def(node))
         if due_ms:
             self.timers[record.suffix, record.scheduled.ref] = due_ms
 

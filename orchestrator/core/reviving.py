@@ -53,7 +53,8 @@ def revive(
             _retry(d, record)
     for record in in_place:
         assert record.result is not None
-        d.set_result(record, replace(record.result, status="IN_PROGRESS", ended_ms=0, reason=None))
+        again = replace(record.result, status="IN_PROGRESS", started_ms=d.now, ended_ms=0, reason=None)
+        d.arm_waiting(d.node_of(record.scheduled), d.set_result(record, again))
         d.core.open += 1
     for record in in_place:
         _reopen(d, record)

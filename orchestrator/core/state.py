@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from orchestrator.codec import EMPTY_MAP, unpack
 from orchestrator.core.outside import unpacked
@@ -67,6 +68,14 @@ class TaskRecord:
         self.suffix = task_suffix(scheduled.ref, scheduled.iteration, scheduled.attempt, scheduled.generation)
         self._input: Any = _UNREAD
         self._output: Any = _UNREAD
+
+    @property
+    def timed_from(self) -> Scheduled:
+        """What time-outs go by while the task waits in place: when it was made, or taken up again after its end."""
+        made, again_ms = self.scheduled, self.result.started_ms if self.result is not None else 0
+        if again_ms <= made.scheduled_ms:
+            return made
+        return replace(made, scheduled_ms=again_ms, first_scheduled_ms=again_ms)
 
     @property
     def input(self) -> Any:

@@ -16,6 +16,7 @@ from tests.support.build import (
     fork,
     forked,
     join,
+    loop,
     noop,
     set_variable,
     simple,
@@ -26,6 +27,7 @@ from tests.support.build import (
     wait,
     workflow_def,
 )
+from tests.support.conditions import Conditions
 from tests.support.happenings import (
     accepted,
     child_revived,
@@ -152,6 +154,52 @@ def test_its_time_out_begins_anew() -> None:
     story = Story(definition).when(started(), later(10), timer()).expect("TIMED_OUT")
     story.when(later(60), operation("go_on"), later(9), timer()).expect("RUNNING")
     story.when(later(1), timer()).expect("TIMED_OUT")
+
+
+RETRIED = [("go_on", {}), ("rerun", {"ref": "b"})]
+LIMITS = ["timeout_seconds", "total_timeout_seconds"]
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize(("action", "arguments"), RETRIED)
+def test_a_join_that_waits_again_times_out_as_one_that_was_just_reached(
+    action: str, arguments: dict[str, Any], limit: str
+) -> None:
+    story = Story(
+        workflow_def(*forked("f", [simple("a")], [simple("b")])),
+        task_defs=[ONCE, task_def("f_join", timeout_policy="TIME_OUT_WF", **{limit: 30})],
+    )
+    story.when(started(), later(20), completed("b"), failed("a")).expect("FAILED")
+    story.when(later(60), operation(action, **arguments)).expect("RUNNING")
+    again_ms = story.now
+    assert story.timers[story.task("f_join").record.suffix, "f_join"] == again_ms + 30_000
+    story.when(later(29), timer("f_join")).expect("RUNNING")
+    story.when(later(1), timer("f_join")).expect("TIMED_OUT", tasks={"f_join": "TIMED_OUT"})
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize(("action", "arguments"), [("go_on", {}), ("rerun", {"ref": "b__1"})])
+def test_a_loop_that_goes_on_times_out_as_one_that_was_just_reached(
+    action: str, arguments: dict[str, Any], limit: str
+) -> None:
+    story = Story(
+        workflow_def(loop("l", "$.l.iteration < 3", simple("b"), simple("a"))),
+        task_defs=[ONCE, task_def("l", timeout_policy="TIME_OUT_WF", **{limit: 30})],
+        scripts=Conditions(),
+    )
+    story.when(started(), later(20), completed("b__1"), failed("a__1")).expect("FAILED")
+    story.when(later(60), operation(action, **arguments)).expect("RUNNING")
+    story.when(later(29), timer("l")).expect("RUNNING")
+    story.when(later(1), timer("l")).expect("TIMED_OUT", tasks={"l": "TIMED_OUT"})
+
+
+def test_a_join_that_is_over_as_soon_as_it_goes_on_leaves_no_timer() -> None:
+    story = Story(
+        workflow_def(*forked("f", [simple("a")], [simple("b")])),
+        task_defs=[ONCE, task_def("f_join", timeout_seconds=30)],
+    )
+    story.when(started(), completed("b"), failed("a"), operation("go_on"), completed("a")).expect("COMPLETED")
+    assert not story.timers
 
 
 def test_a_cancelled_wait_waits_anew() -> None:

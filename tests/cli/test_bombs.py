@@ -21,14 +21,12 @@ from tests.cli.conftest import SHOP, Command
 from tests.support.build import noop, simple, step, workflow_def
 from tests.support.eventually import eventually
 
-BLOCKS = 5
-PER_BLOCK = 200
+BLOCKS = 10
+PER_BLOCK = 100
 PER_SECOND = 30
-FACTOR_MAX = 2.0
-SLACK_MS = 30.0
-"""So much the p99 may grow in any case: twice of some ten ms is within what the scheduler of a small machine does to it. What
-this test is there to notice, others that wait for a bomb, is hundreds of ms."""
+"""A block takes less than the bombs' limit: they are there until its last workflow."""
 
+FACTOR_MAX = 2.0
 SETTLED_S = 3.0
 """From the start of a bomb to its task's end, beyond its limit: the queue, a new process, a busy machine."""
 
@@ -125,4 +123,4 @@ def test_bombs_fail_their_own_task_and_a_thousand_other_workflows_do_not_notice(
         told = (f"{name} bombs p50 {cut[49]:.1f} ms, p99 {cut[98]:.1f} ms" for name, cut in figures.items())
         print("\n  " + "; ".join(told))
     alone_ms, beside_ms = figures["without"][98], figures["with"][98]
-    assert beside_ms <= max(FACTOR_MAX * alone_ms, alone_ms + SLACK_MS)
+    assert beside_ms <= FACTOR_MAX * alone_ms

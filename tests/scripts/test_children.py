@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from orchestrator.model.evaluation import Evaluation
-from orchestrator.scripts.children import Child, Children
+from orchestrator.scripts.children import NICENESS, STARVED_TIMES, Child, Children
 from orchestrator.scripts.limits import Limits
 from orchestrator.scripts.messages import Answer, Request, evaluation_of
+from tests.support.eventually import eventually
 
 SHORT = Limits(0.3, 64 * 2**20)
 # A search that no limit of the engine reaches.
@@ -119,6 +121,69 @@ def test_the_limits_of_the_process_leave_it_nothing_to_open_write_or_start() -> 
         assert sorted(os.listdir(f"/proc/{child.pid}/fd")) == ["0", "1", "2"]
         with open(f"/proc/{child.pid}/environ", "rb") as raw:
             assert raw.read() == b""
+    finally:
+        child.close()
+
+
+def niceness_of_session(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/autogroup", encoding="ascii") as file:
+            return int(file.read().split()[-1])
+    except OSError:
+        pytest.skip("this system does not share the processor out among sessions")
+
+
+def test_a_child_gives_way_also_where_the_processor_is_shared_out_among_sessions() -> None:
+    child = Child(SHORT.memory_bytes)
+    try:
+        assert child.is_ready(10)
+        assert os.getsid(child.pid) == child.pid
+        assert niceness_of_session(child.pid) == NICENESS
+        child.give_way()
+        assert niceness_of_session(child.pid) == 19
+        assert niceness_of_session(os.getpid()) < NICENESS
+    finally:
+        child.close()
+
+
+def test_a_script_that_was_not_given_the_processor_is_not_late() -> None:
+    children = Children(1)
+    assert children.ask(request("python", "x")) == Answer("value", "1")
+    (idle,) = children._idle
+    os.kill(idle.pid, signal.SIGSTOP)
+    waker = threading.Timer(SHORT.time_s * 3, os.kill, (idle.pid, signal.SIGCONT))
+    waker.start()
+    assert children.ask(request("python", "x")) == Answer("value", "1")
+    waker.join()
+    assert children._idle == []  # it has given way for good, so the next script gets another
+    children.close()
+
+
+def test_a_script_that_is_never_given_the_processor_is_late_in_the_end() -> None:
+    children = Children(1)
+    limits = Limits(0.1, SHORT.memory_bytes)
+    assert children.ask(request("python", "x")) == Answer("value", "1")
+    (idle,) = children._idle
+    os.kill(idle.pid, signal.SIGSTOP)
+    begun_s = time.monotonic()
+    assert children.ask(request("python", "x", limits=limits)) == Answer("time")
+    assert time.monotonic() - begun_s >= limits.time_s * STARVED_TIMES
+    children.close()
+
+
+def test_python_is_stopped_for_the_time_it_ran_and_not_for_the_time_it_had_to_wait() -> None:
+    child, limits = Child(SHORT.memory_bytes), Limits(1.0, SHORT.memory_bytes)
+    try:
+        assert child.is_ready(10)
+        before_s = child.cpu_s
+        assert before_s is not None
+        child.send(request("python", "sum([n for n in range(60_000)])", limits=limits))
+        eventually(lambda: (child.cpu_s or 0) > before_s)
+        os.kill(child.pid, signal.SIGSTOP)
+        waker = threading.Timer(limits.time_s * 1.2, os.kill, (child.pid, signal.SIGCONT))
+        waker.start()
+        assert child.receive(10) == Answer("value", str(sum(range(60_000))))
+        waker.join()
     finally:
         child.close()
 

@@ -69,7 +69,8 @@ def _from_query(parameter: Parameter, texts: list[str], problems: list[Problem])
     kind = parameter.kind
     if get_origin(kind) is list:
         return [_converted(parameter, get_args(kind)[0], text, problems) for text in texts]
-    return _converted(parameter, kind, texts[0], problems)
+    # A text that comes several times is one with commas, as in Conductor.
+    return _converted(parameter, kind, ",".join(texts) if kind in (str, str | None) else texts[0], problems)
 
 
 def _converted(parameter: Parameter, kind: Any, text: str, problems: list[Problem]) -> Any:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from orchestrator.api import documentation, health, metadata
+from orchestrator.api import documentation, health, metadata, search
 from orchestrator.api.routes import Route
 
 ROUTES: tuple[Route, ...] = (
     *documentation.ROUTES,
     *health.ROUTES,
     *metadata.ROUTES,
+    *search.ROUTES,
 )

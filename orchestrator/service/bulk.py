@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 from orchestrator.clock import SystemClock
 from orchestrator.codec import unpack
 from orchestrator.errors import InvalidRequest, OrchestratorError
+from orchestrator.model.execution import Workflow
 from orchestrator.plan import Plan, Wait
 from orchestrator.service import actions
 from orchestrator.service.actions import ANSWER_WAIT_S, Answer
 from orchestrator.service.starting import new_request_id
-from orchestrator.service.workflows import remove, unknown_workflow
+from orchestrator.service.workflows import get, remove, unknown_workflow
 from orchestrator.store import partition
 from orchestrator.store.context import StoreContext
 from orchestrator.store.partition import RequestReply
@@ -71,13 +72,9 @@ def act_on_all(
     Raises ``InvalidRequest`` for an unknown action, no ids, or more than a thousand.
     Example: ``executor.run(act_on_all(store, "terminate", ids, {"reason": "wrong price"})).failed``
     """
-    ids = list(dict.fromkeys(workflow_ids))
     if action not in ACTIONS:
         raise InvalidRequest(f"{action!r} cannot be done to many workflows; there are: {', '.join(ACTIONS)}")
-    if not ids:
-        raise InvalidRequest("WorkflowIds list cannot be null.")
-    if len(ids) > IDS_MAX:
-        raise InvalidRequest(f"Cannot process more than {IDS_MAX} workflows. Please use multiple requests.")
+    ids = _distinct(workflow_ids)
     given = dict(arguments or {})
     verb = _verb_of_each(action, given)
     if verb is not None:
@@ -96,6 +93,28 @@ def act_on_all(
                 if action == "remove":
                     failed.pop(workflow_id, None)
     return BulkResult([workflow_id for workflow_id in ids if workflow_id not in failed], failed)
+
+
+def get_all(
+    store: StoreContext, workflow_ids: Sequence[str], *, include_tasks: bool = True
+) -> Plan[tuple[list[Workflow], dict[str, str]]]:
+    """The executions of these ids, and for those that are not there the reason. Raises like ``act_on_all``."""
+    found, missing = list[Workflow](), dict[str, str]()
+    for workflow_id in _distinct(workflow_ids):
+        try:
+            found.append((yield from get(store, workflow_id, include_tasks=include_tasks)))
+        except OrchestratorError as error:
+            missing[workflow_id] = str(error)
+    return found, missing
+
+
+def _distinct(workflow_ids: Sequence[str]) -> list[str]:
+    ids = list(dict.fromkeys(workflow_ids))
+    if not ids:
+        raise InvalidRequest("WorkflowIds list cannot be null.")
+    if len(ids) > IDS_MAX:
+        raise InvalidRequest(f"Cannot process more than {IDS_MAX} workflows. Please use multiple requests.")
+    return ids
 
 
 def _ask_all(

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from orchestrator.core.kinds import DISPATCH, SYSTEM_TASK_TYPES
-from orchestrator.model import definitions, execution
+from orchestrator.model import definitions, event_handlers, execution
 from orchestrator.model.definitions import TaskType
 from orchestrator.model.event_handlers import ActionKind
 from orchestrator.model.status import TaskStatus, WorkflowStatus
@@ -137,6 +137,12 @@ def test_no_type_and_no_status_is_forgotten() -> None:
 
 def test_no_action_of_an_event_handler_is_forgotten() -> None:
     assert {str(action) for action in ActionKind} - names("Events and listeners") == set()
+
+
+def test_no_field_of_an_event_handler_and_of_its_executions_is_forgotten() -> None:
+    forms = (event_handlers.EventHandler, event_handlers.EventExecution)
+    fields = {json_name(field.name) for form in forms for field in msgspec.structs.fields(form)}
+    assert fields - names("Events and listeners") == set()
 
 
 def test_no_operation_is_forgotten() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.model.effects import Enqueue, Remove
-from tests.support.build import join, simple, step, switch, task_def, workflow_def
+from tests.support.build import fork, join, simple, step, switch, task_def, workflow_def
 from tests.support.happenings import Happening, completed, failed, later, operation, reported, started, timer
 from tests.support.story import ID, START_MS, Story
 
@@ -22,7 +22,9 @@ def test_a_chain_runs_one_step_after_the_other() -> None:
 
 
 def test_a_workflow_without_tasks_is_completed_at_once() -> None:
-    Story(workflow_def()).when(started()).expect("COMPLETED", reason="No tasks found to be executed", output={})
+    story = Story(workflow_def(failure_workflow="clean")).when(started())
+    story.expect("COMPLETED", reason="No tasks found to be executed", output={})
+    assert story.handoffs == []
 
 
 def test_the_queue_of_a_simple_task_is_its_name_and_of_any_other_type_the_type() -> None:
@@ -152,6 +154,16 @@ def test_an_input_that_is_too_large_fails_the_task_and_not_the_engine() -> None:
     story.facts.payload_bytes_max = 50
     story.when(started()).expect("FAILED", tasks={"a": "FAILED_WITH_TERMINAL_ERROR"}, reason="cannot be stored")
     assert story.sent(Enqueue) == []
+
+
+def test_attempts_of_steps_whose_names_run_into_each_other_are_told_apart() -> None:
+    policies = [task_def(ref, retry_count=20, retry_delay_seconds=0) for ref in ("t", "t1")]
+    story = Story(workflow_def(fork("f", [simple("t")], [simple("t1")]), join("j", "t", "t1")), task_defs=policies)
+    story.when(started(), *[failed("t")] * 11, failed("t1")).expect("RUNNING", open=["j", "t", "t1"])
+    assert (story.task("t").attempt, story.task("t1").attempt) == (11, 1)
+    assert story.id_of("t") != story.id_of("t1")
+    story.when(completed("t", {"x": 1}), completed("t1", {"x": 2})).expect("COMPLETED")
+    assert (story.task("t").output, story.task("t1").output) == ({"x": 1}, {"x": 2})
 
 
 @pytest.mark.parametrize("late", [completed("a", {"x": 2}), failed("a"), timer("a", attempt=0)])

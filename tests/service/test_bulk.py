@@ -102,7 +102,10 @@ def test_executions_are_found_by_name_and_by_correlation_id(env: Environment) ->
     second = client.with_options(correlation_id="c").start_workflow(waiting).id
     other = client.with_options(correlation_id="d").start_workflow(waiting).id
     client.workflow(first).terminate()
-    assert set(client.running_workflows("waiting")) == {second, other}
+    newer = client.start_workflow(Workflow("waiting", version=2).wait(signal="go")).id
+    assert set(client.running_workflows("waiting")) == {second, other, newer}
+    client.workflow(other).pause()
+    assert set(client.running_workflows("waiting")) == {second, newer}
     assert client.running_workflows("nothing") == []
     assert client.correlated_workflows("waiting", ["c", "e"]) == {"c": [second], "e": []}
     assert client.correlated_workflows("waiting", ["c"], include_closed=True) == {"c": [second, first]}

@@ -1,11 +1,12 @@
 """What ``maskedFields`` of a workflow hides from whoever looks: values under these keys, at any depth, show as ``***``.
 
+A failure workflow is given the input of the one that failed, and all of that one: it hides what that one hides as well.
 What is stored, and what tasks and callers of ``result()`` get, is not changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -18,9 +19,9 @@ MASK = "***"
 def masked_workflow(workflow: Workflow) -> Workflow:
     """The execution as it may be shown. Example: ``masked_workflow(w).input["card"] == "***"``"""
     definition = workflow.workflow_definition
-    if definition is None or not definition.masked_fields:
+    names = [*(definition.masked_fields if definition is not None else ()), *_of_the_failed(workflow.input)]
+    if not names:
         return workflow
-    names = definition.masked_fields
     return replace(
         workflow,
         input=masked(workflow.input, names),
@@ -28,6 +29,14 @@ def masked_workflow(workflow: Workflow) -> Workflow:
         variables=masked(workflow.variables, names),
         tasks=[masked_task(task, names) for task in workflow.tasks],
     )
+
+
+def _of_the_failed(given: Any) -> Iterator[str]:
+    """What the workflow hides whose end a failure workflow was started by, and the one that was started by, and so on."""
+    while isinstance(given, dict) and isinstance(failed := given.get("failedWorkflow"), dict):
+        definition, given = failed.get("workflowDefinition"), failed.get("input")
+        fields = definition.get("maskedFields") if isinstance(definition, dict) else None
+        yield from (name for name in fields or () if isinstance(name, str))
 
 
 def masked_task(task: Task, names: Sequence[str]) -> Task:

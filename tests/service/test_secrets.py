@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator import TaskContext, Workflow, task
-from orchestrator.errors import InvalidRequest, NotFound, SettingsInvalid
+from orchestrator.errors import InvalidRequest, NotFound, SettingsInvalid, WorkflowFailed
 from orchestrator.model.definitions import WorkflowDef
 from orchestrator.plan import Command, Plan
 from orchestrator.service import secrets, tasks
@@ -213,3 +213,29 @@ def test_masked_fields_are_hidden_from_who_looks_and_from_nobody_else(env: Envir
     assert shown.output == {"card": "***", "pin": "1", "none": None}
     assert shown.variables == {"card": "***"}
     assert shown.task("call").input_data == {"card": "***", "owner": {"pin": "***", "name": "Ada"}}
+
+
+def test_a_failure_workflow_hides_what_the_failed_one_hides_and_its_tasks_get_it(env: Environment) -> None:
+    refunding = workflow_def(
+        simple("call", {"card": "${workflow.input.card}", "before": "${workflow.input.failedWorkflow.input}"}),
+        name="refunding",
+        masked_fields=["reason"],
+    )
+    env.client.register(refunding)
+    paying = workflow_def(
+        simple("charge", {"card": "${workflow.input.card}"}, retry_count=0),
+        name="paying",
+        failure_workflow="refunding",
+        masked_fields=["card"],
+    )
+    failed = env.client.start_workflow(paying, card="4111", name="Ada")
+    with pytest.raises(WorkflowFailed):
+        failed.result()
+    rescue = env.client.workflow(failed.describe().output["conductor.failure_workflow"])
+    rescue.result()
+    assert got[-1] == {"card": "4111", "before": {"card": "4111", "name": "Ada"}}
+    shown = rescue.describe()
+    assert (shown.input["card"], shown.input["name"], shown.input["reason"]) == ("***", "Ada", "***")
+    assert shown.input["failedWorkflow"]["input"] == {"card": "***", "name": "Ada"}
+    assert shown.task("call").input_data == {"card": "***", "before": {"card": "***", "name": "Ada"}}
+    assert "4111" not in repr(shown)

@@ -76,15 +76,23 @@ class Release(NamedTuple):
     settlement: Settlement
 
 
+class QueueNews(NamedTuple):
+    """What a queue says beside its tasks: its time, when something may change by itself, and whether it has limits."""
+
+    now_ms: int
+    hint_ms: int
+    is_limited: bool
+
+
 class ClaimReply(NamedTuple):
     """What a claim brought.
 
-    ``hints_ms``: per type, when something may change by itself. ``unsettled``: releases to send again. ``failures``:
-    the types whose queue refused, with the reason.
+    ``queues``: what each type's queue said. ``unsettled``: releases to send again. ``failures``: the types whose queue
+    refused, with the reason.
     """
 
     claimed: list[Claimed]
-    hints_ms: dict[str, int]
+    queues: dict[str, QueueNews]
     unsettled: list[Release]
     failures: dict[str, Exception]
 
@@ -152,8 +160,10 @@ def claim_tasks(
             _add_claim(answer, want.type, reply)
     for entry in settle:
         # A server that must be sent the script settle anew runs it after the claim: the hint then knows nothing of it.
-        if entry.settlement.release is How.HOLD and entry.type in answer.hints_ms:
-            answer.hints_ms[entry.type] = min(answer.hints_ms[entry.type], max(1, entry.settlement.delay_ms))
+        news = answer.queues.get(entry.type)
+        if entry.settlement.release is How.HOLD and news is not None:
+            hint_ms = min(news.hint_ms, max(1, entry.settlement.delay_ms))
+            answer.queues[entry.type] = news._replace(hint_ms=hint_ms)
     return answer
 
 
@@ -279,7 +289,7 @@ def _claiming(store: StoreContext, ask: Ask) -> queue.Builder:
 
 
 def _add_claim(answer: ClaimReply, task_type: str, claim: Claim) -> None:
-    answer.hints_ms[task_type] = claim.hint_ms
+    answer.queues[task_type] = QueueNews(claim.now_ms, claim.hint_ms, claim.is_limited)
     for task_id, delivery, offer, is_lost in claim.tasks:
         answer.claimed.append(Claimed(task_id, task_type, delivery, offer, is_lost, claim.now_ms))
 

@@ -65,7 +65,8 @@ class Queues:
         or ``RELEARNED``. Durable, because the outbox entry that asked for it is deleted afterwards.
         """
         layout = self._layout(task_type)
-        args: list[Argument] = [layout.version, self._priority_step_ms, *(_NO_LIMITS if limits is None else limits)]
+        args: list[Argument] = [layout.version, self._priority_step_ms, self._lease_ms]
+        args += _NO_LIMITS if limits is None else limits
         for task_id, domain, priority, delay_ms in offers:
             index = layout.indexes.get(domain)
             if index is None:
@@ -149,7 +150,8 @@ class Queues:
     def wake_key(self, task_type: str, domain: str | None = None) -> str | None:
         """The list a registered claimant blocks on (BLPOP); ``None`` while the domain is not known: claim first.
 
-        A token is a hint to claim again, nothing more: it may be late, lost or one too many.
+        A token is a lease already given (``read_grant``) or a hint to claim again; either may be late, lost or one
+        too many, and a lease that nobody takes comes back when it ends.
         """
         layout = self._layout(task_type)
         index = layout.indexes.get(domain)

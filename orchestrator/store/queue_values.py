@@ -64,11 +64,24 @@ class Claimed(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """The answer to an ``Ask``. Nothing changes by itself before ``hint_ms`` from now (2,000 = nothing is known)."""
+    """The answer to an ``Ask``. Nothing changes by itself before ``hint_ms`` from now (2,000 = nothing is known).
+
+    ``is_limited``: somebody may wait for a lease of this queue to be given back.
+    """
 
     now_ms: int
     hint_ms: int
+    is_limited: bool
     tasks: list[Claimed]
+
+
+class Grant(NamedTuple):
+    """A lease that a waiting claimant is given along with its wake-up; ``until_ms`` is when it ends."""
+
+    task_id: str
+    delivery: int
+    offer: int
+    until_ms: int
 
 
 class Release(StrEnum):
@@ -134,10 +147,16 @@ class QueueStats(NamedTuple):
         return sum(domain.ready for domain in self.domains.values())
 
 
+def read_grant(token: bytes) -> Grant | None:
+    """The lease in a wake-up token; ``None`` when it is only a hint to claim."""
+    words = token.decode().split()
+    return Grant(words[0], int(words[1]), int(words[2]), int(words[3])) if len(words) == 4 else None
+
+
 def read_claim(raw: list[Any]) -> Claim:
     """The decoded answer of the script claim."""
-    tasks = [Claimed(raw[at].decode(), raw[at + 1], int(raw[at + 2]), raw[at + 3] == 1) for at in range(3, len(raw), 4)]
-    return Claim(raw[1], raw[2], tasks)
+    tasks = [Claimed(raw[at].decode(), raw[at + 1], int(raw[at + 2]), raw[at + 3] == 1) for at in range(4, len(raw), 4)]
+    return Claim(raw[1], raw[2], raw[3] == 1, tasks)
 
 
 def read_stats(raw: list[Any]) -> QueueStats:

@@ -45,7 +45,7 @@ class InlineWorker:
         if not wants:
             return 0
         claim = yield from dispatch.claim_tasks(self._store, wants, NAME)
-        self._hints_ms = claim.hints_ms
+        self._hints_ms = {name: news.hint_ms for name, news in claim.queues.items()}
         for failure in claim.failures.values():
             raise failure
         if not claim.claimed:

@@ -144,7 +144,7 @@ def test_progress_holds_the_lease_for_its_delay_and_the_next_delivery_goes_on(es
     reply = estate.executor.run(
         dispatch.claim_tasks(estate.store, [Want("charge", None, 1)], ME, settle=[judged.release])
     )
-    assert (reply.claimed, reply.hints_ms["charge"]) == ([], 2_000)
+    assert (reply.claimed, reply.queues["charge"].hint_ms) == ([], 2_000)
     assert (estate.queue("charge").held, estate.queue("charge").leased) == (1, 0)
     assert [one.outcome.status for one in estate.reports(task_id)] == ["IN_PROGRESS"]
 

@@ -84,7 +84,7 @@ class QueueImage:
     held: set[str] = field(default_factory=set)
     limits: tuple[int, int, int] = (0, 0, 0)  # concurrency, rate, window
     wake_keys: tuple[str, ...] = ()
-    wake_counts: tuple[int, ...] = ()
+    wakes: tuple[list[bytes], ...] = ()  # the tokens of each list that nobody has taken yet
 
     @property
     def taken(self) -> int:

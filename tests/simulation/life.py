@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class Sleep(NamedTuple):
-    """Let virtual time pass; ended early by an inbox (partition numbers) or a wake-up of a queue (task types)."""
+    """Let virtual time pass; ended early by an inbox (partition numbers) or a wake-up of a queue (task types).
+
+    Answered by the wake-up, a (task type, token), or by nothing.
+    """
 
     ms: int
     inboxes: tuple[int, ...] = ()

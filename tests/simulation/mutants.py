@@ -76,6 +76,14 @@ MUTANTS: dict[str, Damage] = {
     "pop-without-lease": Damage(
         "claim hands tasks out and keeps no lease", {"claim": (("redis.call('ZADD', lea, unpack(holders))", ""),)}
     ),
+    "handed-over-past-limits": Damage(
+        "enqueue hands tasks to waiting claimants although the queue has limits",
+        {"enqueue": (("local is_open = limits[1] == '0' and limits[2] == '0' and", "local is_open ="),)},
+    ),
+    "lapsed-handover-taken": Damage(
+        "claim takes a hand-over for its own whoever has got the task since",
+        {"claim": (("if current == delivery and ends and tonumber(ends) > now then", "if current then"),)},
+    ),
     "expired-lease-dropped": Damage(
         "claim forgets tasks whose lease has ended instead of offering them again",
         {"claim": (("if records[i] then arrive(silent[i], records[i]) end", ""),)},

@@ -35,7 +35,7 @@ class QueueRules:
             ("SMEMBERS", held),
             ("HMGET", meta, "conc", "rate", "window_ms", "dv"),
             *(("ZRANGE", ready, 0, -1) for ready in domains[::3]),
-            *(("LLEN", wake) for wake in domains[2::3]),
+            *(("LRANGE", wake, 0, -1) for wake in domains[2::3]),
         ]
 
     def judge(self, call: Call, task_type: str, reply: Any, looks: Sequence[Any], clock_ms: int) -> None:
@@ -55,7 +55,8 @@ class QueueRules:
             elif call.script == "settle":
                 self._releases(call, before, after)
             elif call.script == "enqueue":
-                self._ledger.delivered |= {("q", str(task_id)) for task_id in call.args[7::4]}
+                self._ledger.delivered |= {("q", str(task_id)) for task_id in call.args[8::4]}
+                self._handovers(task_type, before, after)
             elif call.script == "remove_task":
                 self._ledger.delivered |= {("r", str(task_id)) for task_id in call.args[1:]}
             elif call.script == "expedite":
@@ -82,11 +83,14 @@ class QueueRules:
                 raise Violation(f"S13: {call.script} took the lease of {task_id} before its end")
 
     def _grants(self, task_type: str, reply: Any, before: QueueImage, after: QueueImage) -> None:
-        now, granted = reply[1], reply[3:]
+        now, granted = reply[1], reply[4:]
+        under_way = {token.decode().rsplit(" ", 2)[0] for tokens in before.wakes for token in tokens}
         for at in range(0, len(granted), 4):
             task_id, delivery = granted[at].decode(), granted[at + 1]
             if task_id not in after.leases:
                 raise Violation(f"S11: {task_id} was granted without a lease")
+            if f"{task_id} {delivery}" in under_way and before.leases.get(task_id, 0) > now:
+                continue  # it was handed over to nobody in particular: whoever claims takes it over
             known = int(before.records[task_id].split()[0])
             if delivery != known + 1:
                 raise Violation(f"S13: {task_id} was granted as delivery {delivery} after {known}")
@@ -106,6 +110,19 @@ class QueueRules:
                 raise Violation(
                     f"S10: {recent} tasks of {task_type} within {window} ms, the rate is {rate}: {log[-9:]}"
                 )
+
+    def _handovers(self, task_type: str, before: QueueImage, after: QueueImage) -> None:
+        """What was leased along with a wake-up: new tasks of a queue that nothing limits."""
+        for task_id in after.leases.keys() - before.leases.keys():
+            if any(after.limits[:2]):
+                raise Violation(f"S9: {task_id} was handed over although {task_type} has limits {after.limits}")
+            if task_id in before.records:
+                raise Violation(f"S13: {task_id} was handed over although it was in {task_type} before")
+            record = after.records[task_id].split()
+            if not any(token.decode().split()[:3] == [task_id, *record[:2]] for ts in after.wakes for token in ts):
+                raise Violation(f"S13: {task_id} is leased by an enqueue, and nobody is told of {record[:2]}")
+            if task_id in self._ledger.attempts:
+                self._ledger.attempts[task_id].delivered = int(record[0])
 
     def _releases(self, call: Call, before: QueueImage, after: QueueImage) -> None:
         named = [tuple(map(str, call.args[at : at + 4])) for at in range(1, len(call.args), 5)]
@@ -137,5 +154,5 @@ def _image(call: Call, looks: Sequence[Any]) -> QueueImage:
         held={name.decode() for name in held},
         limits=(concurrency, rate, window),
         wake_keys=tuple(map(str, call.keys[FIXED_KEYS + 2 :: 3])),
-        wake_counts=tuple(rest[domains:]),
+        wakes=tuple(rest[domains:]),
     )

@@ -15,12 +15,13 @@ from orchestrator.errors import StoreUnavailable
 from orchestrator.model.records import FORMAT, Outcome
 from orchestrator.service import dispatch
 from orchestrator.service.dispatch import Claimed, Release, Report, TaskToRun, Want
-from orchestrator.store.queue_values import Beat
+from orchestrator.store.queue_values import Beat, read_grant
 from orchestrator.store.queue_values import Release as How
 from tests.simulation.life import Life, Sleep, Surroundings
 from tests.simulation.workload import DOMAIN, TASK_TYPES
 
 WAIT_MS = 2_000
+NEVER_MS = 10**15
 
 
 class Running(NamedTuple):
@@ -45,6 +46,8 @@ class Worker:
         self.is_polite = rng.random() < 0.7
         self.beats_due = 0
         self.hint_ms = WAIT_MS
+        self.epochs: dict[str, int] = {}  # when the clock of a queue stood at 0, at the earliest
+        self.leased_at = 0
         self.unstarted: list[Claimed] = []
         self.running: dict[str, Running] = {}
         self.reports: list[Report] = []
@@ -63,7 +66,22 @@ class Worker:
                 yield Sleep(self.backoff.randrange(5, 200))
                 continue
             if not self.reports and not self.unstarted:
-                yield Sleep(self._idle_ms(), queues=TASK_TYPES if len(self.running) < self.slots else ())
+                wake_up = yield Sleep(self._idle_ms(), queues=TASK_TYPES if len(self.running) < self.slots else ())
+                if wake_up is not None:
+                    self._hear(*wake_up)
+
+    def _hear(self, task_type: str, token: bytes) -> None:
+        """A hint to claim, or a task that was handed over: it is started before anything is claimed."""
+        grant = read_grant(token)
+        if grant is None:
+            return
+        claimed = Claimed(grant.task_id, task_type, grant.delivery, grant.offer)
+        lease_ms = self.world.settings.lease_ms
+        leased_at = min(self.world.now, self.epochs.get(task_type, -NEVER_MS) + grant.until_ms - lease_ms)
+        if leased_at + lease_ms <= self.world.now:
+            self.releases.append(dispatch.release(claimed, How.BACK))
+        else:
+            self.unstarted, self.leased_at = [claimed], leased_at
 
     def _finish(self) -> Life:
         now = self.world.now
@@ -80,9 +98,10 @@ class Worker:
         self.releases += [verdict.release for verdict in judged if verdict.release is not None]
 
     def _claim(self) -> Life:
-        free = self.slots - len(self.running) - len(self.unstarted)
-        if free <= 0 and not self.releases:
+        free = self.slots - len(self.running)
+        if self.unstarted or (free <= 0 and not self.releases):
             return
+        asked_at = self.world.now
         wants = []
         if free > 0:
             wants = [Want(task_type, None, free) for task_type in TASK_TYPES]
@@ -90,22 +109,22 @@ class Worker:
                 wants += [Want(task_type, DOMAIN, free) for task_type in ("plain", "limited")]
         reply = yield from dispatch.claim_tasks(self.store, wants, self.name, wait_ms=WAIT_MS, settle=self.releases)
         self.releases = reply.unsettled
-        self.unstarted = reply.claimed
-        self.hint_ms = min(reply.hints_ms.values(), default=WAIT_MS)
+        self.unstarted, self.leased_at = reply.claimed, asked_at
+        self.epochs |= {task_type: asked_at - news.now_ms for task_type, news in reply.queues.items()}
+        self.hint_ms = min((news.hint_ms for news in reply.queues.values()), default=WAIT_MS)
 
     def _start(self) -> Life:
         if not self.unstarted:
             return
-        asked_at = self.world.now
         answers = yield from dispatch.start_tasks(self.store, self.unstarted, self.name)
         self.unstarted = []
         for answer in answers:
             if isinstance(answer, TaskToRun):
-                self._run(answer, asked_at)
+                self._run(answer, self.leased_at)
             elif answer.release is not None:
                 self.releases.append(answer.release)
 
-    def _run(self, task: TaskToRun, asked_at: int) -> None:
+    def _run(self, task: TaskToRun, leased_at: int) -> None:
         claimed = task.claimed
         if claimed.is_lost:
             self.reports.append(Report(claimed, dispatch.lost_outcome(claimed)))
@@ -120,7 +139,7 @@ class Worker:
             callback_after_ms=turn.callback_ms,
             output=Raw(pack({"by": self.name, "delivery": claimed.delivery, "ref": task.scheduled.ref})),
         )
-        done_ms, lease_end_ms = self.world.now + turn.lasts_ms, asked_at + self.world.settings.lease_ms
+        done_ms, lease_end_ms = self.world.now + turn.lasts_ms, leased_at + self.world.settings.lease_ms
         self.running[claimed.task_id] = Running(claimed, done_ms, lease_end_ms, outcome, turn.is_silent)
 
     def _beat(self) -> Life:

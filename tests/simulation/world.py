@@ -316,17 +316,17 @@ class World:
     def _hand_on(self, task_type: str) -> None:
         """Give wake-up tokens to those who have waited longest, as a blocking pop does; now and then one is lost."""
         image = self.ledger.queue(task_type)
-        counts = list(image.wake_counts)
-        for index, key in enumerate(image.wake_keys):
-            while counts[index]:
+        for tokens, key in zip(image.wakes, image.wake_keys, strict=True):
+            while tokens:
                 waiting = [a for a in self._actors if task_type in a.queues and a.wake_ms > self.now]
                 if not waiting:
                     break
                 self.disk.ask([("LPOP", key)])
-                counts[index] -= 1
+                token = tokens.pop(0)
                 if not self.faults.chance(0.1):
-                    self._wake(min(waiting, key=lambda a: a.asleep_since))
-        image.wake_counts = tuple(counts)
+                    sleeper = min(waiting, key=lambda a: a.asleep_since)
+                    sleeper.answer = (task_type, token)
+                    self._wake(sleeper)
 
     def _wake(self, actor: Actor) -> None:
         actor.inboxes, actor.queues = (), ()

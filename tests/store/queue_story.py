@@ -32,6 +32,7 @@ from orchestrator.store.queue import (
     settle,
     stats,
 )
+from orchestrator.store.queue_values import Grant, read_grant
 
 TYPE = "charge"
 START_MS = 1_800_000_000_000
@@ -124,9 +125,19 @@ class QueueStory:
         """Wake-up tokens nobody has taken yet."""
         return int(self.do(Command(("LLEN", self.queues.wake_key(TYPE, domain) or ""))))
 
-    def listen(self, domain: str | None = None) -> bool:
+    def listen(self, domain: str | None = None) -> bytes | None:
         """Take one wake-up token, as a blocked claimant would."""
-        return self.do(Command(("LPOP", self.queues.wake_key(TYPE, domain) or ""))) is not None
+        token: bytes | None = self.do(Command(("LPOP", self.queues.wake_key(TYPE, domain) or "")))
+        return token
+
+    def push(self, token: bytes) -> None:
+        """Put a wake-up token in, as an earlier script did."""
+        self.do(Command(("RPUSH", self.queues.wake_key(TYPE) or "", token)))
+
+    def hear(self, domain: str | None = None) -> Grant | None:
+        """Take one wake-up token; what it hands over, if anything."""
+        token = self.listen(domain)
+        return None if token is None else read_grant(token)
 
     def where(self) -> dict[str, list[str]]:
         """Where every task is: place -> task ids."""

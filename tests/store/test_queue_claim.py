@@ -139,6 +139,7 @@ def test_a_claim_without_waiting_does_not_register(queue: QueueStory) -> None:
 
 
 def test_a_woken_claimant_that_leaves_work_over_wakes_the_next(queue: QueueStory) -> None:
+    queue.limit(concurrency=9)
     for name in ("w1", "w2"):
         queue.claim(claimant=name, wait_ms=60_000)
     queue.offer("a")
@@ -150,6 +151,7 @@ def test_a_woken_claimant_that_leaves_work_over_wakes_the_next(queue: QueueStory
 
 
 def test_the_last_task_wakes_nobody_else(queue: QueueStory) -> None:
+    queue.limit(concurrency=9)
     for name in ("w1", "w2"):
         queue.claim(claimant=name, wait_ms=60_000)
     queue.offer("a")

@@ -115,6 +115,7 @@ def test_nobody_is_woken_when_nobody_waits(queue: QueueStory) -> None:
 def test_as_many_waiters_are_woken_as_there_are_tasks_for(
     queue: QueueStory, waiting: int, offered: int, woken: int
 ) -> None:
+    queue.limit(concurrency=9)
     for number in range(waiting):
         queue.claim(claimant=f"w{number}", wait_ms=2000)
     queue.offer(*[f"t{number}" for number in range(offered)])
@@ -131,6 +132,7 @@ def test_a_waiter_whose_time_is_over_is_not_woken(queue: QueueStory, after_ms: i
 
 
 def test_tokens_do_not_pile_up_while_nobody_takes_them(queue: QueueStory) -> None:
+    queue.limit(concurrency=9)
     for number in range(5):
         queue.claim(claimant=f"w{number}", wait_ms=60_000)
     for number in range(5):

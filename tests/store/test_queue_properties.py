@@ -15,6 +15,7 @@ import pytest
 from orchestrator.store.executors import SyncExecutor
 from orchestrator.store.keys import Keys
 from orchestrator.store.queue import Claimed, Offer, Release
+from orchestrator.store.queue_values import read_grant
 from tests.store.queue_story import QueueStory
 
 LEASE_MS = 2000
@@ -74,22 +75,38 @@ class History:
             self.known[offer.task_id] = Known(offer, number, self.queue.now_ms + delay_ms)
             batch.append(offer)
         assert self.queue.offer_all(batch) == len(batch)
+        if self.random.random() < 0.5:  # otherwise whoever claims next takes it over
+            self.hear()
+
+    def hear(self) -> None:
+        """Take what was handed over to claimants that wait."""
+        for domain in (None, "eu"):
+            while (token := self.queue.listen(domain)) is not None:
+                grant = read_grant(token)
+                if grant is None:
+                    continue
+                known = self.known[grant.task_id]
+                assert (known.offer.domain, grant.delivery) == (domain, 1)
+                known.deliveries = max(known.deliveries, 1)
+                self.leases.append(Claimed(grant.task_id, grant.delivery, grant.offer, False))
 
     def claim(self) -> None:
         domain = self.random.choice(DOMAINS)
         before = self.queue.where()
-        taken = self.queue.take(self.random.randint(1, 8), domain=domain)
+        wait_ms = self.random.choice((0, 500))
+        taken = self.queue.claim(self.random.randint(1, 8), domain=domain, wait_ms=wait_ms).tasks
         if self.concurrency and taken:
             new = [task for task in taken if task.task_id not in before["held"]]
             assert not new or len(self.in_use()) <= self.concurrency
         for task in taken:
             known = self.known[task.task_id]
             assert known.offer.domain == domain
-            assert task.delivery == known.deliveries + 1
+            unheard = known.deliveries == 0 and task.delivery == 2  # handed over to nobody, and its lease ran out
+            assert task.delivery == known.deliveries + 1 or unheard
             assert self.queue.now_ms >= known.due_ms
         self.check_order(domain, taken)
         for task in taken:
-            self.known[task.task_id].deliveries += 1
+            self.known[task.task_id].deliveries = task.delivery
             self.leases.append(task)
 
     def in_use(self) -> list[str]:

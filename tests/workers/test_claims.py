@@ -57,6 +57,8 @@ async def test_a_wake_up_that_is_of_no_use_is_put_back_for_another_worker(
     assert name is not None
     estate.executor.do(Command(("RPUSH", name, "1")))
     executor = estate.connection.blocking_async()
-    await listen_once(executor, {name: "greet"}, lambda task_type: is_useful and task_type == "greet")
+    await listen_once(
+        executor, {name: "greet"}, lambda task_type, token: is_useful and (task_type, token) == ("greet", b"1")
+    )
     await executor.close()
     assert estate.executor.do(Command(("LLEN", name))) == left

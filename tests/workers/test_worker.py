@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -72,7 +73,53 @@ async def test_a_plain_function_runs_in_a_thread_and_gets_converted_inputs(estat
         assert await soon(lambda: estate.output(task_id)) == {"sum": 3}
 
 
+async def test_a_task_that_arrives_later_is_handed_to_a_waiting_worker(estate: Estate) -> None:
+    events: list[str] = []
+    async with worker_of(estate, greet, observer=lambda event, fields: events.append(event)):
+        await soon(lambda: estate.queue("greet").domains[None].waiting == 1)
+        for name in ("Bo", "Cy", "Di"):
+            task_id = await asyncio.to_thread(estate.add, "greet", {"name": name})
+            assert await soon(partial(estate.output, task_id), timeout_s=1.5) == {"result": f"Hello, {name}"}
+        assert estate.queue("greet").domains[None].waiting == 1
+        await soon(lambda: estate.is_empty("greet"))
+    assert events == ["claimed", "started", "finished", "reported"] * 3
+    (report,) = estate.reports(task_id)
+    assert (report.delivery, report.poll_count) == (1, 1)
+
+
+async def test_a_task_handed_to_a_worker_without_a_free_slot_goes_to_another(estate: Estate) -> None:
+    gate = threading.Event()
+
+    @task
+    def blocks() -> None:
+        gate.wait(20)
+
+    async with worker_of(estate, blocks, greet, concurrency=1):
+        await soon(lambda: estate.queue("greet").domains[None].waiting == 1)
+        await asyncio.to_thread(estate.add, "blocks")
+        await soon(lambda: estate.queue("blocks").leased == 1)
+        task_id = await asyncio.to_thread(estate.add, "greet", {"name": "Bo"})
+        async with worker_of(estate, greet):
+            assert await soon(lambda: estate.output(task_id)) == {"result": "Hello, Bo"}
+        gate.set()
+
+
+async def test_a_hand_over_whose_lease_may_be_over_is_not_run(estate: Estate) -> None:
+    async with worker_of(estate, greet, lease_ms=1_000):
+        await soon(lambda: estate.queue("greet").domains[None].waiting == 1)
+        task_id = await asyncio.to_thread(estate.open, "greet", {"name": "Bo"})
+        wakes = estate.store.queues.wake_key("greet") or ""
+        stale = f"{task_id} 1 0 {estate.queue('greet').now_ms - 1}"
+        await asyncio.to_thread(estate.executor.do, Command(("RPUSH", wakes, stale)))
+        await soon(lambda: estate.executor.do(Command(("LLEN", wakes))) == 0)
+        await asyncio.to_thread(estate.offer, "greet", task_id)
+        assert await soon(lambda: estate.output(task_id)) == {"result": "Hello, Bo"}
+    (report,) = estate.reports(task_id)
+    assert report.poll_count == 1
+
+
 async def test_a_task_that_arrives_later_wakes_an_idle_worker(estate: Estate) -> None:
+    estate.limit("greet", concurrency=5)  # a queue with limits hands nothing over
     async with worker_of(estate, greet):
         await soon(lambda: estate.queue("greet").domains[None].waiting == 1)
         task_id = await asyncio.to_thread(estate.add, "greet", {"name": "Bo"})

@@ -1,9 +1,10 @@
 """Claims tasks for free slots, all types in one round trip, and gives leases back on the same occasion.
 
 The loop: while there are free slots, ask the queues that are due for as many tasks as fit. A queue that has less puts
-the worker on its list of waiters; it is asked again when its wake-up comes or after its own hint, at the latest after
-2 s. A queue's limits are the queue's business; what is asked for here is only what could start at once, because a
-claimed task holds a slot and spends a rate token. Called by the worker, which runs what comes.
+the worker on its list of waiters: what comes next is handed to a waiter along with its wake-up, or the queue is asked
+again when a wake-up says so or after its own hint, at the latest after 2 s. A queue's limits are the queue's business;
+what is asked for here is only what could start at once, because a claimed task holds a slot and spends a rate token.
+Called by the worker, which runs what comes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from orchestrator.service import dispatch
 from orchestrator.service.dispatch import Claimed, Release, Want
 from orchestrator.store.context import StoreContext
 from orchestrator.store.executors import AsyncExecutor
+from orchestrator.store.queue_values import Release as How
+from orchestrator.store.queue_values import read_grant
 from orchestrator_workers.job import Jobs
 from orchestrator_workers.pauses import Backoff, Bell
 
@@ -26,22 +29,26 @@ log = logging.getLogger("orchestrator.worker")
 HINT_MAX_S = 2.0
 CLAIM_MAX = 100  # the most that one claim of one queue grants
 SETTLE_PAUSE_S = 0.002  # how long a lease to give back waits for a free slot, so that it goes with a claim
+SETTLE_LATER_S = 0.02  # how long it waits for others when nobody can be waiting for it
 _WAIT_MS = 2_500  # a little longer than the time to the next claim, so that a waiting worker stays registered
 
 
 class Source:
     """One queue that the worker claims from.
 
-    ``appetite`` follows what the queue gave lately; ``due_s`` is when to look at it again, on the worker's clock.
+    ``appetite`` follows what the queue gave lately; ``due_s`` is when to look at it again, on the worker's clock;
+    ``epoch_s`` is when the queue's clock stood at 0, at the earliest, on that clock too; ``is_limited`` as it said last.
     """
 
-    __slots__ = ("appetite", "domain", "due_s", "type")
+    __slots__ = ("appetite", "domain", "due_s", "epoch_s", "is_limited", "type")
 
     def __init__(self, type: str, domain: str | None) -> None:
         self.type = type
         self.domain = domain
         self.appetite = 1
         self.due_s = 0.0
+        self.epoch_s = float("-inf")
+        self.is_limited = True
 
 
 class Claims:
@@ -53,6 +60,7 @@ class Claims:
         executor: AsyncExecutor,
         jobs: Jobs,
         claimant: str,
+        lease_ms: int,
         sources: Sequence[Source],
         clock: Clock,
         launch: Callable[[list[Claimed], float], Awaitable[None]],
@@ -62,11 +70,14 @@ class Claims:
         self._executor = executor
         self._jobs = jobs
         self._claimant = claimant
+        self._lease_ms = lease_ms
         self._sources = sources
         self._now_s = clock.monotonic_s
         self._launch = launch
         self._idle = idle
         self._releases: list[Release] = []
+        self._handed: list[Claimed] = []
+        self._handed_s = 0.0  # when the first of them was leased, at the earliest
         self._bell = Bell()
         self._backoff = Backoff()
         self._turn = 0
@@ -81,24 +92,60 @@ class Claims:
 
     def settle(self, release: Release) -> None:
         """Give a lease back with the next claim, which is soon."""
-        if not self._releases:
-            self._settle_by_s = self._now_s() + SETTLE_PAUSE_S
+        pause_s = SETTLE_LATER_S
+        if self._is_awaited(release):
+            pause_s = 0.0 if self._jobs.free > 0 else SETTLE_PAUSE_S
+        by_s = self._now_s() + pause_s
+        if not self._releases or by_s < self._settle_by_s:
+            self._settle_by_s = by_s
         self._releases.append(release)
         self._bell.ring()
+
+    def _is_awaited(self, release: Release) -> bool:
+        """Whether somebody may wait for what this gives back: a task, or a slot of a queue with limits."""
+        source = self._source(release.type)
+        return release.settlement.release is How.BACK or source is None or source.is_limited
+
+    def _source(self, task_type: str) -> Source | None:
+        return next((source for source in self._sources if source.type == task_type), None)
 
     def slot_freed(self) -> None:
         """A task has returned."""
         self._bell.ring()
 
-    def woken(self, task_type: str) -> bool:
-        """There may be a task of this type; whether that is news to a worker with a free slot."""
-        if not self.is_claiming or self._jobs.free <= 0:
-            return False
-        for source in self._sources:
-            if source.type == task_type:
+    def woken(self, task_type: str, token: bytes) -> bool:
+        """A task of this type was handed over, or there may be one; whether the token was of use.
+
+        Until that task has been let begin nobody listens: what it needs from the store goes first.
+        """
+        grant = read_grant(token)
+        has_room = self.is_claiming and self._jobs.free > 0
+        source = self._source(task_type)
+        if grant is None:
+            if source is not None and has_room:
                 source.due_s = 0.0
-        self._bell.ring()
+                self._ring()
+            return has_room
+        claimed = Claimed(grant.task_id, task_type, grant.delivery, grant.offer)
+        if source is None or not has_room or not self._take(source, claimed, grant.until_ms):
+            self.settle(dispatch.release(claimed, How.BACK))
         return True
+
+    def _take(self, source: Source, claimed: Claimed, until_ms: int) -> bool:
+        """Start a task that was handed over, unless its lease may be over by now."""
+        now_s = self._now_s()
+        leased_s = min(now_s, source.epoch_s + (until_ms - self._lease_ms) / 1000)
+        if leased_s + self._lease_ms / 1000 <= now_s:
+            return False
+        self._handed_s = min(self._handed_s, leased_s) if self._handed else leased_s
+        self._handed.append(claimed)
+        self._jobs.reserve(1)
+        self._ring()
+        return True
+
+    def _ring(self) -> None:
+        self._idle(False)
+        self._bell.ring()
 
     def stop(self) -> None:
         """Claim nothing more; leases are still given back."""
@@ -120,7 +167,14 @@ class Claims:
                 await self._bell.wait(wait_s)
 
     async def run_once(self) -> int:
-        """One round trip: give back, claim; then start what was granted. Gives the number of tasks granted."""
+        """Start what was handed over; or one round trip: give back, claim, then start what was granted.
+
+        Gives the number of tasks granted.
+        """
+        if self._handed:
+            handed, self._handed = self._handed, []
+            await self._launch(handed, self._handed_s)
+            return len(handed)
         settle, self._releases = self._releases, []
         wants = self._wants()
         asked = sum(want.tasks_max for want in wants)
@@ -136,18 +190,21 @@ class Claims:
             self._releases[:0] = settle
             self.settling = 0
             self._jobs.cancel(asked - granted)
-        self._learn(wants, reply)
+        self._learn(wants, reply, sent_s)
         if granted:
             await self._launch(reply.claimed, sent_s)
         return granted
 
     def _due_in(self) -> float | None:
         """Seconds until the next round trip: 0 = now, None = when a slot is free."""
+        if self._handed:
+            return 0.0
         if self.is_claiming and self._jobs.free > 0:
             self._idle(True)
+            due_s = min(source.due_s for source in self._sources)
             if self._releases:
-                return 0.0
-            return max(0.0, min(source.due_s for source in self._sources) - self._now_s())
+                due_s = min(due_s, self._settle_by_s)
+            return max(0.0, due_s - self._now_s())
         self._idle(False)
         if not self._releases:
             return None
@@ -162,7 +219,7 @@ class Claims:
         self._turn += 1
         return share(self._jobs.free, sources, self._turn)
 
-    def _learn(self, wants: list[Want], reply: dispatch.ClaimReply) -> None:
+    def _learn(self, wants: list[Want], reply: dispatch.ClaimReply, sent_s: float) -> None:
         """When to look at each queue again, and how much to ask of it then.
 
         A queue that gave all that was asked may have more. One that gave less has nothing now and has noted that this
@@ -182,8 +239,11 @@ class Claims:
             got = granted.get(source.type, 0)
             is_full = got == asked[source.type]
             source.appetite = max(1, 2 * got if is_full else got)
-            hint_s = reply.hints_ms.get(source.type, 1_000) / 1_000
+            news = reply.queues.get(source.type)
+            hint_s = 1.0 if news is None else news.hint_ms / 1_000
             source.due_s = 0.0 if is_full else now_s + min(HINT_MAX_S, hint_s)
+            if news is not None:
+                source.epoch_s, source.is_limited = sent_s - news.now_ms / 1_000, news.is_limited
 
 
 def share(free: int, sources: Sequence[Source], turn: int) -> list[Want]:

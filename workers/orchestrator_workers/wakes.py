@@ -1,8 +1,9 @@
 """Sleeps on behalf of an idle worker: one blocking read on the wake-up lists of all its queues.
 
-A wake-up is a hint and may be lost; the claim loop looks again by itself after at most 2 s. A token that arrives when
-the worker has become busy is put back, because another worker may be waiting for it. On a Cluster every queue lives in
-a slot of its own and needs a connection of its own: at most eight are kept, the other types rely on looking again.
+A wake-up brings the lease of a task, or is a hint to claim, and may be lost; the claim loop looks again by itself
+after at most 2 s. A token that arrives when the worker has become busy is put back, because another may be waiting for
+it. On a Cluster every queue lives in a slot of its own and needs a connection of its own: at most eight are kept, the
+other types rely on looking again.
 """
 
 from __future__ import annotations
@@ -19,16 +20,15 @@ from orchestrator_workers.pauses import Backoff
 
 log = logging.getLogger("orchestrator.worker")
 
+Woken = Callable[[str, bytes], bool]
 BLOCK_S = 2.0
 CLUSTER_CONNECTIONS_MAX = 8
 
 
 class Wakes:
-    """Listens while it is armed; ``woken`` is told the task type of every token and says whether it was of use."""
+    """Listens while it is armed; ``woken`` is told every token and its task type, and says whether it was of use."""
 
-    def __init__(
-        self, connection: Connection, lists: Callable[[], Mapping[str, str]], woken: Callable[[str], bool]
-    ) -> None:
+    def __init__(self, connection: Connection, lists: Callable[[], Mapping[str, str]], woken: Woken) -> None:
         self._connection = connection
         self._executor = connection.blocking_async(BLOCK_S)
         self._lists = lists
@@ -68,16 +68,13 @@ class Wakes:
             try:
                 await listen_once(self._executor, names, self._woken)
                 backoff.reset()
-                # The claim that a token led to leaves before the next read is sent: it is what somebody waits for.
-                await asyncio.sleep(0)
-                await asyncio.sleep(0)
             except Unavailable as error:
                 log.debug("wake_failed", extra={"reason": str(error)})
                 await asyncio.sleep(backoff.next_s())
 
 
-async def listen_once(executor: AsyncExecutor, lists: Mapping[str, str], woken: Callable[[str], bool]) -> None:
+async def listen_once(executor: AsyncExecutor, lists: Mapping[str, str], woken: Woken) -> None:
     """One blocking read of at most 2 s; ``lists`` are the task types by the names of their wake-up lists."""
     reply = await executor.do(Command(("BLPOP", *lists, f"{BLOCK_S:g}")))
-    if reply and not woken(lists[reply[0].decode()]):
+    if reply and not woken(lists[reply[0].decode()], reply[1]):
         await executor.do(Command(("LPUSH", reply[0], reply[1])))

@@ -343,6 +343,7 @@ class Worker:
             self._executor,
             self._jobs,
             self.name,
+            self._settings.lease_ms,
             self._sources,
             self._clock,
             self._launch,

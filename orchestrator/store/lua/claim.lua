@@ -2,7 +2,7 @@
 -- claim: hand out up to count ready tasks of one domain as leases, never more than the queue's limits allow.
 -- KEYS  meta rec dly lea hld tok, then rdy wait wake of every domain (all of one queue)
 -- ARGV  domains_version domain_index count lease_ms claimant wait_ms (0 = do not register as waiting) deliveries_max
--- GIVES OK now hint_ms, then id delivery offer lost(0|1) of every task | DOMAINS version name index ...
+-- GIVES OK now hint_ms limited(0|1), then id delivery offer lost(0|1) of every task | DOMAINS version name index ...
 -- SAFE TO REPEAT: no, but what a lost answer granted comes back when its lease ends
 local meta, rec, dly, lea, hld, tok = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 --@include domains
@@ -88,7 +88,17 @@ if #silent > 0 then
   records = redis.call('HMGET', rec, unpack(silent))
   for i = 1, #silent do if records[i] then arrive(silent[i], records[i]) end end
 end
-waiting(mine)
+-- Leases that went along with a wake-up which nobody has taken yet: whoever claims takes them over as they are.
+local taken, tokens = {}, redis.call('LLEN', KEYS[9 + 3 * mine]) > 0 and redis.call('LRANGE', KEYS[9 + 3 * mine], 0, count - 1) or {}
+for i = 1, #tokens do
+  local tid, delivery = match(tokens[i], '^(%S+) (%d+) ')
+  if tid then
+    local record, ends = redis.call('HGET', rec, tid), redis.call('ZSCORE', lea, tid)
+    local current, offer = match(record or '', '^(%d+) (%d+) ')
+    if current == delivery and ends and tonumber(ends) > now then taken[#taken + 1] = {tid, tonumber(delivery), offer} end
+  end
+end
+if waiting(mine) > 0 then unread[mine] = unread[mine] - #tokens end
 local ready = redis.call('ZCARD', rdy) + (arrivals[mine] and #arrivals[mine] / 2 or 0)
 
 -- From here on there are writes, to keys whose types have all been read.
@@ -106,7 +116,7 @@ elseif spent > 0 then
   redis.call('LTRIM', tok, spent, -1)
 end
 
-local want = math.min(count, ready)
+local want = math.min(count - #taken, ready)
 if m[7] then want = 0 end
 if rate > 0 then want = math.max(0, math.min(want, rate - used)) end
 local tids = {}
@@ -129,10 +139,17 @@ if free > 0 then
   for i = 1, #popped, 2 do tids[#tids + 1] = popped[i] end
 end
 
-local reply = {'OK', now, 2000}
-local granted = 0
+local reply = {'OK', now, 2000, (conc > 0 or rate > 0) and 1 or 0}
+local granted, until_ms = 0, format('%d', now + ARGV[4])
+if #tokens > 0 then redis.call('LTRIM', KEYS[9 + 3 * mine], #tokens, -1) end
+for i = 1, #taken do
+  local tid, delivery, offer = unpack(taken[i])
+  redis.call('ZADD', lea, until_ms, tid)
+  local at = #reply
+  reply[at + 1], reply[at + 2], reply[at + 3], reply[at + 4] = tid, delivery, offer, 0
+end
 if #tids > 0 then
-  local most, until_ms = tonumber(ARGV[7]), format('%d', now + ARGV[4])
+  local most = tonumber(ARGV[7])
   local grants, holders = {}, {}
   records = redis.call('HMGET', rec, unpack(tids))
   for i = 1, #tids do
@@ -191,20 +208,20 @@ if #news > 0 then redis.call('HSET', meta, unpack(news)) end
 if since_before and not since then redis.call('HDEL', meta, 'lim_since') end
 
 -- Who got less than asked for has room left: waiting from here on, it need not look again to be told of more.
-if granted < count and tonumber(ARGV[6]) > 0 then
+if granted + #taken < count and tonumber(ARGV[6]) > 0 then
   redis.call('ZADD', KEYS[8 + 3 * mine], format('%d', now + ARGV[6]), claimant)
 elseif waiting(mine) > 0 then
   redis.call('ZREM', KEYS[8 + 3 * mine], claimant)
 end
 -- Whoever takes the last of what woke him passes the word on, so that one lost wake-up does not strand the rest.
 if left > 0 then
-  if granted > 0 and ready > 0 then wake(mine, math.min(ready, left)) end
+  if granted + #tokens > 0 and ready > 0 then wake(mine, math.min(ready, left)) end
   for domain, list in pairs(arrivals) do
     if domain ~= mine then wake(domain, math.min(#list / 2, left)) end
   end
 end
 
-if granted < count then
+if granted + #taken < count then
   local hint = 2000
   local head = redis.call('ZRANGE', dly, 0, 0, 'WITHSCORES')
   if head[2] then hint = math.min(hint, math.floor(tonumber(head[2]) / 4096) - now) end

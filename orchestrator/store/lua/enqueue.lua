@@ -1,14 +1,15 @@
 #!lua
 -- enqueue: make tasks claimable, now or after a delay; a task that is already here only gets a new offer number.
+-- Where nothing limits the queue and claimants wait for it, a task is leased at once and goes along with the wake-up.
 -- KEYS  meta rec dly lea hld tok, then rdy wait wake of every domain (all of one queue)
--- ARGV  domains_version priority_step_ms limits_revision concurrency rate window_ms guard_ms (the five '' when unknown),
---       then per task: id domain_index priority delay_ms
+-- ARGV  domains_version priority_step_ms lease_ms limits_revision concurrency rate window_ms guard_ms (the five '' when
+--       unknown), then per task: id domain_index priority delay_ms
 -- GIVES OK added | DOMAINS version name index ...
 -- SAFE TO REPEAT: yes, a repeat raises the offer number, which makes a release that is under way put the task back
-local meta, rec, dly = KEYS[1], KEYS[2], KEYS[3]
+local meta, rec, dly, lea = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 --@include domains
 local m = redis.call('HMGET', meta, 'dv', 'seq', 'lim_total', 'lim_since', 'lrev', 'conc', 'rate', 'window_ms', 'guard_ms',
-  'used', 'paused')
+  'used', 'paused', 'granted')
 if (m[1] or '0') ~= ARGV[1] then return domains(m[1] or '0') end
 --@include now
 --@include wake
@@ -16,7 +17,7 @@ if (m[1] or '0') ~= ARGV[1] then return domains(m[1] or '0') end
 local format, match = string.format, string.match
 
 local tids = {}
-for i = 8, #ARGV, 4 do tids[#tids + 1] = ARGV[i] end
+for i = 9, #ARGV, 4 do tids[#tids + 1] = ARGV[i] end
 local known = #tids > 0 and redis.call('HMGET', rec, unpack(tids)) or {}
 
 -- Order is a number that grows with the server's clock and by at least one per task: the time in ms, times 4096, plus a
@@ -28,7 +29,7 @@ if m[4] then base = base + now - tonumber(m[4]) end
 base = format('%d', base)
 local latest, ready, later, hurry, added = {}, {}, {}, {}, 0
 for i = 1, #tids do
-  local tid, at = tids[i], 4 + 4 * i
+  local tid, at = tids[i], 5 + 4 * i
   local record = latest[tid] or known[i]
   if record then
     local delivery, offer, rest = match(record, '^(%d+) (%d+) (.*) [-x]$')
@@ -54,21 +55,46 @@ for i = 1, #tids do
 end
 
 local limits = {m[6] or '0', m[7] or '0', m[8] or '0', m[9] or '0'}
-local newer = ARGV[3] ~= '' and tonumber(ARGV[3]) > tonumber(m[5] or '-1')
-if newer then limits = {ARGV[4], ARGV[5], ARGV[6], ARGV[7]} end
-local asleep = 0
+local newer = ARGV[4] ~= '' and tonumber(ARGV[4]) > tonumber(m[5] or '-1')
+if newer then limits = {ARGV[5], ARGV[6], ARGV[7], ARGV[8]} end
+local is_open = limits[1] == '0' and limits[2] == '0' and not newer and not m[11]
+local asleep, direct = 0, {}
 for domain = 0, tonumber(ARGV[1]) do
-  if ready[domain] or newer then redis.call('ZCARD', KEYS[7 + 3 * domain]) end
-  if ready[domain] or hurry[domain] or newer then asleep = asleep + waiting(domain) end
+  local before = (ready[domain] or newer) and redis.call('ZCARD', KEYS[7 + 3 * domain])
+  if ready[domain] or hurry[domain] or newer then
+    asleep = asleep + waiting(domain)
+    -- More tasks than claimants are better claimed by the batch; and nobody is passed over who was here before.
+    direct[domain] = is_open and before == 0 and waiters[domain] > 0 and unread[domain] == 0
+      and #ready[domain] / 2 <= redis.call('ZCOUNT', KEYS[8 + 3 * domain], format('(%d', now), '+inf')
+  end
 end
+redis.call('ZCARD', lea)
 if #later > 0 then redis.call('ZCARD', dly) end
 local left = 0
 if asleep > 0 and not m[11] then
   left = room(tonumber(limits[1]), tonumber(limits[2]), tonumber(limits[3]), tonumber(limits[4]), tonumber(m[10] or '0'))
 end
 
+-- From here on there are writes. What is handed over comes first; its receivers stay on the list of those who wait.
+local until_ms, granted = format('%d', now + ARGV[3]), 0
+for domain, list in pairs(ready) do
+  if direct[domain] then
+    local holders, tokens = {}, {}
+    for i = 2, #list, 2 do
+      local offer, others = match(latest[list[i]], '^%d+ (%d+) (.*)$')
+      latest[list[i]] = '1 ' .. offer .. ' ' .. others
+      holders[i - 1], holders[i] = until_ms, list[i]
+      tokens[i / 2] = list[i] .. ' 1 ' .. offer .. ' ' .. until_ms
+    end
+    redis.call('ZADD', lea, unpack(holders))
+    redis.call('RPUSH', KEYS[9 + 3 * domain], unpack(tokens))
+    granted = granted + #tokens
+    ready[domain] = nil
+  end
+end
+
 if newer then
-  redis.call('HSET', meta, 'lrev', ARGV[3], 'conc', limits[1], 'rate', limits[2], 'window_ms', limits[3], 'guard_ms', limits[4])
+  redis.call('HSET', meta, 'lrev', ARGV[4], 'conc', limits[1], 'rate', limits[2], 'window_ms', limits[3], 'guard_ms', limits[4])
 end
 if #tids > 0 then
   local records = {}
@@ -78,7 +104,11 @@ if #tids > 0 then
   end
   redis.call('HSET', rec, unpack(records))
 end
-if added > 0 then redis.call('HSET', meta, 'seq', format('%d', order)) end
+if granted > 0 then
+  redis.call('HSET', meta, 'seq', format('%d', order), 'granted', format('%d', granted + (m[12] or 0)))
+elseif added > 0 then
+  redis.call('HSET', meta, 'seq', format('%d', order))
+end
 if #later > 0 then redis.call('ZADD', dly, unpack(later)) end
 for domain, list in pairs(ready) do redis.call('ZADD', KEYS[7 + 3 * domain], unpack(list)) end
 if asleep > 0 then

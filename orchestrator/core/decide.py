@@ -107,16 +107,20 @@ def _take(d: Draft, event: Event) -> None:
     d.now = event.at_ms
     was_final = listening.finalized(d)
     _apply(d, event)
+    _carry_on(d)
+    while operations.may_take_up(d):
+        operations.take_up(d)
+        _carry_on(d)
+    if not was_final and listening.finalized(d):
+        listening.workflow(d, "FINALIZED")
+
+
+def _carry_on(d: Draft) -> None:
+    """All that follows from what has just been done."""
     _run_agenda(d)
     while do_while.turn(d):
         _run_agenda(d)
     _close_when_done(d)
-    while operations.may_take_up(d):
-        operations.take_up(d)
-        _run_agenda(d)
-        _close_when_done(d)
-    if not was_final and listening.finalized(d):
-        listening.workflow(d, "FINALIZED")
 
 
 def _look_at_what_is_due(d: Draft, events: Sequence[Event]) -> None:

@@ -28,6 +28,28 @@ def undo(d: Draft, node: Node, iteration: int, *, keep_first: bool = False) -> s
 
     ``keep_first`` leaves the task itself, which is then to be reopened as well.
     """
+    undoing = _find(d, node, iteration, keep_first)
+    undoing.carry_out()
+    return set(undoing.reopened)
+
+
+DROPS_PER_DECISION = 5_000
+"""So many tasks one decision drops; the commit stays well below a megabyte."""
+
+
+def undo_ahead(d: Draft, node: Node, iteration: int, *, keep_first: bool = False) -> bool:
+    """Drop some of it, if it is more than one decision should drop; gives whether it was. Raises ``RecordsNeeded``.
+
+    What lies inside of others goes first, so that the rest is found in the same way once more.
+    """
+    undoing = _find(d, node, iteration, keep_first)
+    if len(undoing.doomed) <= DROPS_PER_DECISION:
+        return False
+    undoing.drop(DROPS_PER_DECISION)
+    return True
+
+
+def _find(d: Draft, node: Node, iteration: int, keep_first: bool) -> _Undoing:
     undoing = _Undoing(d)
     if keep_first:
         undoing.reopened[execution_ref(node.ref, iteration)] = None
@@ -36,8 +58,7 @@ def undo(d: Draft, node: Node, iteration: int, *, keep_first: bool = False) -> s
     else:
         undoing.drop_step(node, iteration, is_first=True)
     undoing.follow(node, iteration)
-    undoing.carry_out()
-    return set(undoing.reopened)
+    return undoing
 
 
 class _Undoing:
@@ -128,24 +149,30 @@ class _Undoing:
         raise AssertionError(f"no task of {node.ref} had round {number}")
 
     def carry_out(self) -> None:
-        """Drop what is to be dropped."""
+        """Drop what is to be dropped, and say from where JOINs and loops go on."""
         d = self.d
-        for name, loop in self.loops.items():
-            d.core.loops[name] = loop
-        for ref, record in self.doomed.items():
+        d.core.loops |= self.loops
+        d.core.skips = list(dict.fromkeys([*d.core.skips, *self.skipped]))
+        for ref in self.doomed:
             self.reopened.pop(ref, None)
+        self.drop(len(self.doomed))
+        for node, record, asked in self.asked:
+            drop_scripts(d, node, record, asked)
+
+    def drop(self, count: int) -> None:
+        """Drop so many of the tasks, the last found first; loops among them count on from the round before."""
+        d = self.d
+        d.is_undone = True
+        gone = list(self.doomed.values())[::-1][:count]
+        for record in gone:
             node = d.node_of(record.scheduled)
             if node.task.type == "DO_WHILE" and node.ref in d.core.loops:
                 loop = d.core.loops[node.ref]
                 before = min(loop.iteration, record.scheduled.rounds_before)
                 d.core.loops[node.ref] = replace(loop, iteration=before)
-        for record in self.doomed.values():
             drop_task(d, record)
-        for node, record, asked in self.asked:
-            drop_scripts(d, node, record, asked)
-        skips = dict.fromkeys([*d.core.skips, *self.skipped])
-        d.core.skips = [ref for ref in skips if ref not in self.doomed]
-        d.is_undone = True
+        refs = {record.scheduled.ref for record in gone}
+        d.core.skips = [ref for ref in d.core.skips if ref not in refs]
 
 
 def _direct(d: Draft, node: Node) -> Iterator[str]:

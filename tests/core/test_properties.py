@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.core import closing, draft
+from orchestrator.core import closing, draft, undoing
 from orchestrator.core.operators import fork as fork_operator
 from orchestrator.model.definitions import WorkflowTask
 from orchestrator.model.evaluation import Evaluation
@@ -266,6 +266,7 @@ def small_limits() -> Iterator[None]:
         patch.setattr(draft, "TASKS_PER_DECISION", 3)
         patch.setattr(fork_operator, "BRANCHES_PER_SLICE", 2)
         patch.setattr(closing, "CANCEL_AT_ONCE", 1)
+        patch.setattr(undoing, "DROPS_PER_DECISION", 2)
         patch.setattr(story_room, "SLICE", 2)
         yield
 

@@ -150,6 +150,39 @@ def test_a_large_payload_counts_as_several_records(stage: Stage, monkeypatch: py
     assert len(decider.estates[0].workflows) == 1
 
 
+def weigh_commits(stage: Stage) -> list[int]:
+    """The sizes of the commits from now on, in bytes."""
+    sizes = list[int]()
+
+    def weigh(steps: Sequence[Call | Command]) -> None:
+        commits = [one for one in steps if isinstance(one, Call) and one.script == "commit"]
+        sizes.extend(sum(len(a) if isinstance(a, bytes | str) else 8 for a in one.args) for one in commits)
+
+    stage.before = weigh
+    return sizes
+
+
+@pytest.mark.timeout(120)
+def test_a_rerun_drops_twenty_thousand_tasks_in_several_commits(real_stage: Stage) -> None:
+    stage = real_stage
+    branches = {"forkTaskType": "NOOP", "forkTaskInputs": [None] * 20_000}
+    fork = WorkflowTask(name="f", task_reference_name="f", type="FORK_JOIN_DYNAMIC", input_parameters=branches)
+    join = WorkflowTask(name="j", task_reference_name="j", type="JOIN")
+    workflow_id = stage.start(flow(step("a"), fork, join))
+    decider = stage.decider()
+    assert _run_out(stage, decider, "a") == 1
+    assert stage.status(workflow_id) == "COMPLETED"
+    sizes = weigh_commits(stage)
+    asked = stage.ask(workflow_id, "rerun", ref="a")
+    stage.settle(decider)
+    assert stage.answer(workflow_id, asked)["ok"]
+    assert max(sizes) < 512 * 1024
+    assert [task.reference_task_name for task in stage.view(workflow_id).tasks] == ["a"]
+    assert _run_out(stage, decider, "a") == 1
+    assert stage.status(workflow_id) == "COMPLETED"
+    assert stage.do(Command(("HLEN", stage.keys.tasks(0, workflow_id)))) == 2 * 20_003
+
+
 @pytest.mark.timeout(120)
 def test_ten_thousand_tasks_are_retried_rerun_and_restarted_in_bounded_commits(real_stage: Stage) -> None:
     stage, width = real_stage, 10_000
@@ -162,13 +195,7 @@ def test_ten_thousand_tasks_are_retried_rerun_and_restarted_in_bounded_commits(r
     stage.report(begun[:1], status="FAILED")
     stage.settle(decider)
     assert stage.status(workflow_id) == "FAILED"
-    sizes = list[int]()
-
-    def weigh(steps: Sequence[Call | Command]) -> None:
-        commits = [one for one in steps if isinstance(one, Call) and one.script == "commit"]
-        sizes.extend(sum(len(a) if isinstance(a, bytes | str) else 8 for a in one.args) for one in commits)
-
-    stage.before = weigh
+    sizes = weigh_commits(stage)
     asked = stage.ask(workflow_id, "retry")
     assert _run_out(stage, decider, "b") == width - len(begun) + 1
     assert stage.answer(workflow_id, asked)["ok"]

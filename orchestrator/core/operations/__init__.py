@@ -28,7 +28,7 @@ from orchestrator.model.events import Operation
 from orchestrator.model.records import Deferred
 from orchestrator.model.status import is_terminal
 
-OPERATIONS: dict[str, Callable[[Draft, dict[str, Any]], Answer]] = {
+OPERATIONS: dict[str, Callable[[Draft, dict[str, Any]], Answer | None]] = {
     "jump": jump,
     "pause": pause,
     "push_message": push_message,
@@ -62,7 +62,7 @@ def apply(d: Draft, event: Operation) -> None:
 
 def may_take_up(d: Draft) -> bool:
     """Whether an operation waits that need wait no longer."""
-    if not d.core.deferred:
+    if not d.core.deferred or d.again:
         return False
     return d.core.open == 0 if d.is_jumping else not _must_wait(d, d.core.deferred[0])
 
@@ -105,6 +105,10 @@ def _carry_out(d: Draft, operation: Deferred) -> None:
     if handler is None:
         wrong = f"unknown operation {operation.action!r} on workflow {d.workflow_id}"
     answer = handler(d, operation.arguments) if handler and wrong is None else refuse("INVALID_REQUEST", wrong or "")
+    if answer is None:  # it has begun, and goes on in the next decision
+        d.core.deferred = [operation, *d.core.deferred]
+        d.again = True
+        return
     if answer.get("ok"):
         listening.operation(d, operation.action, operation.arguments)
     d.answers.append((operation.request_id, pack(answer)))

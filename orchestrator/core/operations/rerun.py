@@ -15,17 +15,18 @@ from orchestrator.core.operations.answers import Answer, accept, label, refuse
 from orchestrator.core.operations.restart import start_over
 from orchestrator.core.program import JOIN_TYPES
 from orchestrator.core.reviving import revive
-from orchestrator.core.undoing import undo
+from orchestrator.core.undoing import undo, undo_ahead
 from orchestrator.errors import InvalidPayload
 from orchestrator.ids import suffix_of, task_suffix
 from orchestrator.model.records import Scheduled
 from orchestrator.model.status import is_terminal
 
 
-def rerun(d: Draft, arguments: dict[str, Any]) -> Answer:
+def rerun(d: Draft, arguments: dict[str, Any]) -> Answer | None:
     """Go on from task ``ref`` (with ``task_id``, if it is to be that one), with ``input`` in place of its parameters.
 
     Without ``ref`` from the beginning, with ``workflow_input``. ``correlation_id`` is the workflow's from now on.
+    None: so much is to be dropped that this decision has only begun with it.
     """
     if not is_terminal(d.core.status):
         return refuse("CONFLICT", f"workflow {label(d)} is {d.core.status}, only one that has ended can be rerun")
@@ -36,15 +37,19 @@ def rerun(d: Draft, arguments: dict[str, Any]) -> Answer:
     node = d.node_of(record.scheduled) if record is not None else None
     if node is not None and node.is_script:
         return refuse("INVALID_REQUEST", f"{ref} is a script of the task {node.parent}; rerun that one")
-    refusal = _take_inputs(d, arguments)
+    refusal = _check_inputs(d, arguments)
     if refusal is not None:
         return refusal
+    is_join = node is not None and node.task.type in JOIN_TYPES
+    if node is not None and record is not None and undo_ahead(d, node, record.scheduled.iteration, keep_first=is_join):
+        return None
+    _take_inputs(d, arguments)
     if record is None or node is None:
         variables = d.current_variables()
         start_over(d, created_ms=d.core.created_ms)
         d.variables = {**(d.variables or {}), **variables}
         return accept(d)
-    iteration, is_join = record.scheduled.iteration, node.task.type in JOIN_TYPES
+    iteration = record.scheduled.iteration
     reopened = undo(d, node, iteration, keep_first=is_join)
     if arguments.get("input") is not None:
         d.given = record.scheduled.ref, arguments["input"]
@@ -62,15 +67,18 @@ def _is_attempt(made: Scheduled, task_id: str | None) -> bool:
     return suffix_of(task_id) in ids
 
 
-def _take_inputs(d: Draft, arguments: dict[str, Any]) -> Answer | None:
-    given, correlation_id = arguments.get("workflow_input"), arguments.get("correlation_id")
+def _check_inputs(d: Draft, arguments: dict[str, Any]) -> Answer | None:
     try:
-        if given is not None:
-            d.set_input(d.pack_payload(given, "workflow_input"))
-        if arguments.get("input") is not None:
-            d.pack_payload(arguments["input"], "input")
+        for name in ("workflow_input", "input"):
+            d.pack_payload(arguments.get(name), name)
     except InvalidPayload as error:
         return refuse(error.code, str(error))
+    return None
+
+
+def _take_inputs(d: Draft, arguments: dict[str, Any]) -> None:
+    given, correlation_id = arguments.get("workflow_input"), arguments.get("correlation_id")
+    if given is not None:
+        d.set_input(d.pack_payload(given, "workflow_input"))
     if correlation_id is not None:
         d.set_meta(replace(d.state.meta, correlation_id=correlation_id))
-    return None

@@ -74,6 +74,11 @@ def failure_workflow_id(workflow_id: str, generation: int) -> str:
     return _derived(f"failure\n{workflow_id}\n{generation}")
 
 
+def scheduled_workflow_id(schedule: str, due_ms: int) -> str:
+    """The id of what a schedule starts at one due time: one due time, one execution, whoever fires it how often."""
+    return _derived(f"schedule\n{schedule}\n{due_ms}")
+
+
 def step_key(workflow_id: str, ref: str, iteration: int, generation: int) -> str:
     """The idempotency key user code is given: the same for all attempts and deliveries of one logical step."""
     return f"{workflow_id}:{ref}:{iteration}:{generation}"

@@ -40,6 +40,9 @@ COMMANDS = {
     "event": Entry(
         "orchestrator_cli.event", "group", "Events: handlers, publish a message, what was done for messages."
     ),
+    "schedule": Entry(
+        "orchestrator_cli.schedule", "group", "Schedules: start workflows at set times; create, list, pause, next."
+    ),
     "expr": Entry("orchestrator_cli.expr", "group", "Expressions and scripts: say what one gives."),
     "queue": Entry("orchestrator_cli.queue", "group", "Task queues: list."),
     "doctor": Entry("orchestrator_cli.doctor", "doctor", "Check Redis and the installation; a fix for every finding."),

@@ -54,14 +54,19 @@ ready_option = click.option("--ready-fd", type=int, hidden=True)
 @ready_option
 def decider(name: str | None, hosts_system: bool, ready_fd: int | None) -> None:
     """Run a decider: it advances the workflows of its share of the partitions. Start as many as you like."""
+    from orchestrator.clock import SystemClock
+    from orchestrator.engine.chores import Chore
     from orchestrator.engine.process import run_decider
+    from orchestrator.service.firing import fire_due
 
     session = current_session(is_role=True)
-    with _system_tasks(session) as system_tasks:
+    firing = Chore(session.settings, "schedules", lambda store: fire_due(store, SystemClock()))
+    with _system_tasks(session) as system_tasks, firing:
 
         def ready() -> None:
             if hosts_system:
                 system_tasks.start()
+            firing.start()
             tell(ready_fd, {})
 
         run_decider(session.settings, name, on_ready=ready)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.api import documentation, health, metadata, search
+from orchestrator.api import documentation, health, metadata, schedules, search
 from orchestrator.api.routes import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -10,4 +10,5 @@ ROUTES: tuple[Route, ...] = (
     *health.ROUTES,
     *metadata.ROUTES,
     *search.ROUTES,
+    *schedules.ROUTES,
 )

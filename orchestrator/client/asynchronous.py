@@ -16,9 +16,10 @@ from orchestrator.client.calls import Calls, Enqueueable, Registrable, Startable
 from orchestrator.client.options import GivenOptions
 from orchestrator.client.sessions import AsyncSession, client_settings
 from orchestrator.model.event_handlers import EventExecution, EventHandler
+from orchestrator.model.schedules import CronSchedule, Schedule, ScheduleExecution
 from orchestrator.model.summaries import TaskSummary, WorkflowSummary
 from orchestrator.plan import Plan
-from orchestrator.service import bulk, events, listing, metadata, search, transfer
+from orchestrator.service import bulk, events, listing, metadata, schedules, search, transfer
 from orchestrator.service.bulk import BulkResult
 from orchestrator.service.halts import Halt
 from orchestrator.service.metadata import Applied
@@ -289,6 +290,68 @@ class AsyncClient:
         Example: ``(await client.event_executions("ship"))[0].status``
         """
         return await self.run(events.executions(self.store, handler, event=event, size=size))
+
+    # --- schedules ----------------------------------------------------------------------------------------------------
+
+    async def schedule_workflow(
+        self,
+        name: str,
+        workflow: Startable,
+        cron: str,
+        *,
+        zone: str = "UTC",
+        input: Mapping[str, Any] | None = None,
+        catch_up: bool = False,
+    ) -> Schedule:
+        """Start a workflow whenever ``cron`` (second minute hour day month weekday) says so in that zone.
+
+        The schedule called ``name`` is replaced. What came due while nothing ran is started once, with ``catch_up`` as
+        often as it came due. Options of a start are those of ``with_options``. Raises ``DefinitionInvalid`` and, without
+        croniter, ``MissingExtra``. Example: ``await client.schedule_workflow("nightly", report, "0 0 2 * * ?")``
+        """
+        return await self.run(self._calls.schedule(name, workflow, cron, zone, input or {}, catch_up=catch_up))
+
+    async def save_schedule(self, schedule: Schedule) -> Schedule:
+        """Store a schedule, replacing one of the same name, and give it as it is now.
+
+        Raises ``DefinitionInvalid``. Example: ``await client.save_schedule(schedule_from_dict(document))``
+        """
+        return await self.run(schedules.save(self.store, schedule))
+
+    async def schedule(self, name: str) -> Schedule:
+        """One schedule by name, with its next due time. Raises ``NotFound``."""
+        return await self.run(schedules.get(self.store, name))
+
+    async def schedules(self, workflow_name: str | None = None) -> list[Schedule]:
+        """All schedules by name, or those that start this workflow."""
+        return await self.run(schedules.list_schedules(self.store, workflow_name))
+
+    async def pause_schedule(self, name: str, reason: str | None = None) -> None:
+        """Start nothing more by a schedule until it is resumed. Raises ``NotFound``."""
+        await self.run(schedules.pause(self.store, name, reason))
+
+    async def resume_schedule(self, name: str) -> None:
+        """Go on from now; what came due during the pause is left out. Raises ``NotFound``."""
+        await self.run(schedules.resume(self.store, name))
+
+    async def delete_schedule(self, name: str) -> None:
+        """Forget a schedule; what it has started goes on. Raises ``NotFound``."""
+        await self.run(schedules.remove(self.store, name))
+
+    async def schedule_times(self, cron: str, *, zone: str = "UTC", limit: int = 5) -> list[int]:
+        """When a schedule with this expression would be due next, epoch milliseconds, five times at most.
+
+        Raises ``InvalidRequest``. Example: ``await client.schedule_times("0 0 9 ? * MON-FRI", zone="Europe/Berlin")``
+        """
+        crons = [CronSchedule(cron_expression=cron, zone_id=zone)]
+        return await self.run(schedules.next_times(self.store, crons, limit=limit))
+
+    async def schedule_executions(self, name: str | None = None, *, size: int = 100) -> list[ScheduleExecution]:
+        """What became of due times, the latest first: of one schedule or of all.
+
+        Example: ``(await client.schedule_executions("nightly"))[0].workflow_id``
+        """
+        return await self.run(schedules.executions(self.store, name, size=size))
 
     # --- single tasks -------------------------------------------------------------------------------------------------
 

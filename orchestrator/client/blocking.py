@@ -15,9 +15,10 @@ from orchestrator.client.handles import TaskHandle, WorkflowHandle
 from orchestrator.client.options import GivenOptions
 from orchestrator.client.sessions import BlockingSession, Session, client_settings
 from orchestrator.model.event_handlers import EventExecution, EventHandler
+from orchestrator.model.schedules import CronSchedule, Schedule, ScheduleExecution
 from orchestrator.model.summaries import TaskSummary, WorkflowSummary
 from orchestrator.plan import Plan
-from orchestrator.service import bulk, events, listing, metadata, search, transfer
+from orchestrator.service import bulk, events, listing, metadata, schedules, search, transfer
 from orchestrator.service.bulk import BulkResult
 from orchestrator.service.halts import Halt
 from orchestrator.service.metadata import Applied
@@ -284,6 +285,68 @@ class Client:
         Example: ``(client.event_executions("ship"))[0].status``
         """
         return self.run(events.executions(self.store, handler, event=event, size=size))
+
+    # --- schedules ----------------------------------------------------------------------------------------------------
+
+    def schedule_workflow(
+        self,
+        name: str,
+        workflow: Startable,
+        cron: str,
+        *,
+        zone: str = "UTC",
+        input: Mapping[str, Any] | None = None,
+        catch_up: bool = False,
+    ) -> Schedule:
+        """Start a workflow whenever ``cron`` (second minute hour day month weekday) says so in that zone.
+
+        The schedule called ``name`` is replaced. What came due while nothing ran is started once, with ``catch_up`` as
+        often as it came due. Options of a start are those of ``with_options``. Raises ``DefinitionInvalid`` and, without
+        croniter, ``MissingExtra``. Example: ``client.schedule_workflow("nightly", report, "0 0 2 * * ?")``
+        """
+        return self.run(self._calls.schedule(name, workflow, cron, zone, input or {}, catch_up=catch_up))
+
+    def save_schedule(self, schedule: Schedule) -> Schedule:
+        """Store a schedule, replacing one of the same name, and give it as it is now.
+
+        Raises ``DefinitionInvalid``. Example: ``client.save_schedule(schedule_from_dict(document))``
+        """
+        return self.run(schedules.save(self.store, schedule))
+
+    def schedule(self, name: str) -> Schedule:
+        """One schedule by name, with its next due time. Raises ``NotFound``."""
+        return self.run(schedules.get(self.store, name))
+
+    def schedules(self, workflow_name: str | None = None) -> list[Schedule]:
+        """All schedules by name, or those that start this workflow."""
+        return self.run(schedules.list_schedules(self.store, workflow_name))
+
+    def pause_schedule(self, name: str, reason: str | None = None) -> None:
+        """Start nothing more by a schedule until it is resumed. Raises ``NotFound``."""
+        self.run(schedules.pause(self.store, name, reason))
+
+    def resume_schedule(self, name: str) -> None:
+        """Go on from now; what came due during the pause is left out. Raises ``NotFound``."""
+        self.run(schedules.resume(self.store, name))
+
+    def delete_schedule(self, name: str) -> None:
+        """Forget a schedule; what it has started goes on. Raises ``NotFound``."""
+        self.run(schedules.remove(self.store, name))
+
+    def schedule_times(self, cron: str, *, zone: str = "UTC", limit: int = 5) -> list[int]:
+        """When a schedule with this expression would be due next, epoch milliseconds, five times at most.
+
+        Raises ``InvalidRequest``. Example: ``client.schedule_times("0 0 9 ? * MON-FRI", zone="Europe/Berlin")``
+        """
+        crons = [CronSchedule(cron_expression=cron, zone_id=zone)]
+        return self.run(schedules.next_times(self.store, crons, limit=limit))
+
+    def schedule_executions(self, name: str | None = None, *, size: int = 100) -> list[ScheduleExecution]:
+        """What became of due times, the latest first: of one schedule or of all.
+
+        Example: ``(client.schedule_executions("nightly"))[0].workflow_id``
+        """
+        return self.run(schedules.executions(self.store, name, size=size))
 
     # --- single tasks -------------------------------------------------------------------------------------------------
 

@@ -20,9 +20,10 @@ from orchestrator.engine.starts import Resolved
 from orchestrator.errors import InvalidRequest, OrchestratorError
 from orchestrator.model.definitions import IdempotencyStrategy, SchemaDef, TaskDef, WorkflowDef
 from orchestrator.model.execution import StartWorkflowRequest
+from orchestrator.model.schedules import Schedule
 from orchestrator.model.wire import workflow_def_to_dict
 from orchestrator.plan import Plan
-from orchestrator.service import halts, metadata, starting
+from orchestrator.service import halts, metadata, schedules, starting
 from orchestrator.service.halts import Halt
 from orchestrator.service.metadata import Applied
 from orchestrator.service.starting import Launch, StartedWorkflow
@@ -105,6 +106,27 @@ class Calls:
         resolved = None if isinstance(workflow, str) else (yield from self._resolve(workflow))
         name = workflow if isinstance(workflow, str) else workflow.name
         return Launch(self._request(name, given, tasks), options.workflow_id, options.request_id, resolved)
+
+    def schedule(
+        self, name: str, workflow: Startable, cron: str, zone: str, given: Mapping[str, Any], *, catch_up: bool
+    ) -> Plan[Schedule]:
+        """Store a schedule that starts a workflow object, definition or name under the options of the moment."""
+        launch = yield from self._launch_workflow(workflow, encode_output(dict(given)))
+        if launch.workflow_id is not None or launch.request_id is not None:
+            raise InvalidRequest(
+                f"schedule {name}: each due time has an id of its own; give no workflow_id or request_id"
+            )
+        request = launch.request
+        if not isinstance(workflow, str):
+            request.workflow_def = workflow.definition() if isinstance(workflow, Workflow) else workflow
+        schedule = Schedule(
+            name=name,
+            start_workflow_request=request,
+            cron_expression=cron,
+            zone_id=zone,
+            run_catchup_schedule_instances=catch_up,
+        )
+        return (yield from schedules.save(self.store, schedule))
 
     def enqueue(
         self, task: Enqueueable, input: Mapping[str, Any] | None, inputs: Mapping[str, Any]

@@ -14,15 +14,15 @@ from typing import NamedTuple, TypeVar
 
 from orchestrator.errors import InvalidRequest
 from orchestrator.model.status import TaskStatus, WorkflowStatus
-from orchestrator.model.summaries import TASK_FIELDS, WORKFLOW_FIELDS, Field, Kind, Summary, words_of
+from orchestrator.model.summaries import TASK_FIELDS, WORKFLOW_FIELDS, Field, Kind, words_of
 
 QUERY_MAX = 20_000
 DEPTH_MAX = 50
 CONDITIONS_MAX = 1_000
 
 Value = str | int | None
-Test = Callable[[Summary], bool]
-Line = TypeVar("Line", bound=Summary)
+Test = Callable[[object], bool]
+Line = TypeVar("Line")
 
 
 class Is(NamedTuple):

@@ -103,7 +103,7 @@ class Field(msgspec.Struct, frozen=True):
     attribute: str
     kind: Kind
 
-    def value(self, summary: Summary) -> str | int | None:
+    def value(self, summary: object) -> str | int | None:
         """What a query compares; ``None`` when it is absent."""
         found = getattr(summary, self.attribute)
         if self.kind is Kind.TEXT:

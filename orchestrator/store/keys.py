@@ -1,7 +1,8 @@
 """The map of the database: every key name is born here, with its type, its life time and who writes it.
 
-There are four kinds of slot, and no script ever touches two of them: a partition (all truth about its workflows), a
-queue (handing out one task type), an event (its messages and what was done for them) and the catalog (definitions).
+No script ever touches two slots. The kinds of slot are: a partition (all truth about its workflows), a queue (handing
+out one task type), an event (its messages and what was done for them), the schedules, the catalog (definitions), and
+small ones of a gate and of a cached output.
 The hash tag keeps a slot's keys together on a Cluster; the namespace is in front and inside of the tag, so
 installations share a server, an ACL of ``~orc:*`` is enough and the slots of two installations differ. Nothing else
 in the package may spell a key. Nothing here talks to Redis.
@@ -39,6 +40,7 @@ class Keys:
         self.partitions = partitions
         self._partition = tuple(f"{namespace}:{{{namespace}.p{number}}}:" for number in range(partitions))
         self._catalog = f"{namespace}:{{{namespace}.c}}:"
+        self._schedules = f"{namespace}:{{{namespace}.s}}:"
         self._queues: dict[str, str] = {}
         self._events: dict[str, str] = {}
 
@@ -221,6 +223,32 @@ class Keys:
         """String, with the life time its step says (a year at most): a packed output. Written by the relay."""
         return f"{self.namespace}:{{{self.namespace}.k:{cache_key}}}:out"
 
+    # --- schedules slot --------------------------------------------------------------------------------------------
+
+    def schedules(self) -> str:
+        """Hash: name of a schedule -> JSON, without what is computed."""
+        return self._schedules + "def"
+
+    def schedules_next(self) -> str:
+        """Hash: name of a schedule that is not paused or over -> its next due time (ms). Moved on when that has fired."""
+        return self._schedules + "next"
+
+    def schedules_looked_at(self) -> str:
+        """Sorted set: names of schedules by when one is to be looked at (ms): its due time, or the end of a claim."""
+        return self._schedules + "look"
+
+    def schedules_meta(self) -> str:
+        """Hash: ``paused`` when nothing is to be fired at all."""
+        return self._schedules + "meta"
+
+    def schedule_executions(self, name: str) -> str:
+        """Hash: due time (ms) -> packed record of what became of it; bounded, goes with its schedule."""
+        return f"{self._schedules}x:{name}"
+
+    def schedule_execution_times(self, name: str) -> str:
+        """Sorted set by due time: the fields of ``schedule_executions``; bounded with it."""
+        return f"{self._schedules}xt:{name}"
+
     # --- catalog slot ----------------------------------------------------------------------------------------------
 
     def installation(self) -> str:
@@ -296,6 +324,10 @@ class Keys:
     def event_clock(self, event: str) -> str:
         """String (ms): the time of an event slot under a simulated clock. Never exists in production."""
         return clock_of(self.event_queue(event))
+
+    def schedules_clock(self) -> str:
+        """String (ms): the time of the schedules' slot under a simulated clock. Never exists in production."""
+        return clock_of(self._schedules)
 
     def catalog_clock(self) -> str:
         """String (ms): the time of the catalog slot under a simulated clock. Never exists in production."""
@@ -379,6 +411,11 @@ _GATE_KINDS = (
     KeyKind("new", "set"),
     KeyKind("simclock", "string"),
 )
+_SCHEDULE_KINDS = (
+    KeyKind("def|next|meta|x:.*", "hash"),
+    KeyKind("look|xt:.*", "zset"),
+    KeyKind("simclock", "string"),
+)
 _CACHE_KINDS = (KeyKind("out", "string", CACHED_TTL_MS), KeyKind("simclock", "string"))
 _SLOTS = (
     (r"k:[0-9a-f]+", _CACHE_KINDS),
@@ -386,5 +423,6 @@ _SLOTS = (
     (r"p[0-9]+", _PARTITION_KINDS),
     (r"q:[^{}]*", _QUEUE_KINDS),
     (r"e:[^{}]*", _EVENT_KINDS),
+    ("s", _SCHEDULE_KINDS),
     ("c", _CATALOG_KINDS),
 )

@@ -21,6 +21,7 @@ from orchestrator.engine.decider import Decider
 from orchestrator.errors import InvalidRequest, WaitTimeout
 from orchestrator.events import conditions
 from orchestrator.plan import Call, Command, Plan, Receive, Send, Step, Wait
+from orchestrator.service.firing import fire_due
 from orchestrator.settings import Settings
 from orchestrator.store.connection import connect
 from orchestrator.store.context import StoreContext
@@ -121,6 +122,7 @@ class Environment:
             self._is_stale = False
             self._decider.clock_ms = self.clock.now_ms()
             self._drive(self._decider.beat())
+            self._fire_schedules()
         handled = 0
         for _ in range(STEPS_MAX):
             self._decider.look_at_timers()  # tasks that began have armed some since
@@ -128,6 +130,12 @@ class Environment:
             handled += events
             if not events and not any(estate.retry for estate in self._decider.estates.values()):
                 return handled
+        raise _endless()
+
+    def _fire_schedules(self) -> None:
+        for _ in range(STEPS_MAX):
+            if self._drive(fire_due(self.store, self.clock)):
+                return
         raise _endless()
 
     def unserved(self) -> list[str]:

@@ -58,6 +58,7 @@ def test_all_names_differ_and_share_the_tag_of_their_slot() -> None:
             b"orc.e:conductor:order:paid",
             b"orc.k:0a1b",
             b"orc.g:0a1b",
+            b"orc.s",
             b"orc.c",
         )
     }

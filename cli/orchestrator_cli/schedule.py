@@ -1,0 +1,236 @@
+"""``orchestrator schedule``: workflows that are started at set times.
+
+A schedule is stored whole, from a file or from options, and fired by the deciders. Holds no rule; the service judges.
+Called by users and their CI.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator_cli.command import Entry, LazyGroup, Leaf, choice, output_option
+from orchestrator_cli.inputs import read_input
+from orchestrator_cli.output import Column, moment, show, show_all
+from orchestrator_cli.session import current_session
+
+if TYPE_CHECKING:
+    from orchestrator.model.schedules import Schedule
+
+group = LazyGroup(
+    "schedule",
+    help="Schedules: start workflows at set times.",
+    entries={
+        "create": Entry(__name__, "create", "Store a schedule for a workflow."),
+        "apply": Entry(__name__, "apply", "Store the schedules of files."),
+        "list": Entry(__name__, "list_", "List schedules with their next time."),
+        "get": Entry(__name__, "get", "Show one schedule."),
+        "pause": Entry(__name__, "pause", "Start nothing more until resumed."),
+        "resume": Entry(__name__, "resume", "Go on from now."),
+        "delete": Entry(__name__, "delete", "Forget schedules."),
+        "next": Entry(__name__, "next_", "Say when a cron expression comes next."),
+        "executions": Entry(__name__, "executions", "Show what became of due times, the latest first."),
+    },
+)
+
+SCHEDULES = [
+    Column("name", lambda row: row["name"]),
+    Column("workflow", lambda row: row["startWorkflowRequest"]["name"]),
+    Column("cron", lambda row: ", ".join(one["cronExpression"] for one in _crons(row))),
+    Column("zone", lambda row: ", ".join(dict.fromkeys(one["zoneId"] for one in _crons(row)))),
+    Column("paused", lambda row: row["paused"]),
+    Column("next", lambda row: moment(row.get("nextRunTime", 0))),
+]
+EXECUTIONS = [
+    Column("schedule", lambda row: row["scheduleName"]),
+    Column("due", lambda row: moment(row["scheduledTime"])),
+    Column("state", lambda row: row["state"]),
+    Column("workflow id", lambda row: row.get("workflowId")),
+    Column("reason", lambda row: row.get("reason")),
+]
+
+
+def _crons(row: dict[str, Any]) -> list[dict[str, Any]]:
+    return row["cronSchedules"] or [{"cronExpression": row.get("cronExpression"), "zoneId": row["zoneId"]}]
+
+
+# --- storing ----------------------------------------------------------------------------------------------------------
+
+CREATE_EXAMPLES = """
+orchestrator schedule create nightly report --cron "0 0 2 * * ?"
+orchestrator schedule create weekly report --cron "0 30 8 ? * MON" --zone Europe/Berlin -i kind=weekly --catch-up
+"""
+
+
+@click.command(cls=Leaf, examples=CREATE_EXAMPLES)
+@click.argument("name")
+@click.argument("workflow")
+@click.option("--cron", required=True, help="Second minute hour day month weekday; or @daily and the like.")
+@click.option("--zone", default="UTC", show_default=True, help="The zone the expression is meant in.")
+@click.option("--version", type=int, help="Version of the workflow. Default: the latest at each due time.")
+@click.option("-i", "--input", "pairs", multiple=True, metavar="KEY=TEXT|KEY:=JSON", help="A key of the input.")
+@click.option("--input-file", "files", multiple=True, metavar="FILE|-", help="JSON with the input.")
+@click.option("--correlation-id", help="Correlation id of every execution.")
+@click.option("--catch-up", is_flag=True, help="After an outage start it for every due time that was missed.")
+@click.option("--description", help="What it is for.")
+@output_option()
+def create(
+    name: str,
+    workflow: str,
+    cron: str,
+    zone: str,
+    version: int | None,
+    pairs: tuple[str, ...],
+    files: tuple[str, ...],
+    correlation_id: str | None,
+    catch_up: bool,
+    description: str | None,
+    form: str,
+) -> None:
+    """Store a schedule that starts WORKFLOW, replacing the one of the same name."""
+    from orchestrator.model.execution import StartWorkflowRequest
+    from orchestrator.model.schedules import Schedule
+
+    given = read_input(pairs, files)
+    schedule = Schedule(
+        name=name,
+        start_workflow_request=StartWorkflowRequest(
+            name=workflow, version=version, correlation_id=correlation_id, input=given
+        ),
+        cron_expression=cron,
+        zone_id=zone,
+        run_catchup_schedule_instances=catch_up,
+        description=description,
+    )
+    _save([schedule], form)
+
+
+@click.command(cls=Leaf, examples="orchestrator schedule apply nightly.json\norchestrator schedule apply - < all.yaml")
+@click.argument("files", nargs=-1, required=True, metavar="FILE|-...")
+@output_option()
+def apply(files: tuple[str, ...], form: str) -> None:
+    """Store the schedules of JSON or YAML files, each one or a list of them; nothing is stored unless all are valid."""
+    from orchestrator.errors import InvalidRequest
+    from orchestrator.model.documents import load_documents
+    from orchestrator.model.schedules import schedule_from_dict
+
+    found = []
+    for file in files:
+        try:
+            content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        except OSError as error:
+            raise InvalidRequest(f"cannot read {file}: {error.strerror}") from None
+        for document in load_documents(content, file):
+            found += [schedule_from_dict(item) for item in (document if isinstance(document, list) else [document])]
+    _save(found, form)
+
+
+def _save(found: list[Schedule], form: str) -> None:
+    from orchestrator.model.schedules import schedule_to_dict
+    from orchestrator.service import schedules
+
+    with current_session().store() as store:
+        saved = [store.run(schedules.save, one) for one in found]
+    show_all([schedule_to_dict(one) for one in saved], form, SCHEDULES, name="name")
+
+
+@click.command(cls=Leaf, examples="orchestrator schedule pause nightly --reason 'new prices'")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--reason", help="Why; shown with the schedule.")
+def pause(names: tuple[str, ...], reason: str | None) -> None:
+    """Start nothing more by these schedules until they are resumed."""
+    from orchestrator.service import schedules
+
+    with current_session().store() as store:
+        for name in names:
+            store.run(schedules.pause, name, reason)
+
+
+@click.command(cls=Leaf, examples="orchestrator schedule resume nightly")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+def resume(names: tuple[str, ...]) -> None:
+    """Go on from now; what came due during the pause is left out."""
+    from orchestrator.service import schedules
+
+    with current_session().store() as store:
+        for name in names:
+            store.run(schedules.resume, name)
+
+
+@click.command(cls=Leaf, examples="orchestrator schedule delete nightly")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+def delete(names: tuple[str, ...]) -> None:
+    """Forget schedules and what became of their due times; what they have started goes on."""
+    from orchestrator.service import schedules
+
+    with current_session().store() as store:
+        for name in names:
+            store.run(schedules.remove, name)
+
+
+# --- looking ----------------------------------------------------------------------------------------------------------
+
+
+@click.command("list", cls=Leaf, examples="orchestrator schedule list\norchestrator schedule list --workflow report")
+@click.option("--workflow", help="Only those that start this workflow.")
+@click.option("--paused/--active", default=None, help="Only those that are paused, or are not.")
+@output_option()
+def list_(workflow: str | None, paused: bool | None, form: str) -> None:
+    """List schedules by name, with the next time of each."""
+    from orchestrator.model.schedules import schedule_to_dict
+    from orchestrator.service import schedules
+
+    with current_session().store() as store:
+        found = store.run(schedules.search, workflow_name=workflow, paused=paused, size=None)
+    show_all([schedule_to_dict(one) for one in found.items], form, SCHEDULES, name="name")
+
+
+@click.command(cls=Leaf, examples="orchestrator schedule get nightly\norchestrator schedule get nightly -o yaml")
+@click.argument("name")
+@output_option("json")
+def get(name: str, form: str) -> None:
+    """Show one schedule; what -o json or yaml prints can be applied again."""
+    from orchestrator.model.schedules import schedule_to_dict
+    from orchestrator.service import schedules
+
+    with current_session().store() as store:
+        found = store.run(schedules.get, name)
+    show(schedule_to_dict(found), form, SCHEDULES, name="name")
+
+
+@click.command("next", cls=Leaf, examples='orchestrator schedule next "0 30 2 * * ?" --zone Europe/Berlin')
+@click.argument("cron")
+@click.option("--zone", default="UTC", show_default=True, help="The zone the expression is meant in.")
+@click.option("--limit", type=click.IntRange(1, 5), default=5, show_default=True, help="How many times.")
+def next_(cron: str, zone: str, limit: int) -> None:
+    """Print the next times of a cron expression, each as a date in its zone."""
+    from datetime import datetime
+    from zoneinfo import ZoneInfo
+
+    from orchestrator.model.schedules import CronSchedule
+    from orchestrator.service import schedules
+
+    crons = [CronSchedule(cron_expression=cron, zone_id=zone)]
+    with current_session().store() as store:
+        times = store.run(schedules.next_times, crons, limit=limit)
+    for at_ms in times:
+        click.echo(datetime.fromtimestamp(at_ms / 1000, ZoneInfo(zone)).isoformat())
+
+
+@click.command(cls=Leaf, examples="orchestrator schedule executions nightly --state FAILED")
+@click.argument("name", required=False)
+@click.option("--state", type=choice("POLLED", "FAILED", "EXECUTED"), help="Only those in this state.")
+@click.option("--size", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many at most.")
+@output_option()
+def executions(name: str | None, state: str | None, size: int, form: str) -> None:
+    """Show what became of due times, the latest first."""
+    from orchestrator.model.schedules import schedule_execution_to_dict
+    from orchestrator.service import schedules
+
+    with current_session().store() as store:
+        found = store.run(schedules.executions, name, size=size)
+    rows = [schedule_execution_to_dict(one) for one in found if state in (None, str(one.state))]
+    show_all(rows, form, EXECUTIONS, name="executionId")

@@ -1,0 +1,25 @@
+#!lua
+-- put_schedule: store, change or (json '') forget a schedule, unless somebody else has changed it since it was read.
+-- KEYS  def next look x xt (of the schedules; x and xt of this one)
+-- ARGV  name expected_json ('' = there is none) json due_ms ('' = paused or over)
+-- GIVES OK | CHANGED
+-- SAFE TO REPEAT: yes
+local name, expected, json, due = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local stored = redis.call('HGET', KEYS[1], name) or ''
+if stored ~= json and stored ~= expected then return 'CHANGED' end
+redis.call('HEXISTS', KEYS[2], name)
+redis.call('ZCARD', KEYS[3])
+if json == '' then
+  redis.call('HDEL', KEYS[1], name)
+  redis.call('DEL', KEYS[4], KEYS[5])
+else
+  redis.call('HSET', KEYS[1], name, json)
+end
+if due == '' then
+  redis.call('HDEL', KEYS[2], name)
+  redis.call('ZREM', KEYS[3], name)
+else
+  redis.call('HSET', KEYS[2], name, due)
+  redis.call('ZADD', KEYS[3], due, name)
+end
+return 'OK'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.api import documentation, health, metadata, schedules, search
+from orchestrator.api import bulk, documentation, health, metadata, schedules, search, workflows
 from orchestrator.api.routes import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -10,5 +10,7 @@ ROUTES: tuple[Route, ...] = (
     *health.ROUTES,
     *metadata.ROUTES,
     *search.ROUTES,
+    *workflows.ROUTES,
+    *bulk.ROUTES,
     *schedules.ROUTES,
 )

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.client.calls import Startable
+from orchestrator.model.requests import WorkflowTestRequest
+from orchestrator.model.wire_write import write_struct
 from orchestrator.plan import Plan
 from orchestrator.service.companions import Company, company, company_of
 from orchestrator.store.context import StoreContext
@@ -32,3 +34,11 @@ def play(found: Company, input: Mapping[str, Any] | None, mocks: Mapping[str, An
     testing = importlib.import_module("orchestrator.testing")
     result: WorkflowResult = testing.run(found.workflow, input, mocks=mocks, others=[*found.others, *found.task_defs])
     return result
+
+
+def mocks_of(request: WorkflowTestRequest) -> dict[str, Any]:
+    """The mocks of a test as Conductor's clients write it. Raises ``MissingExtra``, ``InvalidRequest``."""
+    mocks: dict[str, Any] = importlib.import_module("orchestrator.testing.mocks").mocks_of_request(
+        write_struct(request)
+    )
+    return mocks

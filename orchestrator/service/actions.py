@@ -26,7 +26,7 @@ from orchestrator.ids import TASK_SUFFIX_LENGTH, workflow_id_of
 from orchestrator.model.records import decode_meta
 from orchestrator.plan import Command, Plan, Wait
 from orchestrator.service.starting import new_request_id
-from orchestrator.service.workflows import get, unknown_workflow
+from orchestrator.service.workflows import get, remove, unknown_workflow
 from orchestrator.store import partition
 from orchestrator.store.context import StoreContext
 
@@ -133,6 +133,14 @@ def terminate(
     """
     arguments = {"reason": reason, "trigger_failure_workflow": trigger_failure_workflow}
     return act(store, workflow_id, "terminate", arguments, **options)
+
+
+def terminate_and_remove(
+    store: StoreContext, workflow_id: str, reason: str | None = None, **options: Unpack[ActOptions]
+) -> Plan[None]:
+    """End it and delete it. Raises ``Conflict`` for one that has completed, which stays. Options as for ``act``."""
+    yield from terminate(store, workflow_id, reason, **options)
+    yield from remove(store, workflow_id)
 
 
 def restart(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Unpack
 
 from orchestrator.clock import SystemClock
 from orchestrator.errors import InvalidRequest, TaskNotFound, WaitTimeout, WorkflowNotFound
-from orchestrator.model.execution import Task, Workflow
+from orchestrator.model.execution import Task, TaskResult, Workflow
 from orchestrator.model.status import is_terminal
 from orchestrator.plan import Command, Plan, Wait
 from orchestrator.service import actions, starting
@@ -167,6 +167,41 @@ def signal_and_wait(
     began_s = _clock.monotonic_s()
     yield from signal(
         store, workflow_id, name, payload, status=status, watch_ms=_watch_ms(left_s), request_id=request_id
+    )
+    left_s = max(0.0, left_s - (_clock.monotonic_s() - began_s))
+    return (yield from _await(store, workflow_id, strategy, request_id, frozenset(wait_until_refs), left_s))
+
+
+def update_state_and_wait(
+    store: StoreContext,
+    workflow_id: str,
+    *,
+    variables: Mapping[str, Any] | None = None,
+    ref: str | None = None,
+    result: TaskResult | None = None,
+    wait_until_refs: Sequence[str] = (),
+    return_strategy: str = ReturnStrategy.TARGET_WORKFLOW,
+    timeout_s: float = EXECUTE_WAIT_S,
+    request_id: str | None = None,
+) -> Plan[Halt]:
+    """Like ``actions.update_state``, then wait until the workflow halts, like ``execute``; ``result`` is what ``ref`` gave.
+
+    Raises like both, and ``InvalidRequest`` for a result without the name of its task.
+    """
+    strategy, left_s = _strategy(return_strategy), _bounded(timeout_s)
+    if result is not None and ref is None:
+        raise InvalidRequest("taskReferenceName must name the task that the result is of")
+    request_id = request_id or new_request_id()
+    began_s = _clock.monotonic_s()
+    yield from actions.update_state(
+        store,
+        workflow_id,
+        variables=variables,
+        ref=ref,
+        status=str(result.status) if result is not None else "COMPLETED",
+        output=result.output_data if result is not None else None,
+        reason=result.reason_for_incompletion if result is not None else None,
+        request_id=request_id,
     )
     left_s = max(0.0, left_s - (_clock.monotonic_s() - began_s))
     return (yield from _await(store, workflow_id, strategy, request_id, frozenset(wait_until_refs), left_s))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from orchestrator.errors import InvalidRequest
-from orchestrator.model.query import AllOf, Is
+from orchestrator.errors import InvalidRequest, WorkflowNotFound
+from orchestrator.model.execution import Workflow
+from orchestrator.model.query import AllOf, Condition, Is, Order
 from orchestrator.model.status import WorkflowStatus, is_terminal
 from orchestrator.model.summaries import WORKFLOW_FIELDS, WorkflowSummary
 from orchestrator.plan import Plan
 from orchestrator.service.indexes import Sought
 from orchestrator.service.search import SIZE_MAX, SearchResult, find_workflows
+from orchestrator.service.workflows import get
 from orchestrator.store.context import StoreContext
 
 RUNNING_MAX = 10_000
@@ -37,18 +39,22 @@ def list_workflows(
     return find_workflows(store, Sought(AllOf(tuple(parts))), start, size)
 
 
-def running_ids(store: StoreContext, name: str) -> Plan[list[str]]:
-    """The ids of the RUNNING executions of a workflow, whatever its version, the latest start first.
+def running_ids(store: StoreContext, name: str, version: int | None = None) -> Plan[list[str]]:
+    """The ids of the RUNNING executions of a workflow, whatever its version unless one is named, the latest start first.
 
     At most ``RUNNING_MAX``. Example: ``executor.run(running_ids(store, "order"))``
     """
-    found: list[str] = []
-    while len(found) < RUNNING_MAX:
-        part = yield from list_workflows(store, status="RUNNING", name=name, start=len(found), size=SIZE_MAX)
-        found += [item.workflow_id for item in part.items]
-        if len(part.items) < SIZE_MAX:
-            break
-    return found
+    of_version = [Is(WORKFLOW_FIELDS["version"], (version,))] if version is not None else []
+    return _ids(store, [Is(WORKFLOW_FIELDS["status"], ("RUNNING",)), *of_version, _named(name)])
+
+
+def started_between(store: StoreContext, name: str, first_ms: int, last_ms: int) -> Plan[list[str]]:
+    """The ids of the executions of a workflow, of any status, that began within these times; the latest first.
+
+    At most ``RUNNING_MAX``. Example: ``executor.run(started_between(store, "order", now_ms - 60_000, now_ms))``
+    """
+    begun = WORKFLOW_FIELDS["startTime"]
+    return _ids(store, [_named(name), Order(begun, ">=", first_ms), Order(begun, "<=", last_ms)])
 
 
 def correlated(
@@ -61,4 +67,39 @@ def correlated(
         found[correlation_id] = [
             item.workflow_id for item in part.items if include_closed or not is_terminal(item.status)
         ]
+    return found
+
+
+def correlated_workflows(
+    store: StoreContext,
+    names: Sequence[str],
+    correlation_ids: Sequence[str],
+    *,
+    include_closed: bool = False,
+    include_tasks: bool = False,
+) -> Plan[dict[str, list[Workflow]]]:
+    """The executions of these workflows by correlation id, as ``correlated``; each id that was asked for has a list."""
+    found: dict[str, list[Workflow]] = {one: [] for one in correlation_ids}
+    for name in dict.fromkeys(names):
+        ids = yield from correlated(store, name, correlation_ids, include_closed=include_closed)
+        for correlation_id, workflow_ids in ids.items():
+            for workflow_id in workflow_ids:
+                try:
+                    found[correlation_id].append((yield from get(store, workflow_id, include_tasks=include_tasks)))
+                except WorkflowNotFound:
+                    continue  # removed in between
+    return found
+
+
+def _named(name: str) -> Is:
+    return Is(WORKFLOW_FIELDS["workflowType"], (name,))
+
+
+def _ids(store: StoreContext, parts: Sequence[Condition]) -> Plan[list[str]]:
+    found: list[str] = []
+    while len(found) < RUNNING_MAX:
+        part = yield from find_workflows(store, Sought(AllOf(tuple(parts))), len(found), SIZE_MAX)
+        found += [item.workflow_id for item in part.items]
+        if len(part.items) < SIZE_MAX:
+            break
     return found

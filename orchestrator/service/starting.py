@@ -78,6 +78,7 @@ def start(store: StoreContext, launch: Launch, *, wait_commit: bool = True) -> P
     ``Conflict`` (id or key in use).
     Example: ``executor.run(start(store, Launch(StartWorkflowRequest(name="order"))))``
     """
+    _check(launch)
     resolved = yield from _resolve(store, launch)
     made = prepare(store, launch, resolved, (yield from child_versions(store, resolved)))
     gate = yield from admission.reserve(store, made)
@@ -102,9 +103,11 @@ def start_many(store: StoreContext, launches: Sequence[Launch]) -> Plan[list[Sta
 
 
 def prepare(store: StoreContext, launch: Launch, resolved: Resolved, versions: dict[str, int]) -> Start:
-    """The store's form of a start; ``versions`` are those of its sub-workflows. Raises what is wrong with the request."""
+    """The store's form of a start that was checked; ``versions`` are those of its sub-workflows.
+
+    Raises what is wrong with its input.
+    """
     request = launch.request
-    _check(launch)
     workflow_id, request_id = _identify(store, launch, resolved.name)
     given = with_defaults(resolved.definition, request.input)
     schemas.require_valid_input(resolved.definition, given)
@@ -165,6 +168,7 @@ def _start_part(store: StoreContext, launches: Sequence[Launch]) -> Plan[list[St
     places: dict[str, str] = {}  # gates at which a place is kept, by workflow id
     for launch in launches:
         try:
+            _check(launch)
             body = stored.get((launch.request.name, launch.request.version or 0))
             if body is not None and not isinstance(body, Exception):
                 resolved = resolve_body(body.body)

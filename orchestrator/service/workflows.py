@@ -6,6 +6,7 @@ ones.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from orchestrator.engine import admission
 from orchestrator.engine.views import load_view
 from orchestrator.errors import (
     Conflict,
+    InvalidRequest,
     PayloadMissing,
     StoreUnavailable,
     WaitTimeout,
@@ -24,7 +26,7 @@ from orchestrator.errors import (
     WorkflowUnsuccessful,
 )
 from orchestrator.ids import workflow_id_of
-from orchestrator.model.execution import Workflow
+from orchestrator.model.execution import Task, Workflow
 from orchestrator.model.masking import masked_workflow
 from orchestrator.model.records import FORMAT, Meta, Outcome, decode_core, decode_meta, encode
 from orchestrator.model.status import WorkflowStatus, is_terminal
@@ -55,6 +57,13 @@ class Standing(NamedTuple):
     reason: str | None
 
 
+class TaskPage(NamedTuple):
+    """``total`` counts all that match, ``tasks`` are the ones asked for."""
+
+    total: int
+    tasks: list[Task]
+
+
 # --- look -------------------------------------------------------------------------------------------------------------
 
 
@@ -71,6 +80,20 @@ def get(store: StoreContext, workflow_id: str, *, include_tasks: bool = True) ->
     if found is None:
         raise unknown_workflow(workflow_id)
     return masked_workflow(found)
+
+
+def list_tasks(
+    store: StoreContext, workflow_id: str, *, start: int = 0, size: int = 15, statuses: Sequence[str] = ()
+) -> Plan[TaskPage]:
+    """A page of an execution's tasks in order of scheduling, of these statuses if any are named.
+
+    Raises ``WorkflowNotFound`` and ``InvalidRequest``. Example: ``list_tasks(store, id, statuses=["FAILED"])``
+    """
+    if start < 0 or size < 0:
+        raise InvalidRequest(f"start={start}, size={size}: neither can be less than 0")
+    found = yield from get(store, workflow_id)
+    matching = [task for task in found.tasks if not statuses or task.status in statuses]
+    return TaskPage(len(matching), matching[start : start + size])
 
 
 def fetch_payload(store: StoreContext, path: str) -> Any:

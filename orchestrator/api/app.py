@@ -26,6 +26,7 @@ except ImportError as error:
 from orchestrator.api import tables
 from orchestrator.api.documents import response_of
 from orchestrator.api.errors import Refused, response_to
+from orchestrator.api.polling import Polls
 from orchestrator.api.reading import arguments_of
 from orchestrator.api.router import Router, segments_of
 from orchestrator.api.routes import Route
@@ -63,6 +64,7 @@ def create_app(
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
+        await door.polls.close()
         if is_ours:
             await session.close()
 
@@ -75,6 +77,7 @@ class Door:
     def __init__(self, session: AsyncSession, routes: Sequence[Route], body_bytes_max: int) -> None:
         self.session = session
         self.routes = routes
+        self.polls = Polls(session)
         self._router = Router(routes)
         self._body_bytes_max = body_bytes_max
 
@@ -97,7 +100,7 @@ class Door:
         body = await self._body(request) if route.shape.body is not None else b""
         arguments = arguments_of(route, values, request.scope["query_string"], request.headers, body)
         if route.shape.is_async:
-            answer: Any = await route.handler(Visit(self.session, self.routes, request), **arguments)
+            answer: Any = await route.handler(Visit(self.session, self.routes, self.polls, request), **arguments)
         else:
             answer = await self.session.run(route.handler(self.session.store, **arguments))
         return response_of(route, answer)

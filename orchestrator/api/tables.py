@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.api import bulk, documentation, health, metadata, schedules, search, workflows
+from orchestrator.api import bulk, documentation, health, metadata, schedules, search, tasks, workflows
 from orchestrator.api.routes import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -13,4 +13,5 @@ ROUTES: tuple[Route, ...] = (
     *workflows.ROUTES,
     *bulk.ROUTES,
     *schedules.ROUTES,
+    *tasks.ROUTES,
 )

@@ -6,7 +6,7 @@ RUNNING without tasks: it was acknowledged, so it exists.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ from orchestrator.core.branches import read_task
 from orchestrator.ids import task_id, task_suffix
 from orchestrator.model.definitions import TaskType, WorkflowDef, WorkflowTask, is_worker_task, nested_lists, walk
 from orchestrator.model.execution import Task, TaskExecLog, Workflow
-from orchestrator.model.records import Core, Meta, Result, decode_core, decode_meta
+from orchestrator.model.records import Core, Meta, Result, Scheduled, decode_core, decode_meta
 from orchestrator.model.status import TaskStatus, WorkflowStatus, is_terminal
 from orchestrator.model.wire import workflow_def_from_dict
 from orchestrator.payloads import path_in
@@ -100,11 +100,11 @@ def _reason(core: Core | None, fields: dict[str, bytes]) -> str | None:
 
 
 def _tasks(stored: StoredWorkflow, meta: Meta, definition: WorkflowDef | None, fetch: Fetch) -> list[Task]:
-    steps = {task.task_reference_name: task for _, task in walk(definition)} if definition is not None else {}
+    steps = steps_of(definition) if definition is not None else {}
     for first in (attempts[-1].scheduled for attempts in stored.tasks.values()):
         if first.step is not None and not is_worker_task(first.type):
             branch = WorkflowDef(name="branch", tasks=[read_task(first.step)])
-            steps |= {task.task_reference_name: task for _, task in walk(branch)}
+            steps |= steps_of(branch)
     made = [
         _task(stored, meta, steps, attempt, fetch, is_latest=attempt is attempts[-1])
         for attempts in stored.tasks.values()
@@ -121,6 +121,11 @@ def _tasks(stored: StoredWorkflow, meta: Meta, definition: WorkflowDef | None, f
         if task.task_type == TaskType.DO_WHILE and outputs[task.reference_task_name] is task:
             task.output_data = {**task.output_data, **_rounds(task, before[task.reference_task_name], outputs)}
     return made
+
+
+def steps_of(definition: WorkflowDef) -> dict[str, WorkflowTask]:
+    """Every step of a definition by its reference."""
+    return {task.task_reference_name: task for _, task in walk(definition)}
 
 
 def _rounds(loop: Task, before: int, outputs: dict[str, Task]) -> dict[str, Any]:
@@ -172,14 +177,27 @@ def _task(
     scheduled, result = attempt
     suffix = task_suffix(scheduled.ref, scheduled.iteration, scheduled.attempt, scheduled.generation)
     entry = stored.dispatch.get(suffix) if is_latest else None
+    task = attempt_view(stored.workflow_id, meta, scheduled, steps, fetch)
+    if result is not None:
+        task.status = TaskStatus(result.status)
+        _apply_result(task, result, fetch)
+    elif scheduled.status == "IN_PROGRESS":
+        task.start_time = scheduled.scheduled_ms
+    if entry is not None:
+        _overlay(task, entry)
+    return task
+
+
+def attempt_view(
+    workflow_id: str, meta: Meta, scheduled: Scheduled, steps: Mapping[str, WorkflowTask], fetch: Fetch = _leave_out
+) -> Task:
+    """An attempt as it was made; ``steps`` are those of its workflow's definition, by reference."""
     base = scheduled.ref.rsplit("__", 1)[0] if scheduled.iteration else scheduled.ref
-    task = Task(
-        task_id=task_id(
-            stored.workflow_id, scheduled.ref, scheduled.iteration, scheduled.attempt, scheduled.generation
-        ),
+    return Task(
+        task_id=task_id(workflow_id, scheduled.ref, scheduled.iteration, scheduled.attempt, scheduled.generation),
         task_type=scheduled.type,
         task_def_name=scheduled.name,
-        status=TaskStatus(result.status if result is not None else scheduled.status),
+        status=TaskStatus(scheduled.status),
         reference_task_name=scheduled.ref,
         input_data=_map(bytes(scheduled.input), fetch),
         external_input_payload_storage_path=path_in(bytes(scheduled.input)),
@@ -191,7 +209,7 @@ def _task(
         start_delay_in_seconds=scheduled.delay_ms // 1000,
         callback_after_seconds=scheduled.delay_ms // 1000,
         retried_task_id=scheduled.retried_task_id,
-        workflow_instance_id=stored.workflow_id,
+        workflow_instance_id=workflow_id,
         workflow_type=meta.name,
         reason_for_incompletion=scheduled.reason,
         workflow_task=steps.get(base) if scheduled.step is None else read_task(scheduled.step),
@@ -199,13 +217,6 @@ def _task(
         workflow_priority=meta.priority,
         iteration=scheduled.iteration,
     )
-    if result is not None:
-        _apply_result(task, result, fetch)
-    elif scheduled.status == "IN_PROGRESS":
-        task.start_time = scheduled.scheduled_ms
-    if entry is not None:
-        _overlay(task, entry)
-    return task
 
 
 def _apply_result(task: Task, result: Result, fetch: Fetch) -> None:

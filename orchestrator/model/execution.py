@@ -203,6 +203,15 @@ class TaskResult(msgspec.Struct, kw_only=True):
     supports_cancellation: bool = False
 
 
+class PollData(msgspec.Struct, kw_only=True):
+    """The last poll for the tasks of one queue: who asked and when."""
+
+    queue_name: str
+    domain: str | None = None
+    worker_id: str | None = None
+    last_poll_time: int = 0
+
+
 class StartWorkflowRequest(msgspec.Struct, kw_only=True):
     """Everything that may be said when starting a workflow; ``version`` None means the latest.
 

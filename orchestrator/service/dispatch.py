@@ -100,6 +100,7 @@ class ClaimReply(NamedTuple):
 class TaskToRun(NamedTuple):
     """A claimed task that its partition confirmed; ``started_ms`` is the first start of the attempt.
 
+    ``polls`` counts its starts; ``response_ms`` is for how long its worker may stay silent, 0 = for ever.
     The input in ``scheduled`` is the worker's copy, with secrets in their places; the ``hidden`` texts are to be struck
     out of what is told of the task. A task with a ``fault`` is not run but reported FAILED (``fault_outcome``).
     """
@@ -108,6 +109,8 @@ class TaskToRun(NamedTuple):
     scheduled: Scheduled
     meta: Meta
     started_ms: int
+    polls: int
+    response_ms: int
     runtime_metadata: Mapping[str, str] = {}
     hidden: tuple[str, ...] = ()
     fault: str | None = None
@@ -322,7 +325,7 @@ def _started(claimed: Claimed, answer: Any) -> TaskToRun | Refused:
             scheduled, meta = decode_scheduled(answer.scheduled), decode_meta(answer.meta)
         except msgspec.MsgspecError:
             return Refused(claimed, Verdict.CORRUPT, None)
-        return TaskToRun(claimed, scheduled, meta, answer.started_ms)
+        return TaskToRun(claimed, scheduled, meta, answer.started_ms, answer.polls, answer.response_ms)
     word = _word(answer)
     return Refused(claimed, word, release(claimed, How.DONE) if word == Verdict.GONE else None)
 

@@ -1,37 +1,50 @@
 """What a user or an outside system can do with one task: look at it, read its log, say how it ended.
 
-Workers report through ``dispatch`` under their lease; here is the word of everybody else: by task id it replaces the
-task's output, by reference name it is laid over it, as Conductor has it. A word that comes too late changes nothing and
-is no error.
+Native workers report through ``dispatch`` under their lease; here is the word of everybody else, workers that only speak
+HTTP among them: by task id it replaces the task's output, by reference name it is laid over it, as Conductor has it. A
+word that comes too late changes nothing and is no error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
-from msgspec import Raw
+from msgspec import MsgspecError, Raw
 
 from orchestrator.codec import pack
 from orchestrator.engine.views import task_logs
 from orchestrator.errors import DefinitionInvalid, InvalidRequest, StoreUnavailable, TaskNotFound
 from orchestrator.ids import TASK_SUFFIX_LENGTH, workflow_id_of
 from orchestrator.model.execution import Task, TaskExecLog, TaskResult, validate_task_result
-from orchestrator.model.records import FORMAT, Outcome, encode
+from orchestrator.model.records import FORMAT, Outcome, Scheduled, decode_scheduled, encode
 from orchestrator.model.status import RESULT_STATUSES, is_terminal
-from orchestrator.plan import Plan
+from orchestrator.plan import Command, Plan, Wait
+from orchestrator.service import actions, secrets
+from orchestrator.service.actions import ActOptions
+from orchestrator.service.lending import loan_ms
 from orchestrator.service.workflows import get, unknown_workflow
-from orchestrator.store import dispatch
+from orchestrator.store import dispatch, queue
 from orchestrator.store.context import StoreContext
+from orchestrator.store.queue_values import Lend, Loan
 from orchestrator.store.verdicts import Verdict
 from orchestrator.store.view import read_workflow
 
+COMMIT_WAIT_S = 1.0
+"""How long an update waits for its effect at most; it is safe before."""
+
 
 class TaskUpdate(NamedTuple):
-    """``is_accepted`` is false when the task had ended before: then nothing was changed."""
+    """``is_accepted`` is false when the task had ended before: then nothing was changed.
+
+    ``is_over``: the task has ended, by this word or before. ``type`` and ``domain`` name its queue.
+    """
 
     task_id: str
     is_accepted: bool
+    is_over: bool
+    type: str
+    domain: str | None
 
 
 def get_task(store: StoreContext, task_id: str) -> Plan[Task]:
@@ -51,15 +64,31 @@ def logs(store: StoreContext, task_id: str) -> Plan[list[TaskExecLog]]:
     return task_logs(stored, task_id)
 
 
-def update_task(store: StoreContext, result: TaskResult) -> Plan[TaskUpdate]:
-    """Say from outside how an attempt ended, or that it goes on; its output is replaced.
+def add_log(store: StoreContext, task_id: str, text: str, **options: Unpack[ActOptions]) -> Plan[None]:
+    """Add a line to the log of an attempt, which may have ended; options as for ``actions.act``.
 
-    Raises ``DefinitionInvalid`` (the result), ``InvalidPayload`` and ``TaskNotFound``.
+    Raises ``TaskNotFound``, also for an attempt that another one has followed, and ``WorkflowNotFound``.
+    """
+    _, scheduled = yield from _open_attempt(store, task_id)
+    ref = (yield from get_task(store, task_id)).reference_task_name if scheduled is None else scheduled.ref
+    arguments = {"ref": ref, "task_id": task_id, "text": text}
+    yield from actions.act(store, workflow_id_of(task_id), "log", arguments, **options)
+
+
+def update_task(store: StoreContext, result: TaskResult, *, wait_commit: bool = True) -> Plan[TaskUpdate]:
+    """Say by its id how an attempt ended, or that it goes on; its output is replaced.
+
+    IN_PROGRESS gives a lent task back to its queue, to be handed out again after ``callback_after_seconds``; with
+    ``extend_lease`` nothing is taken in but that its worker lives. ``wait_commit``: answer when what follows from the
+    word is decided, after a second at the latest. Raises ``DefinitionInvalid`` (the result), ``InvalidPayload`` and
+    ``TaskNotFound``.
     Example: ``executor.run(update_task(store, TaskResult(workflow_instance_id=w, task_id=t, status="COMPLETED")))``
     """
     problems = validate_task_result(result)
     if problems:
         raise DefinitionInvalid("task result", problems)
+    if result.extend_lease:
+        return (yield from _extend(store, result.task_id))
     outcome = Outcome(
         FORMAT,
         str(result.status),
@@ -69,7 +98,7 @@ def update_task(store: StoreContext, result: TaskResult) -> Plan[TaskUpdate]:
         logs=[(line.created_time, line.log) for line in result.logs],
         output=_packed(store, result.output_data),
     )
-    return (yield from _tell(store, result.task_id, outcome))
+    return (yield from _say(store, result.task_id, outcome, wait_commit=wait_commit))
 
 
 def update_task_by_ref(
@@ -81,11 +110,13 @@ def update_task_by_ref(
     *,
     reason: str | None = None,
     worker_id: str | None = None,
+    wait_commit: bool = True,
 ) -> Plan[TaskUpdate]:
     """Say from outside how the open task ``ref`` of a workflow ended; ``output`` is laid over what it has.
 
-    Inside a loop plain ``ref`` means the open iteration. Raises ``InvalidRequest`` for a status nobody may report,
-    ``WorkflowNotFound``, and ``TaskNotFound`` when no open task has that name.
+    Inside a loop plain ``ref`` means the open iteration; ``wait_commit`` as for ``update_task``. Raises
+    ``InvalidRequest`` for a status nobody may report, ``WorkflowNotFound``, and ``TaskNotFound`` when no open task has
+    that name.
     """
     if status not in set(RESULT_STATUSES):
         raise InvalidRequest(
@@ -101,26 +132,81 @@ def update_task_by_ref(
             f"Found no running task {ref} of workflow {workflow_id} to update; open tasks: {names[:500]}"
         )
     outcome = Outcome(FORMAT, str(status), reason, worker_id=worker_id, merge=True, output=_packed(store, output or {}))
-    return (yield from _tell(store, (exact or looped)[0].task_id, outcome))
+    return (yield from _say(store, (exact or looped)[0].task_id, outcome, wait_commit=wait_commit))
 
 
 def _packed(store: StoreContext, output: Mapping[str, Any]) -> Raw:
     return Raw(pack(dict(output), "output", store.settings.payload_bytes_max))
 
 
-def _tell(store: StoreContext, task_id: str, outcome: Outcome) -> Plan[TaskUpdate]:
-    number = store.keys.partition_of(_workflow_of(task_id))
-    report = dispatch.Report(task_id, dispatch.OUTSIDE, is_terminal(outcome.status), encode(outcome))
+def _say(store: StoreContext, task_id: str, outcome: Outcome, *, wait_commit: bool) -> Plan[TaskUpdate]:
+    attempt, scheduled = yield from _open_attempt(store, task_id)
+    if attempt is None or scheduled is None:
+        return (yield from _too_late(store, task_id))
+    if scheduled.secrets or scheduled.runtime:
+        (revealed,) = yield from secrets.reveal(store, [scheduled])
+        outcome = secrets.masked(outcome, revealed.hidden)
+    workflow_id = workflow_id_of(task_id)
+    number = store.keys.partition_of(workflow_id)
+    is_over = is_terminal(outcome.status)
+    report = dispatch.Report(task_id, dispatch.OUTSIDE, is_over, encode(outcome))
     (verdict,) = yield dispatch.accept(store.keys, number, outcome.worker_id or "-", [report])
     match verdict:
-        case Verdict.OK:
-            return TaskUpdate(task_id, True)
         case Verdict.DUP:
-            return TaskUpdate(task_id, False)
+            return TaskUpdate(task_id, False, True, scheduled.type, scheduled.domain)
         case Verdict.GONE:
-            found = yield from get_task(store, task_id)  # an attempt that has ended is no error, an unknown one is
-            return TaskUpdate(found.task_id, False)
-    raise StoreUnavailable(f"the record of task {task_id} cannot be read ({verdict}); see: orchestrator doctor")
+            return (yield from _too_late(store, task_id))
+        case Verdict.CORRUPT:
+            raise _unreadable(task_id)
+    if not is_over and attempt.dispatch.delivery:
+        yield from _lend(store, task_id, scheduled, attempt.dispatch, Lend.LATER, outcome.callback_after_ms)
+    if wait_commit:
+        channel = store.keys.done_channel(number, workflow_id)
+        version = Command(("HGET", store.keys.workflow(number, workflow_id), "v"))
+        yield Wait(channel, version, lambda found: found != attempt.version, COMMIT_WAIT_S)
+    return TaskUpdate(task_id, True, is_over, scheduled.type, scheduled.domain)
+
+
+def _extend(store: StoreContext, task_id: str) -> Plan[TaskUpdate]:
+    """A sign of life: the response time-out begins anew, in the partition that judges it and in the queue."""
+    attempt, scheduled = yield from _open_attempt(store, task_id)
+    if attempt is None or scheduled is None:
+        return (yield from _too_late(store, task_id))
+    entry = attempt.dispatch
+    if entry.state == "R":
+        number = store.keys.partition_of(workflow_id_of(task_id))
+        claim = dispatch.Claimed(task_id, entry.delivery)
+        (verdict,) = yield dispatch.touch(store.keys, number, entry.claimant, [claim])
+        if verdict is Verdict.OK:
+            yield from _lend(store, task_id, scheduled, entry, Lend.LONGER, loan_ms(entry.response_ms))
+    return TaskUpdate(task_id, True, False, scheduled.type, scheduled.domain)
+
+
+def _lend(
+    store: StoreContext, task_id: str, scheduled: Scheduled, entry: dispatch.Dispatch, how: Lend, delay_ms: int
+) -> Plan[None]:
+    """Change the loan of a task; nothing happens to one that is not lent."""
+    yield from queue.lend(store.queues, scheduled.type, [Loan(how, task_id, entry.delivery, delay_ms)])
+
+
+def _open_attempt(store: StoreContext, task_id: str) -> Plan[tuple[dispatch.OpenAttempt | None, Scheduled | None]]:
+    number = store.keys.partition_of(_workflow_of(task_id))
+    found: dispatch.OpenAttempt | None
+    try:
+        found = yield dispatch.attempt(store.keys, number, task_id)
+        return found, None if found is None else decode_scheduled(found.scheduled)
+    except (ValueError, MsgspecError):
+        raise _unreadable(task_id) from None
+
+
+def _too_late(store: StoreContext, task_id: str) -> Plan[TaskUpdate]:
+    """An attempt that has ended is no error, an unknown one is."""
+    found = yield from get_task(store, task_id)
+    return TaskUpdate(task_id, False, True, found.task_type, found.domain)
+
+
+def _unreadable(task_id: str) -> StoreUnavailable:
+    return StoreUnavailable(f"the record of task {task_id} cannot be read; see: orchestrator doctor")
 
 
 def _workflow_of(task_id: str) -> str:

@@ -12,7 +12,8 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from orchestrator.errors import StoreRefused
-from orchestrator.plan import Call, Command
+from orchestrator.model.execution import PollData
+from orchestrator.plan import Argument, Call, Command
 from orchestrator.store.keys import Keys
 
 SCHEMA = 1  # of the keys this code writes
@@ -49,6 +50,15 @@ class PutTaskDefinition(NamedTuple):
     result: Registered
     revision: int
     stored: bytes | None = None
+
+
+class PollNote(NamedTuple):
+    """Who asked a queue for tasks ``age_ms`` ago."""
+
+    task_type: str
+    domain: str | None
+    worker: str
+    age_ms: int
 
 
 # --- workflow definitions ---------------------------------------------------------------------------------------------
@@ -316,6 +326,22 @@ def live_deciders(keys: Keys) -> Call:
     return decider_leave(keys, "")
 
 
+POLL_NOTES_MAX = 10_000
+
+
+def note_polls(keys: Keys, notes: Sequence[PollNote]) -> Call:
+    """Remember who polled; replies how many queues are remembered."""
+    args: list[Argument] = [POLL_NOTES_MAX]
+    for task_type, domain, worker, age_ms in notes:
+        args += (f"{task_type}\n{domain or ''}", age_ms, worker)
+    return Call("note_polls", (keys.polls(),), args)
+
+
+def list_polls(keys: Keys) -> Command:
+    """The last poll of every queue that is remembered, by type and domain: ``list[PollData]``."""
+    return Command(("HGETALL", keys.polls()), _poll_data)
+
+
 def add_queues(keys: Keys, task_types: Iterable[str]) -> Command:
     """Remember that these task types have queues; at least one. Replies how many were not known."""
     return Command(("SADD", keys.queues(), *task_types))
@@ -334,6 +360,15 @@ def add_places(keys: Keys, places: Iterable[str]) -> Command:
 def list_places(keys: Keys) -> Command:
     """Every address that news has ever been for, sorted."""
     return Command(("SMEMBERS", keys.places()), _sorted_names)
+
+
+def _poll_data(raw: Any) -> list[PollData]:
+    found = []
+    for field, note in sorted(_pairs(raw)):
+        task_type, _, domain = field.decode().partition("\n")
+        at_ms, _, worker = note.decode().partition(" ")
+        found.append(PollData(queue_name=task_type, domain=domain or None, worker_id=worker, last_poll_time=int(at_ms)))
+    return found
 
 
 def _taskdef_keys(keys: Keys) -> tuple[str, str, str]:

@@ -65,11 +65,24 @@ class Report(NamedTuple):
 
 
 class Started(NamedTuple):
-    """The claimant may run the task: packed ``Scheduled`` and ``Meta``, and when the attempt first started."""
+    """The claimant may run the task: packed ``Scheduled`` and ``Meta``, and when the attempt first started.
+
+    ``polls``: how often it was handed out, now included; ``response_ms`` as in ``Dispatch``.
+    """
 
     scheduled: bytes
     meta: bytes
     started_ms: int
+    polls: int
+    response_ms: int
+
+
+class OpenAttempt(NamedTuple):
+    """An attempt that has not ended: its entry, its packed ``Scheduled``, and the version of its workflow."""
+
+    dispatch: Dispatch
+    scheduled: bytes
+    version: bytes
 
 
 def open_task(
@@ -100,6 +113,17 @@ def start_task(keys: Keys, partition: int, claimant: str, claims: Sequence[Claim
     for claim in claims:
         args += (*batch.task(claim.task_id), claim.delivery)
     return Call("start_task", batch.names, args, _started)
+
+
+def attempt(keys: Keys, partition: int, task_id: str) -> Call:
+    """Look at one attempt; decodes to ``OpenAttempt``, ``None`` when it is not open. Reads only."""
+    workflow_id = workflow_id_of(task_id)
+    names = (
+        keys.workflow(partition, workflow_id),
+        keys.tasks(partition, workflow_id),
+        keys.dispatch(partition, workflow_id),
+    )
+    return Call("attempt", names, (suffix_of(task_id),), _attempt)
 
 
 def accept(keys: Keys, partition: int, claimant: str, reports: Sequence[Report]) -> Call:
@@ -155,6 +179,10 @@ class _Batch:
 
 def _started(reply: Any) -> list[Started | Verdict]:
     return [Started(*item[1:]) if item[0] == b"OK" else VERDICTS[item[0]] for item in reply]
+
+
+def _attempt(reply: Any) -> OpenAttempt | None:
+    return OpenAttempt(parse_dispatch(reply[0]), reply[1], reply[2]) if reply else None
 
 
 def _verdicts(reply: Any) -> list[Verdict]:

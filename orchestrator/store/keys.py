@@ -311,6 +311,10 @@ class Keys:
         """Set: task types that have ever had a queue."""
         return self._catalog + "queues"
 
+    def polls(self) -> str:
+        """Hash: ``<task type>\\n<domain or nothing>`` -> ``<ms> <worker>`` of the last poll; bounded."""
+        return self._catalog + "polls"
+
     # --- test clock ------------------------------------------------------------------------------------------------
 
     def partition_clock(self, partition: int) -> str:
@@ -400,7 +404,7 @@ _EVENT_KINDS = (
     KeyKind("simclock", "string"),
 )
 _CATALOG_KINDS = (
-    KeyKind("meta|wfs|scs|sec|env|td|eh|(wf|sc):.+", "hash"),
+    KeyKind("meta|wfs|scs|sec|env|td|eh|polls|(wf|sc):.+", "hash"),
     KeyKind("tdrev|deciders", "zset"),
     KeyKind("queues|places", "set"),
     KeyKind("rev|ehrev|simclock", "string"),

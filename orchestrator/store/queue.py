@@ -21,7 +21,9 @@ from orchestrator.store.queue_values import (
     Claim,
     Claimed,
     DomainStats,
+    Lend,
     Limits,
+    Loan,
     Offer,
     QueueStats,
     Relearned,
@@ -40,7 +42,9 @@ __all__ = [
     "Claim",
     "Claimed",
     "DomainStats",
+    "Lend",
     "Limits",
+    "Loan",
     "Offer",
     "QueueStats",
     "Queues",
@@ -50,6 +54,7 @@ __all__ = [
     "Settlement",
     "claim",
     "enqueue",
+    "lend",
     "remove",
     "send",
     "set_limits",
@@ -114,6 +119,12 @@ def settle(queues: Queues, batches: Mapping[str, Sequence[Settlement]]) -> Plan[
         return lambda: queues.settle_call(task_type, part)
 
     return (yield from _in_parts(batches, builder, lambda counts: sum(counts)))
+
+
+def lend(queues: Queues, task_type: str, loans: Sequence[Loan]) -> Plan[list[Beat]]:
+    """Lend at most ``BATCH_MAX`` tasks of one type, or change for how long they are lent. Gives a word for each."""
+    words: list[Beat] = yield from _one(lambda: queues.lend_call(task_type, loans))
+    return words
 
 
 def remove(queues: Queues, batches: Mapping[str, Sequence[str]]) -> Plan[dict[str, Removed | Exception]]:

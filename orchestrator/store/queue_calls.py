@@ -19,6 +19,7 @@ from orchestrator.store.queue_values import (
     Ask,
     Beat,
     Limits,
+    Loan,
     Offer,
     Relearned,
     Removed,
@@ -104,6 +105,16 @@ class Queues:
             args += lease
         meta, records, _, leased = self._layout(task_type).keys[:4]
         return Call("heartbeat", (meta, records, leased), args, _beats)
+
+    def lend_call(self, task_type: str, loans: Sequence[Loan]) -> Call:
+        """Lend at most ``BATCH_MAX`` tasks, or change the time they are lent for. Replies a ``Beat`` for each, or
+        ``RELEARNED``: CANCELLED is forgotten and its slot free, LOST is somebody else's or nobody's and unchanged.
+        """
+        layout = self._layout(task_type)
+        args: list[Argument] = [layout.version]
+        for loan in loans:
+            args += loan
+        return Call("lend", layout.keys, args, self._reader(task_type, _loans))
 
     def remove_call(self, task_type: str, task_ids: Sequence[str]) -> Call:
         """Take at most ``BATCH_MAX`` cancelled tasks out. Replies ``Removed`` or ``RELEARNED``. Durable."""
@@ -217,6 +228,10 @@ def _is_ok(raw: list[Any]) -> bool:
 
 def _removed(raw: list[Any]) -> Removed:
     return Removed(raw[1], raw[2])
+
+
+def _loans(raw: list[Any]) -> list[Beat]:
+    return _beats(raw[1:])
 
 
 def _beats(raw: list[Any]) -> list[Beat]:

@@ -102,8 +102,28 @@ class Settlement(NamedTuple):
     delay_ms: int = 0
 
 
+class Lend(StrEnum):
+    """What becomes of a task whose worker sends no heartbeats. It keeps its concurrency slot in each case."""
+
+    OUT = (
+        "out"  # a leased one goes to such a worker: it comes back after a time, to its old place, unless more is heard
+    )
+    LONGER = "longer"  # it is still at work: the time begins anew
+    LATER = "later"  # in progress, to be called back after a delay
+    BACK = "back"  # leased or lent, and never seen by a worker: another one takes it at once, in its old place
+
+
+class Loan(NamedTuple):
+    """One task to lend, or that is lent, under the number of its delivery."""
+
+    lend: Lend
+    task_id: str
+    delivery: int
+    delay_ms: int = 0
+
+
 class Beat(StrEnum):
-    """The answer to a heartbeat of one lease."""
+    """The answer to a heartbeat of one lease, and to a loan."""
 
     OK = "OK"
     CANCELLED = "CANCELLED"  # the lease is extended, but the task is no longer wanted: stop and give it back

@@ -175,7 +175,7 @@ class MockedWorker(InlineWorker):
                     self._told[task.task_id] = (due_ms, mock)
                 due_ms, mock = self._told[task.task_id]
                 if mock is not NOTHING and due_ms <= now_ms:
-                    yield from tasks.update_task(self._store, self._word(task, mock))
+                    yield from tasks.update_task(self._store, self._word(task, mock), wait_commit=False)
                     ended, mock = ended + 1, NOTHING
                 still_open[task.task_id] = (due_ms, mock)
         self._told = still_open

@@ -16,7 +16,9 @@ from orchestrator.store.queue import (
     Beat,
     Claim,
     Claimed,
+    Lend,
     Limits,
+    Loan,
     Offer,
     Queues,
     QueueStats,
@@ -26,6 +28,7 @@ from orchestrator.store.queue import (
     claim,
     enqueue,
     expedite,
+    lend,
     remove,
     set_limits,
     set_paused,
@@ -93,6 +96,11 @@ class QueueStory:
         """Heartbeat."""
         beats: list[Beat] = self.do(self.queues.heartbeat_call(TYPE, [(task.task_id, task.delivery) for task in tasks]))
         return beats
+
+    def lend(self, how: Lend, *tasks: Claimed, delay_ms: int = 0) -> list[Beat]:
+        """Lend, or change a loan; gives a word for each."""
+        loans = [Loan(how, task.task_id, task.delivery, delay_ms) for task in tasks]
+        return self.store.run(lend(self.queues, TYPE, loans))
 
     def remove(self, *task_ids: str) -> Removed:
         """Cancel."""

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.model.events import TaskBegan
 from orchestrator.model.records import decode_scheduled
 from orchestrator.plan import Command
-from orchestrator.store.dispatch import OUTSIDE, Claimed, Report, Started, accept, parse_dispatch, start_task
+from orchestrator.store.dispatch import OUTSIDE, Claimed, Report, Started, accept, attempt, parse_dispatch, start_task
 from orchestrator.store.executors import SyncExecutor
 from orchestrator.store.keys import Keys
 from tests.store.scene import DONE, META, NOON, SUFFIX, Scene
@@ -30,10 +30,22 @@ def test_a_claimed_task_starts_with_its_input_and_a_running_clock(scene: Scene) 
     assert isinstance(answer, Started)
     assert decode_scheduled(answer.scheduled).ref == "charge"
     assert (answer.meta, answer.started_ms) == (META, NOON + 500)
+    assert (answer.polls, answer.response_ms) == (1, 30_000)
     text = scene.dispatch()
     assert text == f"R 1 {NOON + 500} {NOON + 500} 1 90000 30000 worker-1 charge"
     assert parse_dispatch(text.encode()).text == text
     assert scene.timers() == {TIMER: NOON + 30_500}
+
+
+def test_an_open_attempt_is_seen_with_what_it_was_made_with(scene: Scene) -> None:
+    task = scene.open(response_ms=30_000)
+    found = scene.do(attempt(scene.keys, 1, task))
+    assert (found.dispatch.state, found.dispatch.ref, found.dispatch.response_ms) == ("S", "charge", 30_000)
+    assert decode_scheduled(found.scheduled).ref == "charge"
+    before = scene.everything()
+    assert scene.do(attempt(scene.keys, 1, "w1-zzzzzzzzzzzz")) is None
+    assert scene.do(attempt(scene.keys, 1, "w2-zzzzzzzzzzzz")) is None
+    assert scene.everything() == before
 
 
 def test_the_repeat_of_a_lost_answer_changes_nothing(scene: Scene) -> None:

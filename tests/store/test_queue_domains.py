@@ -13,6 +13,8 @@ from orchestrator.store.queue import (
     RELEARNED,
     ROUNDS_MAX,
     Ask,
+    Lend,
+    Loan,
     Offer,
     Queues,
     Release,
@@ -74,6 +76,7 @@ def _calls(queues: Queues) -> dict[str, Call]:
         "enqueue": queues.enqueue_call(TYPE, [Offer("z")]),
         "claim": queues.claim_call(Ask(TYPE, "w", 5, None, 2000)),
         "settle": queues.settle_call(TYPE, [Settlement(Release.DONE, "a", 1, 0)]),
+        "lend": queues.lend_call(TYPE, [Loan(Lend.OUT, "a", 1, 1_000)]),
         "remove": queues.remove_call(TYPE, ["a"]),
         "expedite": queues.expedite_call(TYPE, ["a"]),
         "set_limits": queues.set_limits_call(TYPE, is_paused=True),
@@ -81,7 +84,7 @@ def _calls(queues: Queues) -> dict[str, Call]:
     }
 
 
-@pytest.mark.parametrize("verb", ["enqueue", "claim", "settle", "remove", "expedite", "set_limits", "stats"])
+@pytest.mark.parametrize("verb", ["enqueue", "claim", "settle", "lend", "remove", "expedite", "set_limits", "stats"])
 def test_a_call_built_on_an_old_list_changes_nothing_and_teaches_the_new_one(
     queue: QueueStory, keys: Keys, verb: str
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator.store.executors import SyncExecutor
 from orchestrator.store.keys import Keys
-from orchestrator.store.queue import Claimed, Offer, Release
+from orchestrator.store.queue import Beat, Claimed, Lend, Offer, Release
 from orchestrator.store.queue_values import read_grant
 from tests.store.queue_story import QueueStory
 
@@ -56,8 +56,8 @@ class History:
 
     def step(self) -> None:
         """Do one thing, then check what must always hold."""
-        acts = [self.offer, self.offer_again, self.claim, self.settle, self.beat, self.remove, self.wait]
-        self.random.choices(acts, weights=(2, 1, 4, 4, 2, 1, 2))[0]()
+        acts = [self.offer, self.offer_again, self.claim, self.settle, self.beat, self.lend, self.remove, self.wait]
+        self.random.choices(acts, weights=(2, 1, 4, 3, 2, 2, 1, 2))[0]()
         if self.random.random() < 0.05:
             self.change_limits()
         places = self.queue.where()
@@ -142,6 +142,22 @@ class History:
         if self.random.random() < 0.2:
             self.queue.release(how, task, delay_ms=300)
             known.is_gone = known.is_gone or (how == Release.DONE and not self.is_queued(task.task_id))
+
+    def lend(self) -> None:
+        """Lend a claimed task; its worker then goes on with it, postpones it, ends it or never saw it."""
+        if not self.leases:
+            return
+        task = self.leases.popleft()
+        before = self.queue.where()
+        (word,) = self.queue.lend(Lend.OUT, task, delay_ms=self.random.choice((300, LEASE_MS)))
+        assert (word is Beat.LOST) == (self.queue.where() == before)
+        if self.random.random() < 0.3:
+            self.queue.advance(self.random.choice((1, 300)))
+        how = self.random.choice((Lend.LONGER, Lend.LATER, Lend.BACK, None))
+        if how is not None:
+            self.queue.lend(how, task, delay_ms=self.random.choice((0, 300)) if how is Lend.LATER else 300)
+        elif self.queue.release(Release.DONE, task) and task.offer == self.known[task.task_id].offers:
+            self.known[task.task_id].is_gone = True
 
     def is_queued(self, task_id: str) -> bool:
         return task_id in self.queue.where()["records"]

@@ -8,11 +8,35 @@ from orchestrator.errors import StoreRefused
 from orchestrator.plan import Call, Command
 from orchestrator.store.executors import SyncExecutor
 from orchestrator.store.keys import Keys
-from orchestrator.store.queue import Ask, Claim, Limits, Offer, Queues, Release, Settlement, claim, enqueue
+from orchestrator.store.queue import (
+    Ask,
+    Claim,
+    Lend,
+    Limits,
+    Loan,
+    Offer,
+    Queues,
+    Release,
+    Settlement,
+    claim,
+    enqueue,
+)
 from tests.store.queue_story import TYPE, QueueStory, run_call, snapshot
 from tests.support.eventually import eventually
 
-CALLS = ["enqueue", "claim", "settle", "heartbeat", "remove", "expedite", "set_limits", "stats", "limited", "domain"]
+CALLS = [
+    "enqueue",
+    "claim",
+    "settle",
+    "heartbeat",
+    "lend",
+    "remove",
+    "expedite",
+    "set_limits",
+    "stats",
+    "limited",
+    "domain",
+]
 
 
 def _busy(queue: QueueStory) -> None:
@@ -42,6 +66,15 @@ def _call(queues: Queues, name: str) -> Call:
         "claim": lambda: queues.claim_call(Ask(TYPE, "w3", 50, None, 2000)),
         "settle": lambda: queues.settle_call(TYPE, [*settlements, Settlement(Release.DONE, "held", 1, 0)]),
         "heartbeat": lambda: queues.heartbeat_call(TYPE, [("done", 1)]),
+        "lend": lambda: queues.lend_call(
+            TYPE,
+            [
+                Loan(Lend.OUT, "done", 1, 5_000),
+                Loan(Lend.OUT, "cancelled", 1, 5_000),
+                Loan(Lend.BACK, "back", 1),
+                Loan(Lend.LATER, "held", 1, 900),
+            ],
+        ),
         "remove": lambda: queues.remove_call(TYPE, ["held", "ready", "cancelled", "soon"]),
         "expedite": lambda: queues.expedite_call(TYPE, ["held", "soon", "later", "ready", "unknown"]),
         "set_limits": lambda: queues.set_limits_call(TYPE, Limits(99, 20, 100), is_paused=False),

@@ -75,7 +75,7 @@ class Estate:
                 request_id="r",
                 name="order",
                 definition_hash="hash",
-                definition_body=b"body",
+                definition_body=b'{"name": "order", "version": 1, "tasks": []}',
                 meta=meta,
                 input=codec.EMPTY_MAP,
             )
@@ -108,10 +108,14 @@ class Estate:
         self.close_task(task_id)
         self.executor.run(queue.remove(self.store.queues, {task_type: [task_id]}))
 
+    def expire(self, task_type: str, task_id: str) -> None:
+        """Let the lease of a task end."""
+        self.executor.do(Command(("ZADD", self.store.keys.leases(task_type), "XX", 1, task_id)))
+
     def steal(self, task_type: str, task_id: str) -> None:
         """Let the lease of a task end and another worker claim it, who hands it back at once."""
-        expire = Command(("ZADD", self.store.keys.leases(task_type), "XX", 1, task_id))
-        _, claim = self.executor.do([expire, self.store.queues.claim_call(Ask(task_type, "thief"))])
+        self.expire(task_type, task_id)
+        claim = self.executor.do(self.store.queues.claim_call(Ask(task_type, "thief")))
         (taken,) = claim.tasks
         back = Settlement(Release.BACK, task_id, taken.delivery, taken.offer)
         self.executor.run(queue.settle(self.store.queues, {task_type: [back]}))

@@ -15,6 +15,7 @@ from orchestrator.core.draft import Draft
 from orchestrator.core.operations.answers import Answer, label, misfit, refuse
 from orchestrator.core.operations.callbacks import reset_callbacks
 from orchestrator.core.operations.jump import jump, prepare
+from orchestrator.core.operations.log import log
 from orchestrator.core.operations.messages import push_message
 from orchestrator.core.operations.progress import pause, resume, terminate
 from orchestrator.core.operations.rerun import rerun
@@ -30,6 +31,7 @@ from orchestrator.model.status import is_terminal
 
 OPERATIONS: dict[str, Callable[[Draft, dict[str, Any]], Answer | None]] = {
     "jump": jump,
+    "log": log,
     "pause": pause,
     "push_message": push_message,
     "rerun": rerun,

@@ -27,6 +27,7 @@ _ARGUMENTS: dict[str, type] = {
     "output": dict,
     "definition_hash": str,
     "task_id": str,
+    "text": str,
     "workflow_input": dict,
     "correlation_id": str,
     "resume_subworkflow_tasks": bool,

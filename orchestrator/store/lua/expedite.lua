@@ -19,8 +19,12 @@ local records = redis.call('HMGET', rec, unpack(tids))
 local delayed = redis.call('ZMSCORE', dly, unpack(tids))
 local order, changed, due, woken = tonumber(m[8] or '0'), {}, {}, {}
 for i = 1, #tids do
-  if records[i] and delayed[i] and tonumber(delayed[i]) > now * 4096 + 4095 then
-    local delivery, offer, domain, advance, _, heard, base, flag = match(records[i], '^(%d+) (%d+) (%d+) (%S+) (%d+) (%d+) (%d+) ([-x])$')
+  local delivery, offer, domain, advance, due_back, heard, base, flag
+  if records[i] and delayed[i] then
+    delivery, offer, domain, advance, due_back, heard, base, flag = match(records[i], '^(%d+) (%d+) (%d+) (%S+) (%d+) (%d+) (%d+) ([-x])$')
+  end
+  -- One that is lent to a worker stands here with another time than its own.
+  if due_back and tonumber(delayed[i]) == tonumber(due_back) and tonumber(delayed[i]) > now * 4096 + 4095 then
     order = math.max(now * 4096, order + 1)
     changed[#changed + 1] = tids[i]
     changed[#changed + 1] = delivery .. ' ' .. offer .. ' ' .. domain .. ' ' .. advance .. format(' %.0f ', order) .. heard .. ' ' .. base .. ' ' .. flag

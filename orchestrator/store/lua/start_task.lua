@@ -3,7 +3,7 @@
 -- tells of a first start whoever wants to know.
 -- KEYS  tm ev, then d t w of each workflow named
 -- ARGV  claimant count, then per task: index of d, wid, suffix, delivery
--- GIVES per task: {OK scheduled meta started_ms} | {GONE} | {STALE} | {CORRUPT}
+-- GIVES per task: {OK scheduled meta started_ms polls response_ms} | {GONE} | {STALE} | {CORRUPT}
 -- SAFE TO REPEAT: yes, the same claimant and delivery get the same answer
 --@include now
 --@include dispatch
@@ -37,7 +37,7 @@ for at = 3, 2 + 4 * tonumber(ARGV[2]), 4 do
         writes[#writes + 1] = {KEYS[index], suffix, d}
         alarm(ARGV[at + 1] .. ' ' .. suffix .. ' ' .. d.ref, due_of(d))
       end
-      reply = {'OK', scheduled, meta, d.started}
+      reply = {'OK', scheduled, meta, d.started, d.polls, tonumber(d.response)}
     end
   end
   replies[#replies + 1] = reply

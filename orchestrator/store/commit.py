@@ -14,7 +14,14 @@ from orchestrator.plan import Argument, Call
 from orchestrator.store.keys import Keys
 from orchestrator.store.verdicts import VERDICTS, Verdict
 
-_INBOX, _OUTBOX, _TIMERS = 2, 3, 4  # positions in KEYS that every commit has
+_TEXTS = tuple(map(str, range(1_000)))  # packing a number costs three times as much as packing its text
+
+
+def _text(number: int) -> str:
+    return _TEXTS[number] if number < len(_TEXTS) else str(number)
+
+
+_NOWHERE, _INBOX, _OUTBOX, _TIMERS = "0", "2", "3", "4"  # positions in KEYS that every commit has
 
 
 class CommitReply(NamedTuple):
@@ -68,7 +75,7 @@ class CommitBatch:
         self._clears = 1 if clears_suspects else 0
         self._read_to = ""
         self._names = [keys.ownership(partition), keys.inbox(partition), keys.outbox(partition), keys.timers(partition)]
-        self._places: dict[str, int] = {}
+        self._places: dict[str, str] = {}
         self._sections: list[Section] = []
 
     def __len__(self) -> int:
@@ -96,12 +103,12 @@ class CommitBatch:
         """
         self._read_to = event_id
 
-    def place(self, key: str) -> int:
+    def place(self, key: str) -> str:
         """The position of ``key`` in KEYS, added when it is new."""
         place = self._places.get(key)
         if place is None:
             self._names.append(key)
-            place = self._places[key] = len(self._names)
+            place = self._places[key] = _text(len(self._names))
         return place
 
     def call(self, *, durable: bool = False) -> Call:
@@ -112,9 +119,9 @@ class CommitBatch:
         args += (len(relayed), *relayed, len(self._sections))
         for section in self._sections:
             args += section.head
-            args.append(len(section.fields))
+            args.append(_text(len(section.fields)))
             args += section.fields
-            args.append(section.count)
+            args.append(_text(section.count))
             args += section.operations
         return Call("commit", self._names, args, _commit_reply, durable)
 
@@ -125,15 +132,15 @@ class Section:
     They are carried out in order, but timers and indexes last: what is added there before what is taken away.
     """
 
-    __slots__ = ("_batch", "_place", "count", "fields", "head", "operations", "workflow_id")
+    __slots__ = ("_batch", "_dispatch", "_tasks", "_workflow", "count", "fields", "head", "operations", "workflow_id")
 
     def __init__(
         self, batch: CommitBatch, workflow_id: str, place: int, expected_version: int | str, event_ids: Sequence[str]
     ) -> None:
         self._batch = batch
-        self._place = place
+        self._workflow, self._tasks, self._dispatch = _text(place), _text(place + 1), _text(place + 2)
         self.workflow_id = workflow_id
-        self.head: list[Argument] = [place, expected_version, len(event_ids), *event_ids]
+        self.head: list[Argument] = [self._workflow, expected_version, _text(len(event_ids)), *event_ids]
         self.fields: list[Argument] = []
         self.operations: list[Argument] = []
         self.count = 0
@@ -144,27 +151,27 @@ class Section:
 
     def lift_quarantine(self) -> None:
         """The workflow is not set aside any more."""
-        self._add("D", self._place, ("q", "qe", "qt"))
+        self._add("D", self._workflow, ("q", "qe", "qt"))
 
     def put_records(self, pairs: Sequence[Argument]) -> None:
         """Set task records: ``["S" + ref, scheduled, "R" + ref, result]``."""
-        self._add("H", self._place + 1, pairs)
+        self._add("H", self._tasks, pairs)
 
     def drop_records(self, fields: Sequence[str]) -> None:
         """Remove task records."""
-        self._add("D", self._place + 1, fields)
+        self._add("D", self._tasks, fields)
 
     def put_dispatch(self, pairs: Sequence[Argument]) -> None:
         """Open task attempts: ``[suffix, dispatch text, ...]``."""
-        self._add("H", self._place + 2, pairs)
+        self._add("H", self._dispatch, pairs)
 
     def expect_open(self, suffixes: Sequence[str]) -> None:
         """Refuse the section (CONFLICT) when the final word on one of these attempts is in the inbox already."""
-        self._add("X", self._place + 2, suffixes)
+        self._add("X", self._dispatch, suffixes)
 
     def drop_dispatch(self, suffixes: Sequence[str]) -> None:
         """Close task attempts: nobody can start or report on them any more."""
-        self._add("D", self._place + 2, suffixes)
+        self._add("D", self._dispatch, suffixes)
 
     def arm(self, pairs: Sequence[Argument]) -> None:
         """Arm or move timers: ``[due_ms, member, ...]``, members from ``timers.timer_member``."""
@@ -190,11 +197,11 @@ class Section:
     def publish_done(self, message: str) -> None:
         """Wake whoever waits for this workflow."""
         batch = self._batch
-        self._add("P", 0, (batch.keys.done_channel(batch.partition, self.workflow_id), message))
+        self._add("P", _NOWHERE, (batch.keys.done_channel(batch.partition, self.workflow_id), message))
 
     def publish(self, channel: str, message: str) -> None:
         """Send a hint on a channel of this slot."""
-        self._add("P", 0, (channel, message))
+        self._add("P", _NOWHERE, (channel, message))
 
     def index(self, key: str, start_ms: int) -> None:
         """Add the workflow to a search index (``Keys.by_status`` and the like)."""
@@ -208,8 +215,8 @@ class Section:
         """Remove a key of this slot."""
         self._add("U", self._batch.place(key), ())
 
-    def _add(self, code: str, place: int, args: Sequence[Argument]) -> None:
-        self.operations += (code, place, len(args), *args)
+    def _add(self, code: str, place: str, args: Sequence[Argument]) -> None:
+        self.operations += (code, place, _text(len(args)), *args)
         self.count += 1
 
 

@@ -128,6 +128,32 @@ class RateLimited(Conflict):
     code = "RATE_LIMITED"
 
 
+class Unauthorized(InvalidRequest):
+    """The request carries no token, or one that lets nobody in; get one with key id and secret."""
+
+    code = "INVALID_TOKEN"
+    exit_code = 6
+
+
+class TokenExpired(Unauthorized):
+    """The token was good and is too old; get another."""
+
+    code = "EXPIRED_TOKEN"
+
+
+class Forbidden(InvalidRequest):
+    """The key's role is not enough for this."""
+
+    code = "FORBIDDEN"
+    exit_code = 6
+
+
+class TooFast(InvalidRequest):
+    """The key has made as many requests as it may in this moment; repeat the request later."""
+
+    code = "TOO_FAST"
+
+
 class MissingExtra(InvalidRequest):
     """An optional dependency is needed; the message holds the exact ``pip install`` line."""
 

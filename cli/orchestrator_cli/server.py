@@ -7,6 +7,7 @@ by ``dev``, which hands it a socket that it keeps over restarts.
 from __future__ import annotations
 
 import errno
+import ipaddress
 import socket
 
 import click
@@ -28,24 +29,48 @@ BACKLOG = 2_048
 @click.command(cls=Leaf, examples=EXAMPLES)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any that is free.")
+@click.option("--open", "is_open", is_flag=True, help="Listen to other machines although there are no keys.")
+@click.option("--cors", "origins", multiple=True, metavar="ORIGIN", help="A site whose pages may call; repeatable.")
+@click.option("--tls-cert", type=click.Path(exists=True), help="Serve HTTPS with this certificate (PEM).")
+@click.option("--tls-key", type=click.Path(exists=True), help="The certificate's key, if in a file of its own.")
 @click.option("--fd", type=int, hidden=True)
 @ready_option
-def server(host: str, port: int, fd: int | None, ready_fd: int | None) -> None:
-    """Serve the HTTP API that Conductor's clients speak. Start as many as you like."""
-    from orchestrator.api.process import run_server
+def server(
+    host: str,
+    port: int,
+    is_open: bool,
+    origins: tuple[str, ...],
+    tls_cert: str | None,
+    tls_key: str | None,
+    fd: int | None,
+    ready_fd: int | None,
+) -> None:
+    """Serve the HTTP API that Conductor's clients speak. Start as many as you like.
+
+    Without keys everybody who reaches it may do everything, so it then listens to this machine only.
+    """
+    from orchestrator.api.process import Tls, run_server
+    from orchestrator.service import access
 
     session = current_session(is_role=True)
-    with session.store():  # refuse now what every request would be refused with
-        pass
+    with session.store() as store:  # refuse now what every request would be refused with
+        has_keys = not store.run(access.read_keyring).is_open
     listening = socket.socket(fileno=fd) if fd is not None else listen(host, port)
 
     def ready() -> None:
         if ready_fd is None:
-            say(f"Serving {address(listening)}/api (described at {address(listening)}/docs)")
+            at = address(listening, "https" if tls_cert else "http")
+            say(f"Serving {at}/api (described at {at}/docs)")
         tell(ready_fd, {})
 
     with listening:
-        run_server(session.settings, listening, on_ready=ready)
+        if not (has_keys or is_open or is_local(listening)):
+            raise InvalidRequest(
+                f"{address(listening)} can be reached from other machines, and there are no keys, so anybody could do "
+                "everything. Make one first: orchestrator key create NAME --role admin; or say --open"
+            )
+        tls = Tls(tls_cert, tls_key) if tls_cert else None
+        run_server(session.settings, listening, on_ready=ready, origins=origins, tls=tls)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -59,7 +84,12 @@ def listen(host: str, port: int) -> socket.socket:
         raise InvalidRequest(f"cannot listen at {host}:{port}: {error.strerror or error}") from None
 
 
-def address(listening: socket.socket) -> str:
+def is_local(listening: socket.socket) -> bool:
+    """Whether only this machine reaches what listens there."""
+    return ipaddress.ip_address(listening.getsockname()[0]).is_loopback
+
+
+def address(listening: socket.socket, scheme: str = "http") -> str:
     """The URL of what listens there. Example: ``address(listen("127.0.0.1", 8080)) == "http://127.0.0.1:8080"``"""
     host, port, *_ = listening.getsockname()
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

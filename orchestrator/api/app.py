@@ -17,6 +17,8 @@ from orchestrator.store.connection import Connection
 
 try:
     from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.middleware.cors import CORSMiddleware
     from starlette.requests import ClientDisconnect, Request
     from starlette.responses import Response
     from starlette.routing import Mount
@@ -24,6 +26,7 @@ except ImportError as error:
     raise MissingExtra("the HTTP server", "server") from error
 
 from orchestrator.api import tables
+from orchestrator.api.access import Guard
 from orchestrator.api.documents import response_of
 from orchestrator.api.errors import Refused, response_to
 from orchestrator.api.polling import Polls
@@ -46,12 +49,14 @@ def create_app(
     *,
     settings: Settings | None = None,
     body_bytes_max: int = BODY_BYTES_MAX,
+    origins: Sequence[str] = (),
 ) -> Starlette:
     """The HTTP API as an ASGI app, to be served by itself or mounted into an application's own.
 
     ``target``: the URL of a Redis, or a client or connection that stays the caller's; without it the address is found as
     clients find theirs. Nothing is sent before the first request, and what the app opened it closes when its lifespan
-    ends. Raises ``MissingExtra`` (on import), ``SettingsInvalid``.
+    ends. ``origins``: sites whose pages may call it from a browser (CORS), none by default. Raises ``MissingExtra`` (on
+    import), ``SettingsInvalid``.
     Example: ``application.mount("/orchestrator", create_app("redis://localhost:6379/0"))``
     """
     if target is None or isinstance(target, str):
@@ -59,7 +64,7 @@ def create_app(
     else:
         connection = target if isinstance(target, Connection) else target.connection
         session, is_ours = AsyncSession(connection.settings, connection), False
-    door = Door(session, tables.ROUTES, body_bytes_max)
+    door = Door(session, tables.ROUTES, body_bytes_max, Guard(session, origins))
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -68,17 +73,21 @@ def create_app(
         if is_ours:
             await session.close()
 
-    return Starlette(routes=[Mount("/", door)], lifespan=lifespan)
+    shared = Middleware(
+        CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"], expose_headers=["Retry-After"]
+    )
+    return Starlette(routes=[Mount("/", door)], lifespan=lifespan, middleware=[shared] if origins else [])
 
 
 class Door:
     """Answers requests; one per app."""
 
-    def __init__(self, session: AsyncSession, routes: Sequence[Route], body_bytes_max: int) -> None:
+    def __init__(self, session: AsyncSession, routes: Sequence[Route], body_bytes_max: int, guard: Guard) -> None:
         self.session = session
         self.routes = routes
         self.polls = Polls(session)
         self._router = Router(routes)
+        self._guard = guard
         self._body_bytes_max = body_bytes_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,6 +106,12 @@ class Door:
     async def _answer(self, request: Request) -> Response:
         method = "GET" if request.method == "HEAD" else request.method
         route, values = self._router.find(method, segments_of(dict(request.scope)))
+        key = await self._guard.admit(route, request)
+        response = await self._carried_out(route, values, request)
+        await self._guard.note(key, route, request, response.status_code)
+        return response
+
+    async def _carried_out(self, route: Route, values: Sequence[str], request: Request) -> Response:
         body = await self._body(request) if route.shape.body is not None else b""
         arguments = arguments_of(route, values, request.scope["query_string"], request.headers, body)
         if route.shape.is_async:

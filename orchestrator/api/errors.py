@@ -28,6 +28,9 @@ STATUSES: dict[type[OrchestratorError], int] = {
     errors.InvalidRequest: 400,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.Unauthorized: 401,
+    errors.Forbidden: 403,
+    errors.TooFast: 429,
     errors.RateLimited: 429,
     errors.QueueFull: 429,
     errors.Unavailable: 503,
@@ -97,6 +100,8 @@ def _response(
     }
     if code is not None:
         document["code"] = code
+    if status in (401, 403):
+        document["error"] = code  # where Conductor's clients look whether a fresh token would help
     if problems:
         document["validationErrors"] = _listed(problems)
     return Response(msgspec.json.encode(document), status, headers=dict(headers or {}), media_type=JSON)

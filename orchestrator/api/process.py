@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from orchestrator.api.app import create_app
 from orchestrator.errors import MissingExtra
@@ -25,10 +26,26 @@ KEEP_ALIVE_S = 75
 """Longer than clients and proxies keep a connection that is idle, so that they close it and not we under their feet."""
 
 
-def run_server(settings: Settings, listening: socket.socket, *, on_ready: Callable[[], None]) -> None:
+class Tls(NamedTuple):
+    """A certificate to serve HTTPS with; ``key`` None means that it is in the same file."""
+
+    certificate: str
+    key: str | None = None
+
+
+def run_server(
+    settings: Settings,
+    listening: socket.socket,
+    *,
+    on_ready: Callable[[], None],
+    origins: Sequence[str] = (),
+    tls: Tls | None = None,
+) -> None:
     """Serve the API on a socket until a signal. Example: ``run_server(Settings(), socket.create_server(("", 8080)), ...)``"""
     config = uvicorn.Config(
-        create_app(settings=settings),
+        create_app(settings=settings, origins=origins),
+        ssl_certfile=tls.certificate if tls else None,
+        ssl_keyfile=tls.key if tls else None,
         lifespan="on",
         log_config=None,
         log_level="warning",

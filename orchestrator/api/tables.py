@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from orchestrator.api import bulk, documentation, health, metadata, schedules, search, tasks, workflows
+from orchestrator.api import access, bulk, documentation, health, metadata, schedules, search, tasks, workflows
 from orchestrator.api.routes import Route
 
 ROUTES: tuple[Route, ...] = (
+    *access.ROUTES,
+    *bulk.ROUTES,
     *documentation.ROUTES,
     *health.ROUTES,
     *metadata.ROUTES,
-    *search.ROUTES,
-    *workflows.ROUTES,
-    *bulk.ROUTES,
     *schedules.ROUTES,
+    *search.ROUTES,
     *tasks.ROUTES,
+    *workflows.ROUTES,
 )

@@ -1,7 +1,7 @@
 """The map of the database: every key name is born here, with its type, its life time and who writes it.
 
 No script ever touches two slots. The kinds of slot are: a partition (all truth about its workflows), a queue (handing
-out one task type), an event (its messages and what was done for them), the schedules, the catalog (definitions), and
+out one task type), an event (its messages and what was done for them), the schedules, access, the catalog (definitions), and
 small ones of a gate and of a cached output.
 The hash tag keeps a slot's keys together on a Cluster; the namespace is in front and inside of the tag, so
 installations share a server, an ACL of ``~orc:*`` is enough and the slots of two installations differ. Nothing else
@@ -18,6 +18,7 @@ from orchestrator.ids import PARTITIONS_MAX, partition_of
 
 CACHED_TTL_MS = 366 * 24 * 3_600_000
 ANSWER_TTL_MS = 600_000
+RATE_TTL_MS = 2_000
 TOMBSTONE_TTL_MS = 3_600_000
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
@@ -41,6 +42,7 @@ class Keys:
         self._partition = tuple(f"{namespace}:{{{namespace}.p{number}}}:" for number in range(partitions))
         self._catalog = f"{namespace}:{{{namespace}.c}}:"
         self._schedules = f"{namespace}:{{{namespace}.s}}:"
+        self._access = f"{namespace}:{{{namespace}.a}}:"
         self._queues: dict[str, str] = {}
         self._events: dict[str, str] = {}
 
@@ -249,6 +251,24 @@ class Keys:
         """Sorted set by due time: the fields of ``schedule_executions``; bounded with it."""
         return f"{self._schedules}xt:{name}"
 
+    # --- access slot -----------------------------------------------------------------------------------------------
+
+    def access_keys(self) -> str:
+        """Hash: id of a key of the HTTP API -> JSON with its role and the hash of its secret; revoked ones stay."""
+        return self._access + "keys"
+
+    def access_meta(self) -> str:
+        """Hash: ``signing``, what tokens are signed with; made with the first key."""
+        return self._access + "meta"
+
+    def access_audit(self) -> str:
+        """Stream of changes: who did what, trimmed by length."""
+        return self._access + "audit"
+
+    def access_rate(self, key_id: str) -> str:
+        """String, 2 s: when the next request of a key would be in step with its limit (ms)."""
+        return f"{self._access}rate:{key_id}"
+
     # --- catalog slot ----------------------------------------------------------------------------------------------
 
     def installation(self) -> str:
@@ -332,6 +352,10 @@ class Keys:
     def schedules_clock(self) -> str:
         """String (ms): the time of the schedules' slot under a simulated clock. Never exists in production."""
         return clock_of(self._schedules)
+
+    def access_clock(self) -> str:
+        """String (ms): the time of the access slot under a simulated clock. Never exists in production."""
+        return clock_of(self._access)
 
     def catalog_clock(self) -> str:
         """String (ms): the time of the catalog slot under a simulated clock. Never exists in production."""
@@ -420,6 +444,12 @@ _SCHEDULE_KINDS = (
     KeyKind("look|xt:.*", "zset"),
     KeyKind("simclock", "string"),
 )
+_ACCESS_KINDS = (
+    KeyKind("keys|meta", "hash"),
+    KeyKind("audit", "stream"),
+    KeyKind("rate:.+", "string", RATE_TTL_MS),
+    KeyKind("simclock", "string"),
+)
 _CACHE_KINDS = (KeyKind("out", "string", CACHED_TTL_MS), KeyKind("simclock", "string"))
 _SLOTS = (
     (r"k:[0-9a-f]+", _CACHE_KINDS),
@@ -428,5 +458,6 @@ _SLOTS = (
     (r"q:[^{}]*", _QUEUE_KINDS),
     (r"e:[^{}]*", _EVENT_KINDS),
     ("s", _SCHEDULE_KINDS),
+    ("a", _ACCESS_KINDS),
     ("c", _CATALOG_KINDS),
 )

@@ -23,6 +23,7 @@ ARGUMENTS: dict[str, Any] = {
     "event": "conductor:order:paid",
     "cache_key": "0a1b",
     "gate": "0a1b",
+    "key_id": "k1",
 }
 CHANNELS = {"done_channel", "answer_channel"}
 
@@ -59,6 +60,7 @@ def test_all_names_differ_and_share_the_tag_of_their_slot() -> None:
             b"orc.k:0a1b",
             b"orc.g:0a1b",
             b"orc.s",
+            b"orc.a",
             b"orc.c",
         )
     }
@@ -70,7 +72,9 @@ def test_every_key_is_on_the_map_with_a_type_and_a_life_time() -> None:
         kind = keys.kind_of(name)
         assert method in CHANNELS or kind is not None, name
         if kind is not None:
-            assert (kind.ttl_ms > 0) == (method in {"answer", "answer_channel", "tombstone", "cached_output"})
+            assert (kind.ttl_ms > 0) == (
+                method in {"answer", "answer_channel", "tombstone", "cached_output", "access_rate"}
+            )
 
 
 @pytest.mark.parametrize(

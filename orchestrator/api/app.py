@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.client.sessions import AsyncSession, client_settings
@@ -60,7 +61,7 @@ def create_app(
     Example: ``application.mount("/orchestrator", create_app("redis://localhost:6379/0"))``
     """
     if target is None or isinstance(target, str):
-        session, is_ours = AsyncSession(client_settings(target, settings)), True
+        session, is_ours = AsyncSession(_settings(target, settings)), True
     else:
         connection = target if isinstance(target, Connection) else target.connection
         session, is_ours = AsyncSession(connection.settings, connection), False
@@ -77,6 +78,13 @@ def create_app(
         CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"], expose_headers=["Retry-After"]
     )
     return Starlette(routes=[Mount("/", door)], lifespan=lifespan, middleware=[shared] if origins else [])
+
+
+def _settings(url: str | None, given: Settings | None) -> Settings:
+    """Settings that are given stand as they are, with what they took from the environment."""
+    if given is None:
+        return client_settings(url)
+    return given if url is None else replace(given, redis_url=url)
 
 
 class Door:

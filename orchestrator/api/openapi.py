@@ -73,7 +73,7 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
         schema = {"type": "string"}
         parameters.append({"name": "Idempotency-Key", "in": "header", "schema": schema, "description": said})
     operation: Json = {
-        "operationId": re.sub(r"\W+", "_", f"{route.method.lower()}{route.path}").strip("_"),
+        "operationId": re.sub(r"[{}]", "", f"{route.method.lower()}{route.path}").replace("/", "_"),
         "tags": [route.segments[0]],
         "summary": route.summary,
         "parameters": parameters,

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from orchestrator.api import access, bulk, documentation, health, metadata, schedules, search, tasks, workflows
+from orchestrator.api import (
+    access,
+    admin,
+    bulk,
+    documentation,
+    events,
+    health,
+    metadata,
+    schedules,
+    schemas,
+    search,
+    secrets,
+    tags,
+    tasks,
+    workflows,
+)
 from orchestrator.api.routes import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -15,4 +30,9 @@ ROUTES: tuple[Route, ...] = (
     *search.ROUTES,
     *tasks.ROUTES,
     *workflows.ROUTES,
+    *tags.ROUTES,
+    *events.ROUTES,
+    *secrets.ROUTES,
+    *schemas.ROUTES,
+    *admin.ROUTES,
 )

@@ -17,12 +17,20 @@ import msgspec
 from orchestrator.engine.extras import require_extras
 from orchestrator.engine.relay import limits_of
 from orchestrator.engine.starts import check_runnable, size_problems
-from orchestrator.errors import Conflict, DefinitionInvalid, DefinitionNotFound, InvalidRequest, Problem
+from orchestrator.errors import (
+    Conflict,
+    DefinitionInvalid,
+    DefinitionNotFound,
+    InvalidRequest,
+    MissingExtra,
+    Problem,
+)
 from orchestrator.model.definitions import SchemaDef, TaskDef, WorkflowDef, walk
 from orchestrator.model.validation import validate_task_def
 from orchestrator.model.wire import task_def_from_dict, task_def_to_dict, workflow_def_from_dict, workflow_def_to_dict
 from orchestrator.plan import Command, Plan
 from orchestrator.service import schemas
+from orchestrator.service.bulk import BulkResult
 from orchestrator.store import catalog, queue
 from orchestrator.store.catalog import PutTaskDefinition, Registered
 from orchestrator.store.context import StoreContext
@@ -91,6 +99,37 @@ def list_workflows(store: StoreContext) -> Plan[list[WorkflowDef]]:
     return found
 
 
+def every_version(store: StoreContext) -> Plan[list[WorkflowDef]]:
+    """Every version of every workflow, by name, the oldest first."""
+    latest: dict[str, int] = yield catalog.list_workflows(store.keys)
+    replies = (yield [catalog.workflow_versions(store.keys, name) for name in latest]) if latest else []
+    found = []
+    for stored in replies:
+        if isinstance(stored, Exception):
+            raise stored
+        found += [_workflow(entry.body) for entry in stored]
+    return found
+
+
+def workflow_names(store: StoreContext) -> Plan[list[str]]:
+    """The names of all workflows, sorted."""
+    latest: dict[str, int] = yield catalog.list_workflows(store.keys)
+    return list(latest)
+
+
+def put_workflows(store: StoreContext, definitions: Sequence[WorkflowDef]) -> Plan[BulkResult]:
+    """Store each of these definitions, replacing what stands under its version; errors are given by name, not raised."""
+    result = BulkResult([], {})
+    for definition in definitions:
+        try:
+            yield from apply(store, [definition])
+        except (DefinitionInvalid, MissingExtra) as error:
+            result.failed[definition.name] = str(error)
+        else:
+            result.succeeded.append(definition.name)
+    return result
+
+
 def delete_workflow(store: StoreContext, name: str, version: int) -> Plan[None]:
     """Forget one version; executions keep their own copy. Raises ``DefinitionNotFound``."""
     if not (yield catalog.delete_workflow(store.keys, name, version)):
@@ -140,6 +179,21 @@ def get_task_def(store: StoreContext, name: str) -> Plan[TaskDef]:
     return _task(body)
 
 
+def replace_task_def(store: StoreContext, task_def: TaskDef) -> Plan[Applied]:
+    """Replace the registered definition of a task. Raises ``DefinitionNotFound`` when there is none."""
+    yield from get_task_def(store, task_def.name)
+    return (yield from put_task_def(store, task_def))
+
+
+def delete_task_def(store: StoreContext, name: str) -> Plan[None]:
+    """Forget the definition of a task; its limits end with it. Raises ``DefinitionNotFound``."""
+    revision = yield catalog.delete_task_definition(store.keys, name)
+    if revision is None:
+        raise DefinitionNotFound(f"No such taskType found by name: {name}; nothing was deleted")
+    for task_type, limit in limits_of({}, {name: revision}, store.settings.rate_guard_ms).items():
+        yield from queue.set_limits(store.queues, task_type, limit)
+
+
 def list_task_defs(store: StoreContext) -> Plan[list[TaskDef]]:
     """Every registered task definition, by name."""
     stored: dict[str, bytes] = yield catalog.list_task_definitions(store.keys)
@@ -186,6 +240,12 @@ def apply(
             )
         applied.append(Applied("workflow", workflow.name, workflow.version, word is Registered.OK))
     return applied
+
+
+def put_schemas(store: StoreContext, given: Sequence[SchemaDef], *, new_version: bool = False) -> Plan[None]:
+    """Store schemas, replacing those of the same version, or each as the next version. Raises ``DefinitionInvalid``."""
+    for schema in given:
+        yield from apply(store, [(yield from schemas.next_version(store, schema)) if new_version else schema])
 
 
 def _check(

@@ -5,6 +5,7 @@ Facts only, each read here and judged by whoever shows them. Nothing here change
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 from orchestrator.clock import SystemClock
@@ -119,6 +120,15 @@ def queues(store: StoreContext) -> Plan[dict[str, QueueStats]]:
         if isinstance(stats, Exception):
             raise stats
     return {name: stats for name, stats in zip(names, found, strict=True) if not isinstance(stats, Exception)}
+
+
+def shown_settings(store: StoreContext) -> Plan[dict[str, Any]]:
+    """The settings of this process by name, without what is secret: keys, and who the store lets in."""
+    settings = store.settings
+    shown = {item.name: getattr(settings, item.name) for item in fields(settings) if item.repr}
+    scheme, separator, rest = settings.redis_url.partition("://")
+    return {**shown, "redis_url": f"{scheme}{separator}{rest.rpartition('@')[2].partition('?')[0]}"}
+    yield
 
 
 def _server() -> Plan[Server]:

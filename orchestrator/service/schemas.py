@@ -59,6 +59,20 @@ def delete(store: StoreContext, name: str, version: int) -> Plan[None]:
         raise DefinitionNotFound(f"No such schema: {name}, version {version}; nothing was deleted")
 
 
+def delete_all(store: StoreContext, name: str) -> Plan[None]:
+    """Forget every version. Raises ``DefinitionNotFound``."""
+    versions: list[int] = yield catalog.schema_versions(store.keys, name)
+    if not versions:
+        raise DefinitionNotFound(f"No such schema: {name}; list them with: orchestrator schema list")
+    yield [catalog.delete_schema(store.keys, name, version) for version in versions]
+
+
+def next_version(store: StoreContext, schema: SchemaDef) -> Plan[SchemaDef]:
+    """The schema under the version behind the latest one that is stored."""
+    versions: list[int] = yield catalog.schema_versions(store.keys, schema.name)
+    return replace(schema, version=max(versions, default=0) + 1)
+
+
 def problems_of(definition: TaskDef | SchemaDef) -> list[Problem]:
     """What is wrong with the schemas of a task definition, or with a schema that is to be stored."""
     if isinstance(definition, SchemaDef):

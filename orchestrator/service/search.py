@@ -50,6 +50,9 @@ _SHARED = {"workflowId": "workflowId", "workflowType": "workflowType", "correlat
 """Fields of a task that are its execution's."""
 
 
+OPEN_STATUSES = ("SCHEDULED", "IN_PROGRESS")
+
+
 class SearchResult(NamedTuple, Generic[Line]):
     """``total`` counts all that match, ``items`` are the ones asked for."""
 
@@ -106,6 +109,14 @@ def search_tasks(
     found = yield from _matching_tasks(store, parse_query(query, TASK_FIELDS), free_text)
     lines = ordered(found, (*keys, *LATEST_TASKS_FIRST))
     return SearchResult(len(found), lines[start : start + size])
+
+
+def open_tasks(store: StoreContext, task_type: str, *, start: int = 0, size: int = 100) -> Plan[list[Task]]:
+    """Tasks of a type that have not ended, by default those scheduled last first. Raises like ``search_workflows``."""
+    check_page(start, size)
+    condition = AllOf((Is(TASK_FIELDS["taskDefName"], (task_type,)), Is(TASK_FIELDS["status"], OPEN_STATUSES)))
+    lines = ordered((yield from _matching_tasks(store, condition, None)), LATEST_TASKS_FIRST)
+    return (yield from tasks_of(store, lines[start : start + size]))
 
 
 def search_by_tasks(

@@ -158,6 +158,22 @@ def read(store: StoreContext, names: Sequence[str]) -> Plan[tuple[dict[str, str]
     return values, locked
 
 
+def value(store: StoreContext, name: str) -> Plan[str]:
+    """The value of one secret. Raises ``NotFound``, and ``InvalidRequest`` for one that cannot be opened here."""
+    values, locked = yield from read(store, [name])
+    if name in locked:
+        raise InvalidRequest(locked[name])
+    if name not in values:
+        raise _no_secret(name)
+    return values[name]
+
+
+def require(store: StoreContext, name: str) -> Plan[None]:
+    """Make sure that there is a secret of this name. Raises ``NotFound``."""
+    if name not in (yield from names(store)):
+        raise _no_secret(name)
+
+
 def put(store: StoreContext, name: str, value: str) -> Plan[None]:
     """Keep a secret in Redis, encrypted. Raises ``InvalidRequest``, ``SettingsInvalid`` (key), ``MissingExtra``."""
     _check_name(name)
@@ -192,6 +208,14 @@ def environment_values(store: StoreContext) -> Plan[dict[str, str]]:
     return {**store.settings.env_values, **stored}
 
 
+def environment_value(store: StoreContext, name: str) -> Plan[str]:
+    """One value that ``${workflow.env.NAME}`` may read. Raises ``NotFound``."""
+    values = yield from environment_values(store)
+    if name not in values:
+        raise NotFound(f"there is no environment value {name}; list them with: orchestrator env list")
+    return values[name]
+
+
 def put_environment(store: StoreContext, name: str, value: str) -> Plan[None]:
     """Store an environment value that every decider sees within a second. Raises ``InvalidRequest``."""
     _check_name(name)
@@ -202,6 +226,10 @@ def delete_environment(store: StoreContext, name: str) -> Plan[None]:
     """Forget a stored environment value. Raises ``NotFound``."""
     if not (yield catalog.delete_environment(store.keys, name)):
         raise NotFound(f"there is no environment value {name} in Redis; list them with: orchestrator env list")
+
+
+def _no_secret(name: str) -> NotFound:
+    return NotFound(f"there is no secret {name}; list them with: orchestrator secret list")
 
 
 def _check_name(name: str) -> None:

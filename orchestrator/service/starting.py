@@ -201,6 +201,11 @@ def _check(launch: Launch) -> None:
     problems = validate_start_request(request, lambda _: [])
     if problems:
         raise DefinitionInvalid(f"start of workflow {request.name!r}", problems)
+    if request.external_input_payload_storage_path:
+        raise InvalidRequest(
+            f"workflow {request.name}: externalInputPayloadStoragePath is not read; send the input itself, large ones are "
+            "moved to the payload storage by themselves"
+        )
     if launch.workflow_id is not None:
         check_workflow_id(launch.workflow_id)
         if request.idempotency_key:

@@ -155,6 +155,11 @@ def delete_schema(keys: Keys, name: str, version: int) -> Call:
     )
 
 
+def schema_versions(keys: Keys, name: str) -> Command:
+    """Every version of one schema, in order; replies ``list[int]``."""
+    return Command(("HKEYS", keys.schema_versions(name)), lambda raw: sorted(int(version) for version in raw))
+
+
 def list_schemas(keys: Keys) -> Command:
     """Every schema name with its latest version; replies ``dict[str, int]`` in order of names."""
     return Command(("HGETALL", keys.schema_names()), lambda raw: _sorted_map(raw, int))
@@ -210,8 +215,12 @@ def put_task_definition(keys: Keys, name: str, body: bytes, *, only_if_absent: b
 
 
 def delete_task_definition(keys: Keys, name: str) -> Call:
-    """Forget a task definition, under a new revision so that readers learn of it; replies whether it was there."""
-    return Call("put_taskdef", _taskdef_keys(keys), (name, b"", 0), lambda raw: bool(raw[0] == b"OK"), durable=True)
+    """Forget a task definition, under a new revision so that readers learn of it; replies that, ``None`` if there was none."""
+
+    def revision(raw: list[Any]) -> int | None:
+        return int(raw[1]) if raw[0] == b"OK" else None
+
+    return Call("put_taskdef", _taskdef_keys(keys), (name, b"", 0), revision, durable=True)
 
 
 def get_task_definition(keys: Keys, name: str) -> Command:
@@ -236,6 +245,24 @@ def task_definitions_since(keys: Keys, revision: int, limit: int = 250) -> Call:
     return Call(
         "taskdefs_since", (keys.task_definitions(), keys.task_definition_revisions()), (revision, limit), changes
     )
+
+
+# --- tags -------------------------------------------------------------------------------------------------------------
+
+
+def list_tags(keys: Keys) -> Command:
+    """Every tag, as the bytes it was added with."""
+    return Command(("SMEMBERS", keys.tags()))
+
+
+def add_tags(keys: Keys, tags: Sequence[bytes]) -> Command:
+    """Add tags, at least one; replies how many are new."""
+    return Command(("SADD", keys.tags(), *tags))
+
+
+def remove_tags(keys: Keys, tags: Sequence[bytes]) -> Command:
+    """Remove tags, at least one; replies how many there were."""
+    return Command(("SREM", keys.tags(), *tags))
 
 
 # --- event handlers ---------------------------------------------------------------------------------------------------

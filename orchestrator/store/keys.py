@@ -323,6 +323,10 @@ class Keys:
         """Set: addresses and topics that news of listeners has ever been for."""
         return self._catalog + "places"
 
+    def tags(self) -> str:
+        """Set: JSON lists of kind, name, key, type and value of every tag."""
+        return self._catalog + "tags"
+
     def deciders(self) -> str:
         """Sorted set by expiry (ms): ids of live deciders."""
         return self._catalog + "deciders"
@@ -430,7 +434,7 @@ _EVENT_KINDS = (
 _CATALOG_KINDS = (
     KeyKind("meta|wfs|scs|sec|env|td|eh|polls|(wf|sc):.+", "hash"),
     KeyKind("tdrev|deciders", "zset"),
-    KeyKind("queues|places", "set"),
+    KeyKind("queues|places|tags", "set"),
     KeyKind("rev|ehrev|simclock", "string"),
 )
 _GATE_KINDS = (

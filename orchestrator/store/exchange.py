@@ -83,7 +83,8 @@ def _requests(profile: Profile, steps: Sequence[Call | Command], evaluate: Any) 
             requests.append(Request(keys[0], (*evaluate(script), len(keys), *keys, *step.args)))
         else:
             requests.append(Request(route_of(step.words), step.words))
-    requests += [Request(route, profile.barrier, True) for route in _durable_routes(profile, steps)]
+    if profile.barrier:
+        requests += [Request(route, profile.barrier, True) for route in _durable_routes(profile, steps)]
     return requests
 
 
@@ -97,8 +98,6 @@ def _eval(script: Script) -> tuple[str, str]:
 
 def _durable_routes(profile: Profile, steps: Sequence[Call | Command]) -> list[str]:
     """One barrier covers a connection; on a cluster every slot may be on another one."""
-    if not profile.barrier:
-        return []
     routes = [_slot(step.keys[0], profile) for step in steps if isinstance(step, Call) and step.durable]
     return list(dict.fromkeys(routes))
 
@@ -108,6 +107,8 @@ def _slot(key: str, profile: Profile) -> str:
 
 
 def _split(replies: list[Any], profile: Profile, steps: Sequence[Call | Command]) -> tuple[list[Any], dict[str, Any]]:
+    if not profile.barrier:
+        return replies, {}
     return replies[: len(steps)], dict(zip(_durable_routes(profile, steps), replies[len(steps) :], strict=True))
 
 

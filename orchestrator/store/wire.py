@@ -9,10 +9,9 @@ repeated by whoever knows that repeating it is safe. Called by the executors onl
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import redis
@@ -199,12 +198,14 @@ class AsyncServerWire:
         commands = [request.words for request in requests]
         connection: Any = None
         try:
-            async with _limit(self._timeout_s):
+            async with asyncio.timeout(self._timeout_s):
                 connection = await self._take()
                 replies = await _talk_async(connection, commands)
-        except BaseException:
+        except BaseException as error:
             if connection is not None:
                 await self._pool.release(connection)
+            if isinstance(error, TimeoutError):
+                raise _silent(self._timeout_s) from error
             raise
         self._warm.append(_Warm(os.getpid(), time.monotonic(), connection))
         return replies
@@ -279,23 +280,19 @@ def _read(connection: Any, count: int) -> list[Any]:
 
 async def talk_async(pool: Any, commands: Sequence[Sequence[Argument]], timeout_s: float) -> list[Any]:
     """Run ``commands`` on one connection of an async pool; error replies are returned in their places."""
-    async with _limit(timeout_s):
-        connection = await pool.get_connection()
-        try:
-            return await _talk_async(connection, commands)
-        finally:
-            await pool.release(connection)
-
-
-@contextlib.asynccontextmanager
-async def _limit(timeout_s: float) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(timeout_s):
-            yield
+            connection = await pool.get_connection()
+            try:
+                return await _talk_async(connection, commands)
+            finally:
+                await pool.release(connection)
     except TimeoutError as error:
-        raise StoreUnavailable(
-            f"Redis did not answer within {timeout_s:g} s; the outcome is unknown, repeat"
-        ) from error
+        raise _silent(timeout_s) from error
+
+
+def _silent(timeout_s: float) -> StoreUnavailable:
+    return StoreUnavailable(f"Redis did not answer within {timeout_s:g} s; the outcome is unknown, repeat")
 
 
 async def _talk_async(connection: Any, commands: Sequence[Sequence[Argument]]) -> list[Any]:

@@ -194,6 +194,12 @@ class StoreUnavailable(Unavailable):
     code = "STORE_UNAVAILABLE"
 
 
+class ArchiveUnavailable(Unavailable):
+    """The archive of ended executions cannot be reached; those that are in Redis can."""
+
+    code = "ARCHIVE_UNAVAILABLE"
+
+
 class StoreRefused(Unavailable):
     """Redis is reachable but unusable as configured (evicting policy, wrong version, foreign key schema, no rights)."""
 

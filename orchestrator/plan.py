@@ -1,7 +1,7 @@
 """Store work as data: a plan yields what it wants done and is sent the answers.
 
 A *plan* is a generator. It yields one ``Call`` (a script) or ``Command`` (a plain Redis command), a list of them (sent
-in one pipeline), a ``Wait``, or a ``Send`` and later its ``Receive``; it receives the decoded reply, or a list of
+in one pipeline), a ``Wait``, a ``Send`` and later its ``Receive``, or ``Outside``; it receives the decoded reply, or a list of
 replies. Nothing here does I/O: the sync executor, the async executor and the simulator drive the same plans, so no verb
 is written twice.
 
@@ -70,5 +70,11 @@ class Receive(NamedTuple):
     token: Any
 
 
-Step = Call | Command | Sequence[Call | Command] | Wait | Send | Receive
+class Outside(NamedTuple):
+    """Something that blocks elsewhere than on Redis: done as it is by threads, in a thread by asyncio. Gives its value."""
+
+    work: Callable[[], Any]
+
+
+Step = Call | Command | Sequence[Call | Command] | Wait | Send | Receive | Outside
 Plan = Generator[Step, Any, T]

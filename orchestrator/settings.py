@@ -1,8 +1,9 @@
 """Every setting of the product, read once, checked once, each value with its source.
 
-A value comes from an argument, from ``ORCHESTRATOR_<NAME>`` or is the default; the Redis URL and the key of secrets may
-also come from the file that ``ORCHESTRATOR_<NAME>_FILE`` names, because secrets are mounted as files. Nothing else in
-the package reads the environment. Limits of single tasks and workflows are not settings: they are in their definitions.
+A value comes from an argument, from ``ORCHESTRATOR_<NAME>`` or is the default; the URLs of Redis and of the archive and the
+key of secrets may also come from the file that ``ORCHESTRATOR_<NAME>_FILE`` names, because secrets are mounted as files.
+Nothing else in the package reads the environment. Limits of single tasks and workflows are not settings: they are in
+their definitions.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "http_timeout_s": (0.1, 3_600),
     "http_response_bytes_max": (1_024, 256 * 1024 * 1024),
     "http_redirects_max": (0, 50),
+    "archive_after_s": (0, 10 * 366 * 86_400),
+    "archive_memory_percent": (1, 100),
 }
 
 
@@ -78,6 +81,9 @@ class Settings:
     workflow_listener_sink: str = ""  # where news of workflows with a listener goes that name no sink of their own
     task_listener_sink: str = ""  # where news of tasks goes; empty: nowhere
     webhook_secret: str = field(default="", repr=False)  # signs what is posted to listeners
+    archive_url: str = ""  # sqlite:////a/file.db (one host) or postgresql://..., for executions that have ended
+    archive_after_s: float = 86_400.0  # so long after its end an execution moves from Redis to the archive
+    archive_memory_percent: int = 60  # with more of Redis' memory in use ended executions move at once
     log_level: str = "INFO"
     env_values: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)  # of the env_names
     secret_values: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)  # ORCHESTRATOR_SECRET_*
@@ -130,7 +136,7 @@ def _from_environment(name: str, environ: Mapping[str, str]) -> tuple[str, str] 
     variable = PREFIX + name.upper()
     if environ.get(variable):
         return environ[variable], variable
-    if name in ("redis_url", "secrets_key") and environ.get(variable + "_FILE"):
+    if name in ("redis_url", "secrets_key", "archive_url") and environ.get(variable + "_FILE"):
         path = environ[variable + "_FILE"]
         try:
             return Path(path).read_text("utf-8").strip(), f"{variable}_FILE={path}"

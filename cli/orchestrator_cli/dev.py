@@ -94,7 +94,7 @@ async def _run(
         roles.append(Role("worker", lambda: command, reloads=True, grace_s=DRAIN_S + 5))
     supervisor = Supervisor(
         roles,
-        _environment(session, url),
+        _environment(session, url, folder.path),
         publish=lambda children: folder.write(url, door.getsockname()[1], children),
         announce=lambda told: _announce(told.get("worker", {}), folder, url, address(door), session.is_named),
         changes=_changes(modules, folder.path) if modules and reloads else None,
@@ -102,7 +102,7 @@ async def _run(
     return await supervisor.run()
 
 
-def _environment(session: Session, url: str) -> dict[str, str]:
+def _environment(session: Session, url: str, folder: Path) -> dict[str, str]:
     """The children's: our own with the Redis and the options of this command line; what the user set stands."""
     chosen = {
         "ORCHESTRATOR_REDIS_URL": url,
@@ -116,6 +116,8 @@ def _environment(session: Session, url: str) -> dict[str, str]:
         "ORCHESTRATOR_OWNERSHIP_MS": "2000",  # so that after a kill the next dev goes on at once
         "PYTHONUNBUFFERED": "1",  # so that what a task prints is seen when it prints it
     }
+    if not session.is_named and importlib.util.find_spec("sqlalchemy") is not None:
+        defaults["ORCHESTRATOR_ARCHIVE_URL"] = f"sqlite:///{folder.absolute()}/archive.db"
     return {**defaults, **os.environ, **chosen}
 
 

@@ -59,6 +59,7 @@ def doctor(form: str) -> int:
 
 def examine(session: Session) -> Iterator[Finding]:
     """Every check in order; when Redis cannot be used, those that need it are left out."""
+    from orchestrator.archive import shelf
     from orchestrator.service import operations
 
     try:
@@ -67,12 +68,14 @@ def examine(session: Session) -> Iterator[Finding]:
             diagnosis = store.run(operations.diagnose)
             queues = store.run(operations.queues)
             skew_ms = _skew_ms(store)
+            archive = _archive(store.run(shelf.where))
     except OrchestratorError as error:
         yield Finding("redis", "fail", str(error), session.hint)
     else:
         yield from _server(diagnosis, skew_ms)
         yield from _engine(diagnosis)
         yield from _queues(queues)
+        yield archive
     yield from _machine()
 
 
@@ -133,6 +136,13 @@ def _queues(queues: dict[str, QueueStats]) -> Iterator[Finding]:
         if waits_ms is not None and waits_ms > UNSERVED_MS_MAX and not row["leased"] and not is_limited:
             found = f"{row['ready']} tasks of {name} wait, the oldest for {span(waits_ms)}, and none is running"
             yield Finding("queue", "warn", found, f"run a worker that has the task {name}: orchestrator worker MODULE")
+
+
+def _archive(url: str | None) -> Finding:
+    if url is None:
+        return Finding("archive", "ok", "none: ended executions stay in Redis until they are removed")
+    scheme, _, rest = url.partition("://")
+    return Finding("archive", "ok", f"{scheme}://{rest.rpartition('@')[2]}")  # without a password
 
 
 def _machine() -> Iterator[Finding]:

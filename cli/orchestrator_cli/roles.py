@@ -54,19 +54,29 @@ ready_option = click.option("--ready-fd", type=int, hidden=True)
 @ready_option
 def decider(name: str | None, hosts_system: bool, ready_fd: int | None) -> None:
     """Run a decider: it advances the workflows of its share of the partitions. Start as many as you like."""
+    from orchestrator.archive import shelf
+    from orchestrator.archive.mover import Mover
     from orchestrator.clock import SystemClock
     from orchestrator.engine.chores import Chore
     from orchestrator.engine.process import run_decider
+    from orchestrator.errors import ArchiveUnavailable
     from orchestrator.service.firing import fire_due
 
     session = current_session(is_role=True)
     firing = Chore(session.settings, "schedules", lambda store: fire_due(store, SystemClock()))
-    with _system_tasks(session) as system_tasks, firing:
+    archiving = Chore(session.settings, "archive", Mover(SystemClock()).turn)
+    with (
+        session.store() as store,
+        contextlib.suppress(ArchiveUnavailable),
+    ):  # one that is away does not hold up deciding
+        store.run(shelf.join)
+    with _system_tasks(session) as system_tasks, firing, archiving:
 
         def ready() -> None:
             if hosts_system:
                 system_tasks.start()
             firing.start()
+            archiving.start()
             tell(ready_fd, {})
 
         run_decider(session.settings, name, on_ready=ready)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypedDict, Unpack
 
+from orchestrator.archive import shelf
 from orchestrator.codec import pack, unpack
 from orchestrator.engine.starts import child_versions, resolve_name
 from orchestrator.errors import (
@@ -34,6 +35,9 @@ ANSWER_WAIT_S = 10.0
 
 DEPTH_MAX = 60
 """How deep workflows are looked for beneath another; they cannot be nested as deep as that."""
+
+REVIVING = frozenset({"restart", "retry", "rerun", "jump"})
+"""What makes an execution go on, and those around it with it: none of them may be in the archive then."""
 
 Answer = dict[str, Any]
 
@@ -84,7 +88,11 @@ def ask(
     keys, number = store.keys, store.keys.partition_of(workflow_id)
     given = dict(arguments)
     pack(given, action, store.settings.payload_bytes_max)
+    if action in REVIVING:
+        yield from shelf.bring_back(store, [workflow_id])
     reply = yield partition.request(keys, number, workflow_id, request_id, action, given)
+    if reply.state == "UNKNOWN" and (yield from shelf.bring_back(store, [workflow_id])):
+        reply = yield partition.request(keys, number, workflow_id, request_id, action, given)
     if reply.state == "UNKNOWN":
         raise unknown_workflow(workflow_id)
     answer = reply.answer
@@ -154,6 +162,7 @@ def restart(
     arguments: dict[str, Any] = {}
     if use_latest_definitions:
         keys, number = store.keys, store.keys.partition_of(workflow_id)
+        yield from shelf.bring_back(store, [workflow_id])
         loaded = yield partition.load_workflow(keys, number, workflow_id)
         if loaded is None:
             raise unknown_workflow(workflow_id)
@@ -290,6 +299,7 @@ def rerun(
     """
     target, ref = workflow_id, from_ref
     if from_task_id is not None:
+        yield from shelf.bring_back(store, [workflow_id])
         target, ref = yield from _find_task(store, workflow_id, from_task_id)
     arguments: dict[str, Any] = {"ref": ref, "task_id": from_task_id, "correlation_id": correlation_id}
     if task_input is not None:

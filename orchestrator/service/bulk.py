@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from orchestrator.archive import shelf
 from orchestrator.clock import SystemClock
 from orchestrator.codec import unpack
 from orchestrator.errors import InvalidRequest, OrchestratorError
@@ -82,6 +83,7 @@ def act_on_all(
     failed: dict[str, str] = {}
     if action != "remove":
         sent = "terminate" if action == "terminate_remove" else action
+        yield from shelf.bring_back(store, ids)
         failed = yield from _ask_all(store, sent, ids, given, request_id or new_request_id(), timeout_s)
     if action in ("remove", "terminate_remove"):
         for workflow_id in ids:

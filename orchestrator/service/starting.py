@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from msgspec import Raw
 
 from orchestrator import ids
+from orchestrator.archive import shelf
 from orchestrator.clock import SystemClock
 from orchestrator.codec import pack
 from orchestrator.engine.starts import (
@@ -81,6 +82,9 @@ def start(store: StoreContext, launch: Launch, *, wait_commit: bool = True) -> P
     _check(launch)
     resolved = yield from _resolve(store, launch)
     made = prepare(store, launch, resolved, (yield from child_versions(store, resolved)))
+    before = yield from _met_in_archive(store, launch, made)
+    if before is not None:
+        return before
     gate = yield from admission.reserve(store, made)
     (reply,) = yield from send_starts(store, [made])
     started = yield from _settled(store, launch, made, reply, gate)
@@ -164,7 +168,7 @@ def _start_part(store: StoreContext, launches: Sequence[Launch]) -> Plan[list[St
     )
     stored = dict(zip(names, bodies, strict=True))
     versions: dict[str, dict[str, int]] = {}
-    made: list[Start | OrchestratorError] = []
+    made: list[Start | StartedWorkflow | OrchestratorError] = []
     places: dict[str, str] = {}  # gates at which a place is kept, by workflow id
     for launch in launches:
         try:
@@ -177,6 +181,10 @@ def _start_part(store: StoreContext, launches: Sequence[Launch]) -> Plan[list[St
             if resolved.hash not in versions:
                 versions[resolved.hash] = yield from child_versions(store, resolved)
             prepared = prepare(store, launch, resolved, versions[resolved.hash])
+            before = yield from _met_in_archive(store, launch, prepared)
+            if before is not None:
+                made.append(before)
+                continue
             places[prepared.workflow_id] = yield from admission.reserve(store, prepared)
             made.append(prepared)
         except OrchestratorError as error:
@@ -184,7 +192,7 @@ def _start_part(store: StoreContext, launches: Sequence[Launch]) -> Plan[list[St
     replies = iter((yield from send_starts(store, [start for start in made if isinstance(start, Start)])))
     answers: list[StartedWorkflow | OrchestratorError] = []
     for launch, entry in zip(launches, made, strict=True):
-        if isinstance(entry, OrchestratorError):
+        if isinstance(entry, OrchestratorError | StartedWorkflow):
             answers.append(entry)
             continue
         try:
@@ -267,6 +275,21 @@ def _refusal(made: Start, reply: StartReply) -> OrchestratorError:
             return Conflict(f"workflow {made.workflow_id} was cancelled before it could start; start another")
         case _:
             return Conflict(f"workflow {made.workflow_id} was not started: {reply.verdict}; repeat the start")
+
+
+def _met_in_archive(store: StoreContext, launch: Launch, made: Start) -> Plan[StartedWorkflow | None]:
+    """The answer to a start whose id is that of an archived execution: a repetition of its start, or a foreign one.
+
+    Only an id that was chosen, or follows from a request id, can be. One that is moved after this look leaves a mark
+    in Redis for an hour that forbids its start.
+    """
+    if launch.workflow_id is None and launch.request_id is None:
+        return None
+    for kept in (yield from shelf.look_up(store, [made.workflow_id])):
+        if kept.fields.get("rid") != made.request_id.encode():
+            raise _refusal(made, StartReply(StartVerdict.TAKEN, ""))
+        return StartedWorkflow(made.workflow_id)
+    return None
 
 
 def _settled(

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Unpack
 
 from msgspec import MsgspecError, Raw
 
+from orchestrator.archive import shelf
 from orchestrator.codec import pack
 from orchestrator.engine.views import task_logs
 from orchestrator.errors import DefinitionInvalid, InvalidRequest, StoreUnavailable, TaskNotFound
@@ -59,6 +60,8 @@ def get_task(store: StoreContext, task_id: str) -> Plan[Task]:
 def logs(store: StoreContext, task_id: str) -> Plan[list[TaskExecLog]]:
     """The lines that an attempt logged, in order. Raises ``WorkflowNotFound``."""
     stored = yield from read_workflow(store.keys, _workflow_of(task_id))
+    if stored is None:
+        stored = yield from shelf.archived(store, _workflow_of(task_id))
     if stored is None:
         raise unknown_workflow(_workflow_of(task_id))
     return task_logs(stored, task_id)

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from orchestrator import ids
+from orchestrator.archive import shelf
 from orchestrator.engine.views import load_view
 from orchestrator.errors import Conflict, InvalidRequest
 from orchestrator.model.records import decode_core, decode_meta, decode_result, decode_scheduled, encode
@@ -45,12 +46,19 @@ def export_execution(store: StoreContext, workflow_id: str) -> Plan[dict[str, An
     """
     raw = yield from transfer.read_raw(store.keys, workflow_id)
     view = yield from load_view(store.keys, workflow_id, fetch=partial(fetch_payload, store))
+    body: bytes | None = None
     if raw is None or view is None:
-        raise unknown_workflow(workflow_id)
+        kept = yield from shelf.look_up(store, [workflow_id])
+        fetch = partial(fetch_payload, store)
+        view = yield from shelf.archived_view(store, workflow_id, include_tasks=True, fetch=fetch)
+        if not kept or view is None:
+            raise unknown_workflow(workflow_id)
+        raw, body = transfer.RawWorkflow(kept[0].fields, kept[0].tasks), kept[0].definition
     raw = _with_payloads(raw, store.payloads.fetched)
     transfer.require_bounded(workflow_id, raw.tasks)
     meta = decode_meta(raw.fields["m"])
-    body = yield load_definition(store.keys, store.keys.partition_of(workflow_id), meta.definition_hash)
+    if body is None:
+        body = yield load_definition(store.keys, store.keys.partition_of(workflow_id), meta.definition_hash)
     return {
         "format": FORMAT,
         "formatVersion": FORMAT_VERSION,

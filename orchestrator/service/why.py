@@ -20,7 +20,7 @@ from orchestrator.model.records import decode_core, decode_meta
 from orchestrator.model.status import is_terminal
 from orchestrator.model.wire import workflow_def_from_dict
 from orchestrator.plan import Command, Plan
-from orchestrator.service.workflows import unknown_workflow
+from orchestrator.service.workflows import get
 from orchestrator.store import queue
 from orchestrator.store.context import StoreContext
 from orchestrator.store.dispatch import Dispatch
@@ -75,7 +75,8 @@ def why(store: StoreContext, workflow_id: str, *, depth: int = 0) -> Plan[Explan
     """
     stored = yield from read_workflow(store.keys, workflow_id)
     if stored is None:
-        raise unknown_workflow(workflow_id)
+        ended = yield from get(store, workflow_id, include_tasks=False)
+        return Explanation(workflow_id, ended.workflow_name, ended.status, [_end_of(ended)], [])
     workflow = yield from _view(store, stored)
     number = store.keys.partition_of(workflow_id)
     stats: PartitionStats = yield partition_stats(store.keys, number)
@@ -163,10 +164,14 @@ def _ms(score: Any) -> int | None:
 # --- the whole execution ----------------------------------------------------------------------------------------------
 
 
+def _end_of(workflow: Workflow) -> Reason:
+    because = f": {workflow.reason_for_incompletion}" if workflow.reason_for_incompletion else ""
+    return Reason("ENDED", f"nothing: it has ended {workflow.status} at {_moment(workflow.end_time)}{because}")
+
+
 def _standing(workflow: Workflow, stored: StoredWorkflow, number: int, stats: PartitionStats) -> Iterator[Reason]:
     if is_terminal(workflow.status):
-        because = f": {workflow.reason_for_incompletion}" if workflow.reason_for_incompletion else ""
-        yield Reason("ENDED", f"nothing: it has ended {workflow.status} at {_moment(workflow.end_time)}{because}")
+        yield _end_of(workflow)
         return
     if "q" in stored.fields:
         reason = stored.fields["q"].decode(errors="replace")

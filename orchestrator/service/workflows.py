@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from orchestrator.archive import shelf
 from orchestrator.codec import EMPTY_MAP, unpack
 from orchestrator.engine import admission
 from orchestrator.engine.views import load_view
@@ -74,9 +75,10 @@ def get(store: StoreContext, workflow_id: str, *, include_tasks: bool = True) ->
 
     Example: ``executor.run(get(store, workflow_id)).task("charge").status``
     """
-    found = yield from load_view(
-        store.keys, workflow_id, include_tasks=include_tasks, fetch=partial(fetch_payload, store)
-    )
+    fetch = partial(fetch_payload, store)
+    found = yield from load_view(store.keys, workflow_id, include_tasks=include_tasks, fetch=fetch)
+    if found is None:
+        found = yield from shelf.archived_view(store, workflow_id, include_tasks=include_tasks, fetch=fetch)
     if found is None:
         raise unknown_workflow(workflow_id)
     return masked_workflow(found)
@@ -106,7 +108,7 @@ def fetch_payload(store: StoreContext, path: str) -> Any:
 
 def standing(store: StoreContext, workflow_id: str) -> Plan[Standing]:
     """Status, output and reason, without reading the tasks. Raises ``WorkflowNotFound``."""
-    return _standing(store, workflow_id, (yield _standing_command(store, workflow_id)))
+    return (yield from _standing(store, workflow_id, (yield _standing_command(store, workflow_id))))
 
 
 # --- wait -------------------------------------------------------------------------------------------------------------
@@ -122,7 +124,7 @@ def await_end(store: StoreContext, workflow_id: str, timeout_s: float | None = N
     command = _standing_command(store, workflow_id)
     while True:
         slice_s = min(left_s, WAIT_SLICE_S)
-        found = _standing(store, workflow_id, (yield Wait(channel, command, _is_over, slice_s)))
+        found = yield from _standing(store, workflow_id, (yield Wait(channel, command, _is_over, slice_s)))
         if is_terminal(found.status):
             return found
         if timeout_s is not None:
@@ -174,7 +176,10 @@ def remove(store: StoreContext, workflow_id: str, *, force: bool = False) -> Pla
     for _ in range(REMOVE_TRIES_MAX):
         loaded = yield partition.load_workflow(keys, number, workflow_id)
         if loaded is None:
-            raise unknown_workflow(workflow_id)
+            if not (yield from shelf.remove(store, workflow_id)):
+                raise unknown_workflow(workflow_id)
+            store.payloads.remove(workflow_id)
+            return
         entries: list[bytes] = yield Command(("HGETALL", keys.dispatch(number, workflow_id)))
         meta = decode_meta(loaded.meta)
         indexes = [keys.by_status(number, loaded.status), keys.by_name(number, meta.name)]
@@ -245,10 +250,13 @@ def _is_over(reply: Any) -> bool:
     return reply[0] is None or is_terminal(reply[0].decode())
 
 
-def _standing(store: StoreContext, workflow_id: str, reply: Any) -> Standing:
+def _standing(store: StoreContext, workflow_id: str, reply: Any) -> Plan[Standing]:
     status, output, core = reply
     if status is None:
-        raise unknown_workflow(workflow_id)
+        stored = yield from shelf.archived(store, workflow_id)
+        if stored is None:
+            raise unknown_workflow(workflow_id)
+        status, output, core = (stored.fields.get(name) for name in ("s", "o", "c"))
     found = unpack(store.payloads.fetched(output if output is not None else EMPTY_MAP))
     reason = decode_core(core).reason if core is not None else None
     return Standing(workflow_id, WorkflowStatus(status.decode()), found, reason)

@@ -7,11 +7,12 @@ Executors hold no state of the protocol; they are safe to share between threads 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from orchestrator.plan import Call, Command, Plan, Receive, Send, Step, Wait
+from orchestrator.plan import Call, Command, Outside, Plan, Receive, Send, Step, Wait
 from orchestrator.store.channels import RECHECK_S, AsyncChannels
 from orchestrator.store.exchange import LOST, Profile, Round, exchange, translate
 from orchestrator.store.wire import AsyncWire, SyncWire
@@ -68,6 +69,8 @@ class SyncExecutor:
         Outside of ``run`` there is nothing to do meanwhile: a ``Send`` is answered at once, its token is the replies.
         Raises ``StoreUnavailable`` when the connection is lost and, for a single call, whatever it failed with.
         """
+        if isinstance(step, Outside):
+            return step.work()
         if isinstance(step, Wait):
             return self._wait(step)
         if isinstance(step, Send):
@@ -157,6 +160,8 @@ class AsyncExecutor:
             return step.token
         if isinstance(step, Wait):
             return await self._wait(step)
+        if isinstance(step, Outside):
+            return await asyncio.to_thread(step.work)
         if isinstance(step, Call | Command):
             return _single(await self._all((step,)))
         return await self._all(step) if step else []

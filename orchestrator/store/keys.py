@@ -319,6 +319,10 @@ class Keys:
         """String: counter of changes of event handlers."""
         return self._catalog + "ehrev"
 
+    def archive(self) -> str:
+        """Hash: where the archive is (url, id), moves under way ``m<number>``, counters ``moves`` and ``restores``."""
+        return self._catalog + "arc"
+
     def places(self) -> str:
         """Set: addresses and topics that news of listeners has ever been for."""
         return self._catalog + "places"
@@ -432,7 +436,7 @@ _EVENT_KINDS = (
     KeyKind("simclock", "string"),
 )
 _CATALOG_KINDS = (
-    KeyKind("meta|wfs|scs|sec|env|td|eh|polls|(wf|sc):.+", "hash"),
+    KeyKind("meta|arc|wfs|scs|sec|env|td|eh|polls|(wf|sc):.+", "hash"),
     KeyKind("tdrev|deciders", "zset"),
     KeyKind("queues|places|tags", "set"),
     KeyKind("rev|ehrev|simclock", "string"),

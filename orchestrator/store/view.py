@@ -7,7 +7,7 @@ the same.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from orchestrator.errors import StoreUnavailable
@@ -92,7 +92,7 @@ def _whole(keys: Keys, workflow_id: str, found: Any, records_max: int) -> Plan[S
         dispatch = yield from _page(keys.dispatch(partition, workflow_id))
         fields = _mapping((yield Command(("HGETALL", keys.workflow(partition, workflow_id)))))
         if fields.get("v") == found.version:
-            return StoredWorkflow(workflow_id, fields, _tasks(records), _dispatch(dispatch))
+            return StoredWorkflow(workflow_id, fields, _tasks([*_pairs(records)]), _dispatch(dispatch))
         found = yield view(keys, partition, workflow_id, records_max)
     raise StoreUnavailable(f"workflow {workflow_id} changes faster than its many tasks can be read; repeat later")
 
@@ -135,11 +135,18 @@ def remove(
     return Call("remove", names, (workflow_id, version, 1 if force else 0, idempotency_field, *timers), word)
 
 
+def stored_workflow(workflow_id: str, fields: Mapping[str, bytes], tasks: Mapping[str, bytes]) -> StoredWorkflow:
+    """A workflow of records that are at hand; nothing of it is under way."""
+    return StoredWorkflow(
+        workflow_id, dict(fields), _tasks([(name.encode(), data) for name, data in tasks.items()]), {}
+    )
+
+
 def _view(workflow_id: str, reply: Any) -> StoredWorkflow | _TooBig | None:
     match word(reply):
         case "OK":
             fields, records, dispatch = reply[1:]
-            return StoredWorkflow(workflow_id, _mapping(fields), _tasks(records), _dispatch(dispatch))
+            return StoredWorkflow(workflow_id, _mapping(fields), _tasks([*_pairs(records)]), _dispatch(dispatch))
         case "TOO_BIG":
             return _TooBig(dict(_pairs(reply[1]))[b"v"])
     return None
@@ -157,11 +164,9 @@ def _dispatch(flat: Sequence[bytes]) -> dict[str, Dispatch]:
     return {suffix.decode(): parse_dispatch(text) for suffix, text in _pairs(flat)}
 
 
-def _tasks(flat: Sequence[bytes]) -> dict[str, list[Attempt]]:
-    results = {name[1:]: decode_result(data) for name, data in _pairs(flat) if name[:1] == b"R"}
-    attempts = [
-        Attempt(decode_scheduled(data), results.get(name[1:])) for name, data in _pairs(flat) if name[:1] == b"S"
-    ]
+def _tasks(records: Sequence[tuple[bytes, bytes]]) -> dict[str, list[Attempt]]:
+    results = {name[1:]: decode_result(data) for name, data in records if name[:1] == b"R"}
+    attempts = [Attempt(decode_scheduled(data), results.get(name[1:])) for name, data in records if name[:1] == b"S"]
     attempts.sort(key=lambda attempt: attempt.scheduled.sequence)
     tasks: dict[str, list[Attempt]] = {}
     for attempt in attempts:

@@ -20,7 +20,7 @@ from orchestrator.client.blocking import Client
 from orchestrator.engine.decider import Decider
 from orchestrator.errors import InvalidRequest, WaitTimeout
 from orchestrator.events import conditions
-from orchestrator.plan import Call, Command, Plan, Receive, Send, Step, Wait
+from orchestrator.plan import Call, Command, Outside, Plan, Receive, Send, Step, Wait
 from orchestrator.service.firing import fire_due
 from orchestrator.settings import Settings
 from orchestrator.store.connection import connect
@@ -185,6 +185,8 @@ class Environment:
             return step.token
         if isinstance(step, Send):
             step = step.steps
+        if isinstance(step, Outside):
+            return step.work()
         for part in (step,) if isinstance(step, Call | Command) else step:
             if isinstance(part, Call) and clock_of(part.keys[0]) not in self._slots:
                 self._slots.add(clock_of(part.keys[0]))

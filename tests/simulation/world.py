@@ -14,7 +14,7 @@ from typing import Any
 
 from orchestrator.engine.decider import Decider
 from orchestrator.errors import OrchestratorError, StoreUnavailable
-from orchestrator.plan import Call, Command, Receive, Send, Wait
+from orchestrator.plan import Call, Command, Outside, Receive, Send, Wait
 from orchestrator.settings import Settings
 from orchestrator.store.context import StoreContext
 from tests.simulation import gates
@@ -254,8 +254,8 @@ class World:
             case Act():
                 actor.answer = wish.what(self.disk)
                 return False
-            case Wait():
-                raise TypeError("plans of this simulation do not wait on channels")
+            case Wait() | Outside():
+                raise TypeError("plans of this simulation do not wait on channels, nor for anything but Redis")
             case Call() | Command():
                 actor.todo, actor.is_list = [(0, wish)], False
             case Receive():

@@ -10,10 +10,11 @@ queue at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
+from orchestrator.clock import SystemClock
 from orchestrator.engine.extras import require_extras
 from orchestrator.engine.relay import limits_of
 from orchestrator.engine.starts import check_runnable, size_problems
@@ -35,6 +36,9 @@ from orchestrator.store import catalog, queue
 from orchestrator.store.catalog import PutTaskDefinition, Registered
 from orchestrator.store.context import StoreContext
 
+_clock = SystemClock()
+
+_TIMES = frozenset({"createTime", "updateTime"})
 _AUDIT = frozenset({"createTime", "updateTime", "createdBy", "updatedBy", "ownerApp"})
 
 
@@ -227,11 +231,15 @@ def apply(
             )
         applied.append(Applied("schema", schema.name, schema.version, stored is Registered.OK))
     for task_def in task_defs:
-        put = yield catalog.put_task_definition(store.keys, task_def.name, _body(task_def))
+        before = yield catalog.get_task_definition(store.keys, task_def.name)
+        body = _stamped(before, _body(task_def))
+        put = yield catalog.put_task_definition(store.keys, task_def.name, body)
         yield from _push_limits(store, [(task_def, put.revision)])
         applied.append(Applied("task", task_def.name, None, put.result is Registered.OK))
     for workflow in workflows:
-        body = msgspec.json.encode(workflow_def_to_dict(workflow))
+        there = yield catalog.get_workflow(store.keys, workflow.name, workflow.version)
+        written = msgspec.json.encode(workflow_def_to_dict(workflow))
+        body = _stamped(there.body if there is not None else None, written)
         word = yield catalog.register_workflow(store.keys, workflow.name, workflow.version, body, overwrite=overwrite)
         if word is Registered.EXISTS:
             raise Conflict(
@@ -293,6 +301,18 @@ def _body(task_def: TaskDef) -> bytes:
     # Without empty audit fields, as a starting worker writes it: the same definition is the same text.
     fields = task_def_to_dict(task_def)
     return msgspec.json.encode({name: value for name, value in fields.items() if value or name not in _AUDIT})
+
+
+def _stamped(before: bytes | None, written: bytes) -> bytes:
+    """What is to be stored: with the times of its creation and change, or what is there if it says the same."""
+    old: dict[str, Any] = msgspec.json.decode(before) if before is not None else {}
+    new: dict[str, Any] = msgspec.json.decode(written)
+    if before is not None and all(old.get(name) == new.get(name) for name in (old.keys() | new.keys()) - _TIMES):
+        return before
+    now_ms = _clock.now_ms()
+    return msgspec.json.encode(
+        {**new, "createTime": old.get("createTime") or new.get("createTime") or now_ms, "updateTime": now_ms}
+    )
 
 
 def _workflow(body: bytes) -> WorkflowDef:

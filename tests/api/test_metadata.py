@@ -68,6 +68,23 @@ async def test_one_version_is_forgotten(http: httpx2.AsyncClient) -> None:
     assert (await http.delete("/metadata/workflow/hello/2")).status_code == 404
 
 
+async def test_definitions_know_when_they_were_made_and_changed(http: httpx2.AsyncClient) -> None:
+    async def times() -> tuple[int, int]:
+        (summary,) = (await http.get("/metadata/workflow/hello/versions")).json()
+        return summary["createTime"], summary["updateTime"]
+
+    await register(http, HELLO)
+    made, changed = await times()
+    assert made == changed > 1_700_000_000_000
+    await register(http, HELLO)
+    assert await times() == (made, changed)
+    await http.put("/metadata/workflow", json=[{**HELLO, "description": "new", "createTime": 5}])
+    assert (await times())[0] == made
+    assert (await times())[1] >= changed
+    await http.post("/metadata/taskdefs", json=[CHARGE])
+    assert (await http.get("/metadata/taskdefs/charge")).json()["createTime"] >= made
+
+
 # --- tasks ------------------------------------------------------------------------------------------------------------
 
 

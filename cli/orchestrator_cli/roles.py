@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 
+from orchestrator_cli import watching
 from orchestrator_cli.command import Leaf, choice
 from orchestrator_cli.hosted import HostedRole
 from orchestrator_cli.session import Session, current_session
@@ -38,6 +39,15 @@ orchestrator worker tasks.py --concurrency 50
 orchestrator worker my.tasks:charge my.reports --domain eu --pool process
 """
 
+
+def _metrics_options(command: Any) -> Any:
+    port = click.option(
+        "--metrics-port", type=click.IntRange(0, 65535), help="Serve /metrics, /livez and /readyz there. Default: not."
+    )
+    host = click.option("--metrics-host", default="127.0.0.1", show_default=True, help="The address for that.")
+    return port(host(command))
+
+
 ready_option = click.option("--ready-fd", type=int, hidden=True)
 """The option of every role by which ``dev`` is told that it is ready; see ``tell``."""
 
@@ -51,8 +61,11 @@ ready_option = click.option("--ready-fd", type=int, hidden=True)
     show_default=True,
     help="Host a process that carries out HTTP calls and the other system tasks.",
 )
+@_metrics_options
 @ready_option
-def decider(name: str | None, hosts_system: bool, ready_fd: int | None) -> None:
+def decider(
+    name: str | None, hosts_system: bool, metrics_port: int | None, metrics_host: str, ready_fd: int | None
+) -> None:
     """Run a decider: it advances the workflows of its share of the partitions. Start as many as you like."""
     from orchestrator.archive import shelf
     from orchestrator.archive.mover import Mover
@@ -70,16 +83,19 @@ def decider(name: str | None, hosts_system: bool, ready_fd: int | None) -> None:
         contextlib.suppress(ArchiveUnavailable),
     ):  # one that is away does not hold up deciding
         store.run(shelf.join)
-    with _system_tasks(session) as system_tasks, firing, archiving:
+    watched = watching.watch_decider(metrics_host, metrics_port)
+    with _system_tasks(session) as system_tasks, firing, archiving, watched.port as port:
 
         def ready() -> None:
+            if port is not None:
+                port.is_ready = True
             if hosts_system:
                 system_tasks.start()
             firing.start()
             archiving.start()
             tell(ready_fd, {})
 
-        run_decider(session.settings, name, on_ready=ready)
+        run_decider(session.settings, name, on_ready=ready, witness=watched.witness, on_turn=watched.on_turn)
 
 
 @click.command(cls=Leaf, examples=SYSTEM_EXAMPLES)
@@ -122,6 +138,7 @@ def system(
 @click.option("--domain", help="Serve this domain instead of the tasks' own.")
 @click.option("--name", help="How it is called in logs and views. Default: host and process.")
 @click.option("--drain-timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="For running tasks at the end.")
+@_metrics_options
 @click.option("--dev", "is_dev", is_flag=True, hidden=True)
 @ready_option
 def worker(
@@ -131,6 +148,8 @@ def worker(
     domain: str | None,
     name: str | None,
     drain_timeout: float | None,
+    metrics_port: int | None,
+    metrics_host: str,
     is_dev: bool,
     ready_fd: int | None,
 ) -> int:
@@ -147,15 +166,25 @@ def worker(
             return _idle()
     if pool is not None:
         _move_to(pool, served)
-    return run_worker(
-        session.settings,
-        served,
-        concurrency,
-        domain=domain,
-        drain_timeout_s=drain_timeout,
-        name=name,
-        on_ready=lambda: tell(ready_fd, told),
-    )
+    watched = watching.watch_worker(metrics_host, metrics_port)
+    with watched.port as port:
+
+        def ready() -> None:
+            watched.on_loop()
+            if port is not None:
+                port.is_ready = True
+            tell(ready_fd, told)
+
+        return run_worker(
+            session.settings,
+            served,
+            concurrency,
+            domain=domain,
+            drain_timeout_s=drain_timeout,
+            name=name,
+            on_ready=ready,
+            observer=watched.observer,
+        )
 
 
 def _system_tasks(session: Session) -> HostedRole:

@@ -12,7 +12,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.client.sessions import AsyncSession, client_settings
+from orchestrator.clock import SystemClock
 from orchestrator.errors import MissingExtra
+from orchestrator.metrics import ServerMetrics
 from orchestrator.settings import Settings
 from orchestrator.store.connection import Connection
 
@@ -29,7 +31,7 @@ except ImportError as error:
 from orchestrator.api import tables
 from orchestrator.api.access import Guard
 from orchestrator.api.documents import response_of
-from orchestrator.api.errors import Refused, response_to
+from orchestrator.api.errors import Refused, response_to, status_for
 from orchestrator.api.polling import Polls
 from orchestrator.api.reading import arguments_of
 from orchestrator.api.router import Router, segments_of
@@ -94,8 +96,10 @@ class Door:
         self.session = session
         self.routes = routes
         self.polls = Polls(session)
+        self.metrics = ServerMetrics()
         self._router = Router(routes)
         self._guard = guard
+        self._clock = SystemClock()
         self._body_bytes_max = body_bytes_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -114,16 +118,26 @@ class Door:
     async def _answer(self, request: Request) -> Response:
         method = "GET" if request.method == "HEAD" else request.method
         route, values = self._router.find(method, segments_of(dict(request.scope)))
-        key = await self._guard.admit(route, request)
-        response = await self._carried_out(route, values, request)
-        await self._guard.note(key, route, request, response.status_code)
+        begun_s, status = self._clock.monotonic_s(), 500
+        try:
+            key = await self._guard.admit(route, request)
+            response = await self._carried_out(route, values, request)
+            status = response.status_code
+            await self._guard.note(key, route, request, status)
+        except Exception as error:
+            status = status_for(error)
+            raise
+        finally:
+            self.metrics.answered(method, route.path, status, self._clock.monotonic_s() - begun_s)
         return response
 
     async def _carried_out(self, route: Route, values: Sequence[str], request: Request) -> Response:
         body = await self._body(request) if route.shape.body is not None else b""
         arguments = arguments_of(route, values, request.scope["query_string"], request.headers, body)
         if route.shape.is_async:
-            answer: Any = await route.handler(Visit(self.session, self.routes, self.polls, request), **arguments)
+            answer: Any = await route.handler(
+                Visit(self.session, self.routes, self.polls, request, self.metrics), **arguments
+            )
         else:
             answer = await self.session.run(route.handler(self.session.store, **arguments))
         return response_of(route, answer)

@@ -56,6 +56,13 @@ def status_of(error: OrchestratorError) -> int:
     return next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), 500)
 
 
+def status_for(error: Exception) -> int:
+    """The status that a request which failed is answered with."""
+    if isinstance(error, Refused):
+        return error.status
+    return status_of(error) if isinstance(error, OrchestratorError) else 500
+
+
 def response_to(error: Exception, what: str) -> Response:
     """The answer to a request that failed; ``what`` names it in the log."""
     if isinstance(error, Refused):

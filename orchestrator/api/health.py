@@ -12,6 +12,7 @@ from orchestrator.api.errors import JSON, RETRY_AFTER_S
 from orchestrator.api.routes import Role, Route
 from orchestrator.api.visits import Visit
 from orchestrator.errors import OrchestratorError
+from orchestrator.metrics import CONTENT_TYPE
 from orchestrator.plan import Command, Plan
 from orchestrator.store.context import StoreContext
 
@@ -23,6 +24,28 @@ async def health(visit: Visit) -> Response:
     except OrchestratorError as error:
         return _told(503, [{"name": "store", "healthy": False, "errorMessage": str(error)}])
     return _told(200, [])
+
+
+async def ready(visit: Visit) -> Response:
+    """Whether requests should be sent here: as ``/health``."""
+    return await health(visit)
+
+
+async def live(_: Visit) -> str:
+    """Whether this process is alive; its store is not asked, because restarting a server does not mend a store."""
+    return "ok"
+
+
+async def actuator(visit: Visit) -> Response:
+    """As ``/health``, in the words of Conductor's deployment files."""
+    is_up = (await health(visit)).status_code == 200
+    document = {"status": "UP" if is_up else "DOWN"}
+    return Response(msgspec.json.encode(document), 200 if is_up else 503, media_type=JSON)
+
+
+async def metrics(visit: Visit) -> Response:
+    """What this server counts and what is true of the installation, for Prometheus."""
+    return Response(await visit.run(visit.metrics.page(visit.store)), media_type=CONTENT_TYPE)
 
 
 def version(_: StoreContext) -> Plan[str]:
@@ -43,5 +66,11 @@ def _told(status: int, faults: list[dict[str, Any]]) -> Response:
 
 ROUTES = (
     Route("GET", "/health", health, Role.OPEN),
+    Route("GET", "/livez", live, Role.OPEN),
+    Route("GET", "/readyz", ready, Role.OPEN),
+    Route("GET", "/startupz", ready, Role.OPEN),
+    Route("GET", "/actuator/health", actuator, Role.OPEN),
+    Route("GET", "/metrics", metrics, Role.VIEWER),
+    Route("GET", "/actuator/prometheus", metrics, Role.VIEWER),
     Route("GET", "/version", version, Role.OPEN),
 )

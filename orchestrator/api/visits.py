@@ -13,6 +13,7 @@ from starlette.requests import Request
 from orchestrator.api.polling import Polls
 from orchestrator.api.routes import Route
 from orchestrator.client.sessions import AsyncSession
+from orchestrator.metrics import ServerMetrics
 from orchestrator.model.execution import Task
 from orchestrator.plan import Plan
 from orchestrator.store.context import StoreContext
@@ -27,6 +28,7 @@ class Visit(NamedTuple):
     routes: Sequence[Route]
     polls: Polls
     http: Request
+    metrics: ServerMetrics
 
     @property
     def store(self) -> StoreContext:

@@ -166,6 +166,8 @@ class Committing:
             draft = case.draft
             assert draft is not None
             if verdict is Verdict.OK:
+                if decider.witness is not None:
+                    decider.witness(draft)
                 estate.apply(draft, case.size)
                 estate.absolve(case.workflow_id)
                 if outbox_id and all(_went_ahead(handoff, arrived) for handoff in draft.handoffs):

@@ -13,11 +13,12 @@ dead letter.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from orchestrator.core.draft import Draft
 from orchestrator.core.facts import Facts
 from orchestrator.engine.batch import Batch
 from orchestrator.engine.definitions import LiveDefinitions
@@ -60,6 +61,7 @@ class Decider:
         self.clock_ms = 0  # the store's clock as last seen
         self.deliver_again_ms = 0  # when refused hand-offs are due again, on that clock
         self._deliver_pause_ms = DELIVER_AGAIN_MS
+        self.witness: Callable[[Draft], None] | None = None  # is told of every decision that was committed
         self.repairs = 0  # tasks the sweep had to offer again; stays 0 unless the store lost writes
 
     # --- who owns what ------------------------------------------------------------------------------------------------

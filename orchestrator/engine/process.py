@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from types import FrameType
 
+from orchestrator.core.draft import Draft
 from orchestrator.engine.decider import Decider, InboxEntry
 from orchestrator.engine.doorbell import Doorbell
 from orchestrator.engine.estate import Estate
@@ -56,6 +57,7 @@ class DeciderProcess:
         self._blocking = self.connection.blocking_sync(BLOCK_MS_MAX / 1000)
         self.name = name or f"decider-{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
         self.decider = Decider(self.store, self.name, environment)
+        self.on_turn: Callable[[], None] = _nothing  # called at least every few seconds while it is not stuck
         self._stopping = False
         self._blocked = False
         self._seen = (0, 0.0)  # the store's clock and ours when it was last heard
@@ -81,6 +83,7 @@ class DeciderProcess:
         pause_s = PAUSE_S_MIN
         try:
             while not self._stopping:
+                self.on_turn()
                 try:
                     self._loop()
                 except (StoreUnavailable, PayloadUnavailable) as error:
@@ -110,6 +113,7 @@ class DeciderProcess:
         next_beat = next_look = 0.0
         next_sweep = time.monotonic() + SWEEP_EVERY_S
         while not self._stopping:
+            self.on_turn()
             now = time.monotonic()
             if now >= next_beat:
                 executor.run(self.decider.beat())
@@ -222,17 +226,26 @@ class DeciderProcess:
             raise _Stop
 
 
+def _nothing() -> None:
+    """What a turn tells nobody."""
+
+
 def run_decider(
     settings: Settings,
     name: str | None = None,
     environment: dict[str, str] | None = None,
     on_ready: Callable[[], None] | None = None,
+    witness: Callable[[Draft], None] | None = None,
+    on_turn: Callable[[], None] | None = None,
 ) -> None:
     """Run a decider in this process's main thread until SIGTERM or SIGINT.
 
-    ``environment`` are the values that ``${workflow.env.NAME}`` may see. Example: ``run_decider(load_settings())``
+    ``environment`` are the values that ``${workflow.env.NAME}`` may see; ``witness`` is told of every decision that was
+    committed, ``on_turn`` is called at least every few seconds while it is not stuck. Example: ``run_decider(load_settings())``
     """
     process = DeciderProcess(settings, name, environment)
+    process.decider.witness = witness
+    process.on_turn = on_turn or process.on_turn
     # The cache is large and without cycles: frequent collections would cost a third of the time of a decision.
     gc.freeze()
     gc.set_threshold(200_000, 20, 50)

@@ -16,6 +16,7 @@ from typing import Any
 
 from orchestrator.settings import Settings
 from orchestrator.task import Task
+from orchestrator_workers.job import Observer
 from orchestrator_workers.worker import Worker
 
 
@@ -30,6 +31,7 @@ def run_worker(
     drain_timeout_s: float | None = None,
     name: str | None = None,
     on_ready: Callable[[], None] | None = None,
+    observer: Observer | None = None,
 ) -> int:
     """Work until a signal ends it; gives the process's exit status, 0 after an orderly end.
 
@@ -47,6 +49,7 @@ def run_worker(
             lease_ms=lease_ms,
             drain_timeout_s=drain_timeout_s,
             name=name,
+            observer=observer,
         )
         await serve([worker], on_ready)
 

@@ -1,0 +1,206 @@
+"""Metrics and probes: what deciders, workers and servers count, and ports that say whether a process is of use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from orchestrator import AsyncClient, RetryPolicy, task
+from orchestrator.api import create_app
+from orchestrator.errors import InvalidRequest
+from orchestrator.metrics import (
+    LABELS_MAX,
+    DeciderMetrics,
+    ProbePort,
+    Pulse,
+    ServerMetrics,
+    WorkerMetrics,
+    text_of,
+)
+from orchestrator.testing import environment
+from tests.api.conftest import caller_of
+from tests.cli.conftest import Command, command
+from tests.support.build import noop, step, workflow_def
+from tests.support.eventually import eventually
+
+__all__ = ["command"]
+
+
+def samples(text: str) -> dict[str, float]:
+    """Every sample by its name and labels."""
+    return {
+        f"{one.name}{sorted(one.labels.items()) if one.labels else ''}": one.value
+        for family in text_string_to_metric_families(text)
+        for one in family.samples
+    }
+
+
+# --- what is counted ----------------------------------------------------------------------------------------------------
+
+
+def test_a_decider_counts_starts_ends_attempts_and_retries() -> None:
+    failures = iter([True, False])
+
+    @task(name="charge", retry=RetryPolicy(limit=1, delay_s=1))
+    def charge() -> None:
+        if next(failures):
+            raise ValueError("no")
+
+    metrics = DeciderMetrics()
+    with environment([charge]) as env:
+        env._decider.witness = metrics.committed
+        env.client.register(
+            charge, workflow_def(step("SIMPLE", "charge"), name="flow"), workflow_def(noop("a"), name="other")
+        )
+        env.client.start_workflow("flow").result()
+        env.client.start_workflow("other").result()
+    found = samples(text_of(metrics.registry))
+    assert found["orchestrator_workflow_started_total[('workflow', 'flow')]"] == 1
+    assert found["orchestrator_workflow_completed_total[('status', 'COMPLETED'), ('workflow', 'flow')]"] == 1
+    assert found["orchestrator_workflow_completed_total[('status', 'COMPLETED'), ('workflow', 'other')]"] == 1
+    assert found["orchestrator_workflow_duration_seconds_sum[('workflow', 'flow')]"] >= 1
+    assert found["orchestrator_task_scheduled_total"] == 3
+    assert found["orchestrator_task_retries_total"] == 1
+
+
+def test_a_worker_counts_how_long_tasks_run_and_which_it_lost() -> None:
+    metrics = WorkerMetrics()
+    metrics.observe("started", {"task_id": "a", "task_type": "charge"})
+    metrics.observe("started", {"task_id": "b", "task_type": "charge"})
+    metrics.observe("finished", {"task_id": "a", "task_type": "charge", "status": "COMPLETED"})
+    metrics.observe("finished", {"task_id": "never begun", "task_type": "charge", "status": "FAILED"})
+    metrics.observe("lease_lost", {"task_id": "b"})
+    found = samples(text_of(metrics.registry))
+    assert found["orchestrator_task_execute_seconds_count[('status', 'COMPLETED'), ('task_type', 'charge')]"] == 1
+    assert found["orchestrator_worker_slots_running"] == 1
+    assert found["orchestrator_lease_lost_total"] == 1
+
+
+def test_made_up_names_end_as_other() -> None:
+    metrics = WorkerMetrics()
+    for number in range(LABELS_MAX + 50):
+        fields: dict[str, Any] = {"task_id": str(number), "task_type": f"t{number}", "status": "COMPLETED"}
+        metrics.observe("started", fields)
+        metrics.observe("finished", fields)
+    found = samples(text_of(metrics.registry))
+    labels = [name for name in found if name.startswith("orchestrator_task_execute_seconds_count")]
+    assert len(labels) == LABELS_MAX + 1
+    assert found["orchestrator_task_execute_seconds_count[('status', 'COMPLETED'), ('task_type', 'other')]"] == 50
+
+
+async def test_a_server_tells_of_its_requests_and_of_the_installation(fakeredis_url: str) -> None:
+    async with AsyncClient(fakeredis_url) as client:
+        await client.enqueue("charge", card="1")
+        async with caller_of(create_app(client)) as http:
+            await http.get("/metadata/taskdefs/none")
+            page = await http.get("/metrics")
+            again = await http.get("/actuator/prometheus")
+    assert page.headers["content-type"].startswith("text/plain; version=0.0.4")
+    found = samples(page.text)
+    request = "[('method', 'GET'), ('route', '/metadata/taskdefs/{name}'), ('status', '404')]"
+    assert found[f"orchestrator_http_requests_total{request}"] == 1
+    assert found["orchestrator_partitions_unowned"] == 16
+    assert found["orchestrator_deciders"] == 0
+    assert found["orchestrator_inbox_events"] == 1
+    assert found["orchestrator_decider_lag_seconds"] >= 0
+    assert "orchestrator_http_requests_total" in again.text
+
+
+def test_what_waits_in_queues_is_told_by_task_type() -> None:
+    with environment() as env:
+        env.client.enqueue("charge", card="1")
+        env.client.enqueue("charge", card="2")
+        found = samples(env.client.run(ServerMetrics().page(env.store)))
+    assert found["orchestrator_task_queue_depth[('state', 'ready'), ('task_type', 'charge')]"] == 2
+    assert found["orchestrator_limit_in_use[('task_type', 'charge')]"] == 0
+
+
+# --- probes -------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_server_says_that_it_is_alive_and_whether_it_is_of_use(http: httpx2.AsyncClient) -> None:
+    for path in ("/livez", "/readyz", "/startupz", "/health"):
+        assert (await http.get(path)).status_code == 200
+    assert (await http.get("/actuator/health")).json() == {"status": "UP"}
+
+
+@pytest.fixture
+async def http(fakeredis_url: str) -> Any:
+    """A caller of an app on an empty store."""
+    async with AsyncClient(fakeredis_url) as client, caller_of(create_app(client)) as http:
+        yield http
+
+
+async def test_without_a_store_it_is_alive_and_of_no_use() -> None:
+    app = create_app("redis://127.0.0.1:1/0")
+    async with app.router.lifespan_context(app), caller_of(app) as http:
+        assert (await http.get("/livez")).status_code == 200
+        assert (await http.get("/readyz")).status_code == 503
+        down = await http.get("/actuator/health")
+        assert (down.status_code, down.json()) == (503, {"status": "DOWN"})
+
+
+def test_the_small_port_tells_what_its_process_knows() -> None:
+    alive = [True]
+    with ProbePort("127.0.0.1", 0, DeciderMetrics().registry, lambda: alive[0]) as probes:
+        url = f"http://127.0.0.1:{probes.port}"
+        assert [httpx2.get(f"{url}/{name}").status_code for name in ("livez", "readyz", "startupz")] == [200, 503, 503]
+        probes.is_ready, alive[0] = True, False
+        assert [httpx2.get(f"{url}/{name}").status_code for name in ("livez", "readyz", "startupz")] == [503, 200, 200]
+        assert "orchestrator_task_scheduled_total" in httpx2.get(f"{url}/metrics").text
+        assert httpx2.get(f"{url}/secrets").status_code == 404
+        with pytest.raises(InvalidRequest, match="metrics cannot be served"):
+            ProbePort("127.0.0.1", probes.port, DeciderMetrics().registry, lambda: True)
+
+
+def test_a_pulse_that_stops_is_noticed() -> None:
+    class Watch:
+        at_s = 0.0
+
+        def now_ms(self) -> int:
+            return 0
+
+        def monotonic_s(self) -> float:
+            return self.at_s
+
+    watch = Watch()
+    pulse = Pulse(60, watch)
+    watch.at_s = 59
+    assert pulse.is_live()
+    watch.at_s = 61
+    assert not pulse.is_live()
+    pulse.beat()
+    assert pulse.is_live()
+
+
+def test_a_decider_process_serves_its_metrics_and_probes(command: Command, redis_url: str, unused_port: int) -> None:
+    command("--redis", redis_url, "decider", "--no-system-tasks", "--metrics-port", str(unused_port))
+    url = f"http://127.0.0.1:{unused_port}"
+    retried = (AssertionError, httpx2.TransportError)
+    eventually(lambda: httpx2.get(f"{url}/readyz").status_code == 200, timeout_s=20, retry_on=retried)
+    assert httpx2.get(f"{url}/livez").status_code == 200
+    assert "orchestrator_workflow_started_total" in httpx2.get(f"{url}/metrics").text
+
+
+def test_a_worker_process_serves_its_metrics_and_probes(
+    command: Command, redis_url: str, unused_port: int, tmp_path: Any
+) -> None:
+    (tmp_path / "mine.py").write_text("from orchestrator import task\n\n@task\ndef charge():\n    return 1\n")
+    command("--redis", redis_url, "worker", "mine.py", "--metrics-port", str(unused_port))
+    url = f"http://127.0.0.1:{unused_port}"
+    retried = (AssertionError, httpx2.TransportError)
+    eventually(lambda: httpx2.get(f"{url}/readyz").status_code == 200, timeout_s=20, retry_on=retried)
+    assert httpx2.get(f"{url}/livez").status_code == 200
+    assert "orchestrator_worker_slots_running" in httpx2.get(f"{url}/metrics").text
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port that nobody listens at."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])

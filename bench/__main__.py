@@ -1,6 +1,6 @@
 """``python -m bench``: every job, interleaved with the peer, then memory and flatness; prints the table.
 
-Options: ``--runs N`` (5), ``--scale F`` (1.0; smaller is quicker and rougher), ``--only jobs|memory|flatness|growth``,
+Options: ``--runs N`` (5), ``--scale F`` (1.0; smaller is quicker and rougher), ``--only jobs|memory|flatness|growth|search``,
 ``--peer PYTHON`` (an interpreter that has SAQ; without it the peer is left out), ``--json FILE``. Floors are printed, and
 with ``--strict`` a figure below its floor makes the exit status 1.
 """
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import baseline, flatness, growth, memory
+from bench import baseline, flatness, growth, memory, search
 from bench.baseline import Baseline
 from bench.contender import Contender
 from bench.jobs import JOBS
@@ -41,6 +41,7 @@ def main() -> int:
             "memory": _memory(server, stamps) if options.only in (None, "memory") else {},
             "flatness": _flatness(options, server, stamps) if options.only in (None, "flatness") else {},
             "growth": _growth(server, stamps) if options.only in (None, "growth", "flatness") else {},
+            "search": _search(server, folder) if options.only in (None, "search") else {},
         }
     if options.json:
         Path(options.json).write_text(as_json(rows, extra), "utf-8")
@@ -52,7 +53,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1.0)
-    parser.add_argument("--only", choices=("jobs", "memory", "flatness", "growth"))
+    parser.add_argument("--only", choices=("jobs", "memory", "flatness", "growth", "search"))
     parser.add_argument("--peer", default="")
     parser.add_argument("--json", default="")
     parser.add_argument("--strict", action="store_true")
@@ -100,6 +101,19 @@ def _memory(server: RedisServer, stamps: StampFile) -> dict[str, float]:
         print(f"{name:<44}{size:>10,.0f} bytes")
     print(flush=True)
     return found
+
+
+def _search(server: RedisServer, folder: Path) -> dict[str, object]:
+    server.flush()
+    found = search.measure(server.url, folder)
+    print(f"{'search over ' + format(search.COUNT, ','):<50}{'p50 ms':>10}{'p99 ms':>10}")
+    for name, figure in found.items():
+        if isinstance(figure, search.Latency):
+            print(f"{name:<50}{figure.p50_ms:>10.1f}{figure.p99_ms:>10.1f}")
+        else:
+            print(f"{name:<50}{figure:>10,.0f}")
+    print(flush=True)
+    return dict(found)
 
 
 def _flatness(options: argparse.Namespace, server: RedisServer, stamps: StampFile) -> dict[str, dict[str, float]]:

@@ -14,11 +14,12 @@ SEEDS = 100
 # Which tests: a pytest -m expression; empty = all of them, which CI asks for
 SELECT = not slow
 PEER = .venv-peer
+SDK = .venv-sdk
 
-.PHONY: help demo test check style lint types floors bench simulate chaos mutants format clean
+.PHONY: help demo test check style lint types floors bench conformance simulate chaos mutants format clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY) ## run the example shop: server, worker and workflows in one terminal
 	@$(RUN) -m examples.orders.demo $(ARGS)
@@ -47,6 +48,15 @@ $(PEER)/.ready: $(READY)
 	@echo "Installing the peer into $(PEER)"
 	@$(RUN) -m venv --clear $(PEER)
 	@$(PEER)/bin/python -m pip --disable-pip-version-check install --quiet 'saq==0.26.4' 'redis<8' typing_extensions hiredis uvloop
+	@touch $@
+
+conformance: $(READY) $(SDK)/.ready ## run the official Conductor SDK against our server
+	@$(RUN) -m pytest -m "" tests/conformance $(ARGS)
+
+$(SDK)/.ready: $(READY)
+	@echo "Installing the SDK into $(SDK)"
+	@$(RUN) -m venv --clear $(SDK)
+	@$(SDK)/bin/python -m pip --disable-pip-version-check install --quiet 'conductor-python==2.0.0'
 	@touch $@
 
 simulate: $(READY) ## run the whole system from seeds with faults (SEEDS=100)

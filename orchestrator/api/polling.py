@@ -33,6 +33,7 @@ TIMEOUT_MS_MAX = 5_000
 CLAIM_MAX = 100  # the most that one claim of a queue grants
 HINT_MAX_S = 2.0
 WAIT_MS = 2_500  # a little longer than the time to the next claim, so that a line with polls in it stays noted
+KEEP_S = 0.05  # how long a task that was handed over waits for a poll to come
 GIVE_BACK_PAUSES_S = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 
 Place = tuple[str, str | None]
@@ -91,6 +92,8 @@ class Polls:
 
     def give_back(self, claimed: Sequence[Claimed]) -> None:
         """Let others have tasks that nobody has received, in the background and through an outage of the store."""
+        if not claimed:
+            return
         errand = asyncio.get_running_loop().create_task(self._give_back(claimed))
         self._errands.add(errand)
         errand.add_done_callback(self._errands.discard)
@@ -166,6 +169,7 @@ class Line:
         self._now_s = polls.clock.monotonic_s
         self._due_s = 0.0  # when to look at the queue again
         self._noted_s = 0.0  # until when the queue knows that somebody waits here
+        self._kept: list[Claimed] = []  # handed over when nobody stood here: the next poll is often on its way
         self._is_claiming = False
         self._is_ending = False
         self._loop = asyncio.get_running_loop().create_task(self._run())
@@ -174,6 +178,7 @@ class Line:
         """Wait for tasks; none when the time is over or the caller leaves. Raises what the queue refused with."""
         poll = Poll(count)
         self._waiting.append(poll)
+        self._serve_kept()
         self._stir.set()
         is_served = False
         try:
@@ -190,8 +195,12 @@ class Line:
     def woken(self, token: bytes) -> bool:
         """A task was handed over, or there may be one; whether that is news to a poll that stands here."""
         grant = read_grant(token)
-        if grant is not None and self._waiting:
-            self._serve([Claimed(grant.task_id, self._place[0], grant.delivery, grant.offer)])
+        if grant is not None:
+            self._kept.append(Claimed(grant.task_id, self._place[0], grant.delivery, grant.offer))
+            if self._waiting:
+                self._serve_kept()
+            else:
+                asyncio.get_running_loop().call_later(KEEP_S, self._serve_kept)
             return True
         self._due_s = 0.0
         self._stir.set()
@@ -212,6 +221,12 @@ class Line:
         elif poll.claimed.exception() is None and poll.claimed.result():
             self._polls.give_back(poll.claimed.result())
 
+    def _serve_kept(self) -> None:
+        """Deal out what was handed over; what nobody here wants is for others."""
+        kept, self._kept = self._kept, []
+        if kept:
+            self._serve(kept)
+
     def _is_looking(self) -> bool:
         return self._is_claiming or self._due_s <= self._now_s()
 
@@ -231,6 +246,7 @@ class Line:
         finally:
             self._polls.wakeups.ignore(self._place)
             self._polls.forget(self._place)
+            self._polls.give_back(self._kept)
             for poll in self._waiting:
                 if not poll.claimed.done():
                     poll.claimed.set_result([])

@@ -14,7 +14,7 @@ from orchestrator.api.polling import Polls
 from orchestrator.client.sessions import AsyncSession
 from orchestrator.errors import InvalidRequest, StoreUnavailable
 from orchestrator.model.execution import Task
-from orchestrator.plan import Call, Command, Step
+from orchestrator.plan import Call, Command, Plan, Step
 from orchestrator.service import poll_data
 from tests.support.eventually import eventually_async
 from tests.workers.estate import Estate
@@ -168,6 +168,35 @@ async def test_two_servers_share_a_queue(estate: Estate, polls: Polls) -> None:
         got = [task_id for poll in waiting for task_id in ids(await poll)]
         got += ids(await wait(polls, 100, timeout_ms=100))
         assert sorted(got) == sorted(made)
+
+
+async def test_a_task_that_is_handed_over_between_two_polls_is_kept_for_the_next_one(
+    estate: Estate, polls: Polls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polling, "KEEP_S", 60.0)
+    assert await wait(polls, timeout_ms=5) == []
+    (task_id,) = await add(estate)
+
+    async def was_handed_over() -> bool:
+        return await polls.session.run(wakes(estate)) == 0
+
+    await eventually_async(was_handed_over)
+    (found,) = await wait(polls, timeout_ms=0)
+    assert (found.task_id, found.poll_count) == (task_id, 1)
+
+
+async def test_a_task_that_is_handed_over_and_wanted_by_nobody_here_is_for_other_servers(
+    estate: Estate, polls: Polls
+) -> None:
+    assert await wait(polls, timeout_ms=5) == []
+    made = await add(estate)
+    async with serving(estate) as others:
+        assert ids(await wait(others)) == made
+
+
+def wakes(estate: Estate) -> Plan[int]:
+    """How many wake-ups nobody has taken yet."""
+    return int((yield Command(("LLEN", estate.store.keys.wakes("charge")))))
 
 
 # --- callers that go --------------------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Official, unmodified Conductor clients against our server; they live in an environment of their own."""

@@ -1,0 +1,63 @@
+"""A whole installation for the clients of others: a store, a decider, a server, and an interpreter that has the SDK."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator import Client
+from orchestrator.engine.process import DeciderProcess
+from orchestrator.settings import Settings
+from tests.cli.conftest import Command, command
+
+__all__ = ["command"]
+
+SDK = Path(__file__).resolve().parents[2] / ".venv-sdk" / "bin" / "python"
+
+
+@pytest.fixture
+def sdk() -> Path:
+    """An interpreter that has ``conductor-python``; ``make conformance`` makes it."""
+    if not SDK.exists():
+        if os.environ.get("CI"):
+            pytest.fail("the SDK is not installed: make conformance", pytrace=False)
+        pytest.skip("the SDK is not installed: make conformance")
+    return SDK
+
+
+@pytest.fixture
+def settings(redis_url: str) -> Iterator[Settings]:
+    """An installation with a decider in a thread."""
+    settings = Settings(redis_url=redis_url)
+    decider, ready = DeciderProcess(settings), threading.Event()
+    thread = threading.Thread(target=decider.run, args=(ready.set,))
+    thread.start()
+    assert ready.wait(10)
+    yield settings
+    decider.stop()
+    thread.join(10)
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[Client]:
+    """A client straight on its store, to look at what came of it."""
+    with Client(settings=settings) as client:
+        yield client
+
+
+@pytest.fixture
+def server_url(settings: Settings, command: Command) -> str:
+    """The address of a server process on it, with ``/api``."""
+    return served(command, settings)
+
+
+def served(command: Command, settings: Settings, port: int = 0) -> str:
+    """Start a server process and give its address."""
+    process = command("--redis", settings.redis_url, "server", "--port", str(port))
+    assert process.stderr is not None
+    lines = iter(process.stderr.readline, "")
+    return next(line.split()[1] for line in lines if line.startswith("Serving "))

@@ -38,6 +38,17 @@ NOT_PART_OF_IT = {
     "publish_event",
     "put_event_handler",
     "sweep_readers",
+    "claim_schedules",  # schedules: tests/service and tests/cli kill those who fire them
+    "fired_schedule",
+    "put_schedule",
+    "read_schedule",
+    "requeue_schedules",
+    "archived",  # the archive: tests/archive kills its mover
+    "begin_move",
+    "take_request",  # a key's rate over HTTP: tests/api
+    "attempt",  # claimants without heartbeats: tests/api kills the server between poll and answer
+    "lend",
+    "note_polls",
 }
 """Scripts that no actor of the simulation calls."""
 

@@ -105,6 +105,7 @@ class Draft:
         "guarded",
         "handoffs",
         "input_packed",
+        "is_awaited",
         "is_new",
         "is_undone",
         "is_wiped",
@@ -163,6 +164,7 @@ class Draft:
         self.meta_packed: bytes | None = None
         self.input_packed: bytes | None = None
         self.is_wiped = False
+        self.is_awaited = False  # somebody may wait for this very commit
         self.is_undone = False  # tasks were dropped that had ended, when none was open
         self.given: tuple[str, dict[str, Any]] | None = None  # a task and the input that an operator gives it
         self.records: dict[str, TaskRecord] = {}

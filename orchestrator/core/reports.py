@@ -23,7 +23,8 @@ from orchestrator.model.status import is_terminal
 
 
 def task_reported(d: Draft, event: TaskReported) -> None:
-    """Take over what a worker or a caller says of a task."""
+    """Take over what a worker or a caller says of a task; a caller may wait for the commit."""
+    d.is_awaited = d.is_awaited or event.delivery < 0
     record = d.record(event.ref)
     if record is None or record.suffix != suffix_of(event.task_id) or not record.is_open:
         return  # an attempt that is no longer current

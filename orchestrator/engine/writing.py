@@ -168,8 +168,8 @@ def _write_status(section: Section, keys: Keys, number: int, draft: Draft) -> No
 
 
 def _publish(section: Section, draft: Draft) -> None:
-    """A start may be waited for, and an end; other changes only where somebody said that he waits."""
+    """A start may be waited for, an end, and what a caller reports; other changes only where somebody said so."""
     core, before = draft.core, draft.before.core
     is_new_end = is_terminal(core.status) and (before is None or before.status != core.status)
-    if before is None or is_new_end or core.watched_until_ms > draft.now:
+    if before is None or is_new_end or draft.is_awaited or core.watched_until_ms > draft.now:
         section.publish_done(str(core.status))

@@ -31,9 +31,8 @@ from orchestrator.store.queue_values import Lend, Loan
 from orchestrator.store.verdicts import Verdict
 from orchestrator.store.view import read_workflow
 
-COMMIT_WAITS_S = (0.02, 0.03, 0.05, 0.1, 0.3, 0.5)
-"""How long an update waits for its effect, in slices with a look after each: a hint may be lost, and a worker waits for
-the answer. The update is safe before."""
+COMMIT_WAIT_S = 1.0
+"""How long an update waits for its effect. The update is safe before."""
 
 
 class TaskUpdate(NamedTuple):
@@ -167,10 +166,7 @@ def _say(store: StoreContext, task_id: str, outcome: Outcome, *, wait_commit: bo
     if wait_commit:
         channel = store.keys.done_channel(number, workflow_id)
         version = Command(("HGET", store.keys.workflow(number, workflow_id), "v"))
-        for slice_s in COMMIT_WAITS_S:
-            seen = yield Wait(channel, version, lambda found: found != attempt.version, slice_s)
-            if seen != attempt.version:
-                break
+        yield Wait(channel, version, lambda found: found != attempt.version, COMMIT_WAIT_S)
     return TaskUpdate(task_id, True, is_over, scheduled.type, scheduled.domain)
 
 

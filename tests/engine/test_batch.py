@@ -175,3 +175,21 @@ def test_an_outcome_that_is_accepted_while_its_workflow_is_ended_stands(stage: S
     view = stage.view(workflow_id)
     assert (view.status, view.tasks[0].status, view.tasks[0].output_data) == ("TERMINATED", "COMPLETED", {"v": 1})
     assert stage.inbox() == 0
+
+
+def test_whoever_reports_from_outside_is_told_of_the_commit_and_workers_cost_no_message(stage: Stage) -> None:
+    told: list[bool] = []
+
+    def hook(steps: Sequence[Call | Command]) -> None:
+        told.extend("P" in one.args for one in steps if isinstance(one, Call) and one.script == "commit")
+
+    decider = stage.decider()
+    workflow_id = stage.start(flow(step("a"), step("b"), step("c")))
+    stage.settle(decider)
+    stage.before = hook
+    stage.work("a")
+    stage.run(decider.turn())
+    stage.accept(stage.task_id(workflow_id, "b"))
+    stage.run(decider.turn())
+    stage.before = None
+    assert told == [False, True]

@@ -16,7 +16,7 @@ SELECT = not slow
 PEER = .venv-peer
 SDK = .venv-sdk
 
-.PHONY: help demo test check style lint types floors bench conformance simulate chaos mutants format clean
+.PHONY: help demo test check style lint types floors bench fuzz conformance simulate chaos mutants format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ $(PEER)/.ready: $(READY)
 	@$(RUN) -m venv --clear $(PEER)
 	@$(PEER)/bin/python -m pip --disable-pip-version-check install --quiet 'saq==0.26.4' 'redis<8' typing_extensions hiredis uvloop
 	@touch $@
+
+fuzz: $(READY) ## make 20,000 random requests from the API's own description (FUZZ_EXAMPLES=250)
+	@FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),250) $(RUN) -m pytest tests/api/test_fuzzing.py $(ARGS)
 
 conformance: $(READY) $(SDK)/.ready ## run the official Conductor SDK against our server
 	@$(RUN) -m pytest -m "" tests/conformance $(ARGS)

@@ -5,6 +5,7 @@ Left out are the calls that answer only when a workflow has halted: random ones 
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tests.cli.conftest import Command, command, finished
 
 __all__ = ["command", "finished"]
 
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2"))  # of each operation; `make fuzz` takes enough for 20,000 requests
 WAITING = "execute|/sync|/state|/poll/batch"
 
 
@@ -47,15 +49,8 @@ def url(command: Command, decider: Settings) -> str:
     return process.stderr.readline().split()[1]
 
 
-def test_a_few_requests_to_every_operation_find_no_error_of_the_server(url: str, tmp_path: Path) -> None:
-    status, count, said = fuzz(url, tmp_path, "--phases", "fuzzing", "--max-examples", "2")
+@pytest.mark.timeout(3600)
+def test_random_requests_to_every_operation_find_no_error_of_the_server(url: str, tmp_path: Path) -> None:
+    status, count, said = fuzz(url, tmp_path, "--phases", "fuzzing", "--max-examples", str(EXAMPLES))
     assert status == 0, said
-    assert count > 200
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_twenty_thousand_requests_find_no_error_of_the_server(url: str, tmp_path: Path) -> None:
-    status, count, said = fuzz(url, tmp_path, "--phases", "coverage,fuzzing", "--max-examples", "250")
-    assert status == 0, said
-    assert count >= 20_000
+    assert count > 80 * EXAMPLES

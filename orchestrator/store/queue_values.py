@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from enum import Enum, StrEnum
 from typing import Any, NamedTuple
 
+HINT = b"1"
+"""The wake-up token that only says that there may be a task to claim."""
+
 ORDER_PER_MS = 4096  # D24: scores are ms times this, plus a sequence, so that equals leave in the order they came
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from orchestrator.plan import Command
 from orchestrator.store.executors import SyncExecutor
 from orchestrator.store.keys import Keys
 from orchestrator.store.queue import Claimed, Offer, Release
 from orchestrator.store.queue_values import Grant, read_grant
-from tests.store.queue_story import QueueStory
+from tests.store.queue_story import TYPE, QueueStory
 
 LEASE_MS = 15_000
 
@@ -81,6 +82,34 @@ def test_nobody_is_passed_over_who_was_there_before(queue: QueueStory) -> None:
     assert queue.check()["ready"] == ["early", "late"]
 
 
+def test_nobody_is_passed_over_whose_time_has_come_and_whom_nobody_has_looked_for(queue: QueueStory) -> None:
+    queue.offer("early", delay_ms=10)
+    wait(queue, "w1")
+    queue.advance(10)
+    queue.offer("late")
+    assert queue.check() == {
+        "ready": ["late"],
+        "delayed": ["early"],
+        "leased": [],
+        "held": [],
+        "records": ["early", "late"],
+    }
+    assert queue.listen() == b"1"
+    assert queue.take_ids(2) == ["early", "late"]
+
+
+def test_a_task_whose_worker_fell_silent_is_not_passed_over(queue: QueueStory) -> None:
+    queue.offer("early")
+    queue.take()
+    queue.advance(LEASE_MS - 1)
+    wait(queue, "w1")
+    queue.advance(1)
+    queue.offer("late")
+    assert queue.check()["ready"] == ["late"]
+    assert queue.listen() == b"1"
+    assert queue.take_ids(2) == ["early", "late"]
+
+
 @pytest.mark.parametrize("limits", [{"concurrency": 9}, {"rate": 9}])
 def test_a_queue_with_limits_hands_nothing_over(queue: QueueStory, limits: dict[str, int]) -> None:
     queue.limit(**limits)
@@ -102,6 +131,16 @@ def test_a_claimant_whose_time_to_wait_is_over_is_handed_nothing(queue: QueueSto
     queue.advance(2_000)
     queue.offer("a")
     assert (queue.tokens(), queue.check()["ready"]) == (0, ["a"])
+
+
+def test_those_whose_time_to_wait_is_over_leave_the_list_of_those_who_wait(queue: QueueStory) -> None:
+    wait(queue, "w1", "w2")
+    queue.advance(1_000)
+    wait(queue, "w3")
+    queue.advance(1_000)
+    queue.offer("a")
+    assert queue.hear() is not None
+    assert queue.do(Command(("ZRANGE", queue.keys.waiters(TYPE), 0, -1))) == [b"w3"]
 
 
 def test_each_domain_hands_over_to_its_own(queue: QueueStory) -> None:
@@ -161,6 +200,25 @@ def test_a_stale_hand_over_is_not_taken_for_the_present_lease(queue: QueueStory)
     queue.push(token)
     assert queue.take() == []
     assert queue.check()["leased"] == ["a"]
+
+
+def test_a_hand_over_that_nobody_has_read_counts_as_ready(queue: QueueStory) -> None:
+    wait(queue, "w1", "w2")
+    queue.offer("a")
+    queue.advance(5)
+    queue.offer("b")
+    stats = queue.stats()
+    assert (stats.ready, stats.leased, stats.domains[None].head_since_ms) == (2, 0, queue.now_ms)
+    token = queue.listen()
+    assert token is not None
+    stats = queue.stats()
+    assert (stats.ready, stats.leased) == (1, 1)
+    queue.push(token)
+    queue.advance(LEASE_MS)
+    queue.take(3)
+    queue.push(token)  # of a lease that is over
+    stats = queue.stats()
+    assert (stats.ready, stats.leased, stats.domains[None].head_since_ms) == (0, 2, None)
 
 
 def test_a_cancelled_task_under_way_is_only_marked(queue: QueueStory) -> None:

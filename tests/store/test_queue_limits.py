@@ -107,7 +107,7 @@ def test_postponing_frees_no_slot_and_wakes_nobody(queue: QueueStory) -> None:
     queue.limit(concurrency=1)
     (task,) = queue.take()
     queue.claim(wait_ms=2000)
-    queue.release(Release.HOLD, task, delay_ms=1000)
+    queue.release(Release.HOLD, task, delay_ms=2500)
     assert queue.tokens() == 0
 
 

@@ -112,6 +112,15 @@ def test_a_task_postponed_by_nothing_is_ready_behind_the_others_and_holds_no_slo
     assert queue.take_ids(5) == ["b", "a"]
 
 
+@pytest.mark.parametrize(("delay_ms", "told"), [(1_999, b"1"), (2_000, None)])
+def test_a_waiter_is_told_of_a_postponed_task_that_comes_before_it_would_look_again(
+    queue: QueueStory, task: Claimed, delay_ms: int, told: bytes | None
+) -> None:
+    queue.claim(claimant="w2", wait_ms=2_000)
+    queue.release(Release.HOLD, task, delay_ms=delay_ms)
+    assert queue.listen() == told
+
+
 def test_a_repeated_postponement_does_not_postpone_again(queue: QueueStory, task: Claimed) -> None:
     queue.release(Release.HOLD, task, delay_ms=500)
     queue.advance(499)

@@ -12,15 +12,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 from orchestrator.clock import Clock
 from orchestrator.errors import Unavailable
+from orchestrator.plan import Command
 from orchestrator.service import dispatch
 from orchestrator.service.dispatch import Claimed, Release, Want
 from orchestrator.store.context import StoreContext
 from orchestrator.store.executors import AsyncExecutor
+from orchestrator.store.queue_values import HINT, read_grant
 from orchestrator.store.queue_values import Release as How
-from orchestrator.store.queue_values import read_grant
 from orchestrator_workers.job import Jobs
 from orchestrator_workers.pauses import Backoff, Bell
 
@@ -30,6 +32,7 @@ HINT_MAX_S = 2.0
 CLAIM_MAX = 100  # the most that one claim of one queue grants
 SETTLE_PAUSE_S = 0.002  # how long a lease to give back waits for a free slot, so that it goes with a claim
 SETTLE_LATER_S = 0.02  # how long it waits for others when nobody can be waiting for it
+CLOCK_SLACK_S = 1.0  # a hand-over that seems to be from further ahead shows that the queue's clock was put forward
 _WAIT_MS = 2_500  # a little longer than the time to the next claim, so that a waiting worker stays registered
 
 
@@ -51,8 +54,18 @@ class Source:
         self.is_limited = True
 
 
+class Leased(NamedTuple):
+    """A task that may start; its lease was given at ``leased_s`` at the earliest, on the worker's clock."""
+
+    claimed: Claimed
+    leased_s: float
+
+
 class Claims:
-    """The claim loop of one worker. ``launch`` gets what was claimed and when the claim was sent."""
+    """The claim loop of one worker. ``launch`` gets what was claimed or handed over, each in a slot of its own.
+
+    A lease is ``lease_ms`` long, one that is handed over at most ``lease_ms_max``.
+    """
 
     def __init__(
         self,
@@ -61,23 +74,27 @@ class Claims:
         jobs: Jobs,
         claimant: str,
         lease_ms: int,
+        lease_ms_max: int,
         sources: Sequence[Source],
         clock: Clock,
-        launch: Callable[[list[Claimed], float], Awaitable[None]],
+        launch: Callable[[list[Leased]], Awaitable[None]],
         idle: Callable[[bool], None],
     ) -> None:
         self._store = store
         self._executor = executor
         self._jobs = jobs
         self._claimant = claimant
-        self._lease_ms = lease_ms
+        self._lease_s = lease_ms / 1000
+        self._lease_s_max = lease_ms_max / 1000
         self._sources = sources
         self._now_s = clock.monotonic_s
         self._launch = launch
         self._idle = idle
         self._releases: list[Release] = []
-        self._handed: list[Claimed] = []
-        self._handed_s = 0.0  # when the first of them was leased, at the earliest
+        self._handed: list[Leased] = []
+        self._early: list[Leased] = []  # handed over while a claim held all free slots: its answer may leave some
+        self._hinted: set[str] = set()  # task types of hints that no claim has followed yet
+        self._is_asking = False
         self._bell = Bell()
         self._backoff = Backoff()
         self._turn = 0
@@ -92,8 +109,8 @@ class Claims:
 
     def settle(self, release: Release) -> None:
         """Give a lease back with the next claim, which is soon."""
-        pause_s = SETTLE_LATER_S
-        if self._is_awaited(release):
+        pause_s = SETTLE_LATER_S if self.is_claiming else 0.0
+        if self.is_claiming and self._is_awaited(release):
             pause_s = 0.0 if self._jobs.free > 0 else SETTLE_PAUSE_S
         by_s = self._now_s() + pause_s
         if not self._releases or by_s < self._settle_by_s:
@@ -119,29 +136,48 @@ class Claims:
         Until that task has been let begin nobody listens: what it needs from the store goes first.
         """
         grant = read_grant(token)
-        has_room = self.is_claiming and self._jobs.free > 0
         source = self._source(task_type)
         if grant is None:
-            if source is not None and has_room:
-                source.due_s = 0.0
-                self._ring()
-            return has_room
+            return source is not None and self._look_at(source)
         claimed = Claimed(grant.task_id, task_type, grant.delivery, grant.offer)
-        if source is None or not has_room or not self._take(source, claimed, grant.until_ms):
+        leased_s = self._leased_s(source, grant.until_ms) if source is not None and self.is_claiming else None
+        if leased_s is None or not (self._jobs.free > 0 or self._is_asking):
             self.settle(dispatch.release(claimed, How.BACK))
+        elif self._jobs.free > 0:
+            self._take(Leased(claimed, leased_s))
+        else:
+            self._early.append(Leased(claimed, leased_s))
         return True
 
-    def _take(self, source: Source, claimed: Claimed, until_ms: int) -> bool:
-        """Start a task that was handed over, unless its lease may be over by now."""
-        now_s = self._now_s()
-        leased_s = min(now_s, source.epoch_s + (until_ms - self._lease_ms) / 1000)
-        if leased_s + self._lease_ms / 1000 <= now_s:
+    def _look_at(self, source: Source) -> bool:
+        """There may be a task: ask this queue now, if anything could start."""
+        if not self._has_room:
             return False
-        self._handed_s = min(self._handed_s, leased_s) if self._handed else leased_s
-        self._handed.append(claimed)
-        self._jobs.reserve(1)
+        source.due_s = 0.0
+        self._hinted.add(source.type)
         self._ring()
         return True
+
+    def _leased_s(self, source: Source, until_ms: int) -> float | None:
+        """When a task was handed over, at the earliest; None when its lease may be over or nobody can tell."""
+        now_s, ends_s = self._now_s(), source.epoch_s + until_ms / 1000
+        if not now_s < ends_s <= now_s + self._lease_s_max + CLOCK_SLACK_S:
+            return None
+        return min(now_s, ends_s - self._lease_s)
+
+    def _take(self, leased: Leased) -> None:
+        self._handed.append(leased)
+        self._jobs.reserve(1)
+        self._ring()
+
+    def _take_early(self) -> None:
+        """A claim has been answered: start what was handed over meanwhile, as far as there is room."""
+        early, self._early = self._early, []
+        for leased in early:
+            if self.is_claiming and self._jobs.free > 0:
+                self._take(leased)
+            else:
+                self.settle(dispatch.release(leased.claimed, How.BACK))
 
     def _ring(self) -> None:
         self._idle(False)
@@ -150,6 +186,7 @@ class Claims:
     def stop(self) -> None:
         """Claim nothing more; leases are still given back."""
         self.is_claiming = False
+        self._settle_by_s = self._now_s()
         self._idle(False)
         self._bell.ring()
 
@@ -173,66 +210,91 @@ class Claims:
         """
         if self._handed:
             handed, self._handed = self._handed, []
-            await self._launch(handed, self._handed_s)
+            await self._launch(handed)
             return len(handed)
+        if self._hinted and not self._has_room:
+            await self._pass_on_hints()
+            return 0
         settle, self._releases = self._releases, []
         wants = self._wants()
         asked = sum(want.tasks_max for want in wants)
         self.settling = len(settle)
-        self._jobs.reserve(asked)
         sent_s, granted = self._now_s(), 0
+        if asked:
+            self._idle(False)  # a hint that comes meanwhile is for whoever has a slot to claim for
+        self._jobs.reserve(asked)
+        self._is_asking = True
         try:
             reply = await self._executor.run(
                 dispatch.claim_tasks(self._store, wants, self._claimant, wait_ms=_WAIT_MS, settle=settle)
             )
+            self._learn(wants, settle, reply, sent_s)
             settle, granted = reply.unsettled, len(reply.claimed)
         finally:
             self._releases[:0] = settle
             self.settling = 0
+            self._is_asking = False
             self._jobs.cancel(asked - granted)
-        self._learn(wants, reply, sent_s)
+            self._take_early()
         if granted:
-            await self._launch(reply.claimed, sent_s)
+            await self._launch([Leased(claimed, sent_s) for claimed in reply.claimed])
         return granted
+
+    @property
+    def _has_room(self) -> bool:
+        return self.is_claiming and self._jobs.free > 0
+
+    async def _pass_on_hints(self) -> None:
+        """The slot that a hint was taken for is taken: somebody else may have one."""
+        hinted, self._hinted = self._hinted, set()
+        sources = [source for source in self._sources if source.type in hinted]
+        lists = [self._store.queues.wake_key(source.type, source.domain) for source in sources]
+        await self._executor.do([Command(("LPUSH", name, HINT)) for name in lists if name is not None])
 
     def _due_in(self) -> float | None:
         """Seconds until the next round trip: 0 = now, None = when a slot is free."""
         if self._handed:
             return 0.0
-        if self.is_claiming and self._jobs.free > 0:
+        if self._has_room:
             self._idle(True)
             due_s = min(source.due_s for source in self._sources)
             if self._releases:
                 due_s = min(due_s, self._settle_by_s)
             return max(0.0, due_s - self._now_s())
         self._idle(False)
-        if not self._releases:
-            return None
-        return max(0.0, self._settle_by_s - self._now_s()) if self.is_claiming else 0.0
+        if self._hinted:
+            return 0.0
+        return max(0.0, self._settle_by_s - self._now_s()) if self._releases else None
 
     def _wants(self) -> list[Want]:
         """What to ask of the queues that are due; the others have this worker on their list of waiters."""
         now_s = self._now_s()
         sources = [source for source in self._sources if source.due_s <= now_s]
-        if not self.is_claiming or self._jobs.free <= 0 or not sources:
+        if not self._has_room or not sources:
             return []
         self._turn += 1
-        return share(self._jobs.free, sources, self._turn)
+        wants = share(self._jobs.free, sources, self._turn)
+        self._hinted -= {want.type for want in wants}
+        return wants
 
-    def _learn(self, wants: list[Want], reply: dispatch.ClaimReply, sent_s: float) -> None:
+    def _learn(self, wants: list[Want], settled: list[Release], reply: dispatch.ClaimReply, sent_s: float) -> None:
         """When to look at each queue again, and how much to ask of it then.
 
         A queue that gave all that was asked may have more. One that gave less has nothing now and has noted that this
         worker waits: it is asked again when it sends a wake-up, or after its own hint.
         """
-        self._backoff.reset()
         for task_type, failure in reply.failures.items():
             log.warning("queue_refused", extra={"task_type": task_type, "reason": str(failure)})
+        now_s = self._now_s()
+        if reply.unsettled:
+            log.warning("settle_refused", extra={"tasks": len(reply.unsettled)})
+            self._settle_by_s = now_s + self._backoff.next_s()
+        else:
+            self._backoff.reset()
         granted: dict[str, int] = {}
         for claimed in reply.claimed:
             granted[claimed.type] = granted.get(claimed.type, 0) + 1
         asked = {want.type: want.tasks_max for want in wants}
-        now_s = self._now_s()
         for source in self._sources:
             if source.type not in asked:
                 continue
@@ -241,9 +303,14 @@ class Claims:
             source.appetite = max(1, 2 * got if is_full else got)
             news = reply.queues.get(source.type)
             hint_s = 1.0 if news is None else news.hint_ms / 1_000
-            source.due_s = 0.0 if is_full else now_s + min(HINT_MAX_S, hint_s)
+            is_due = is_full or source.type in self._hinted
+            source.due_s = 0.0 if is_due else now_s + min(HINT_MAX_S, hint_s)
             if news is not None:
                 source.epoch_s, source.is_limited = sent_s - news.now_ms / 1_000, news.is_limited
+        for release in settled:
+            held = self._source(release.type) if release.settlement.release is How.HOLD else None
+            if held is not None:  # given back by itself, it is in no claim's hint
+                held.due_s = min(held.due_s, now_s + release.settlement.delay_ms / 1_000)
 
 
 def share(free: int, sources: Sequence[Source], turn: int) -> list[Want]:

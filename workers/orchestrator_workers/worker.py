@@ -24,7 +24,7 @@ from orchestrator.errors import InvalidRequest, Unavailable
 from orchestrator.ids import workflow_id_of
 from orchestrator.model.records import Outcome
 from orchestrator.service import dispatch
-from orchestrator.service.dispatch import Claimed, Judged, Refused, TaskToRun
+from orchestrator.service.dispatch import Judged, Refused, TaskToRun
 from orchestrator.service.secrets import masked
 from orchestrator.settings import Settings
 from orchestrator.store import catalog
@@ -33,7 +33,7 @@ from orchestrator.store.context import StoreContext
 from orchestrator.store.queue_values import Release as How
 from orchestrator.task import Task
 from orchestrator_workers import outcomes
-from orchestrator_workers.claims import Claims, Source
+from orchestrator_workers.claims import Claims, Leased, Source
 from orchestrator_workers.heartbeat import Heartbeat
 from orchestrator_workers.job import Ending, Job, Jobs, Observer
 from orchestrator_workers.pauses import end_all
@@ -219,8 +219,9 @@ class Worker:
 
     # --- one task ---------------------------------------------------------------------------------------------------
 
-    async def _launch(self, claimed: list[Claimed], sent_s: float) -> None:
+    async def _launch(self, leased: list[Leased]) -> None:
         """Confirm claimed tasks with their partitions and run those that may run."""
+        claimed = [one.claimed for one in leased]
         if self._observe is not _ignore:
             for one in claimed:
                 self._observe("claimed", {"task_id": one.task_id, "task_type": one.type, "granted_ms": one.granted_ms})
@@ -232,16 +233,15 @@ class Worker:
             for one in claimed:
                 self._claims.settle(dispatch.release(one, How.BACK))
             return
-        lease_end_s = sent_s + self._settings.lease_ms / 1000
-        if lease_end_s <= self._clock.monotonic_s():  # the answers took longer than the leases
-            self._jobs.cancel(len(claimed))
-            log.warning("claim_too_late", extra={"tasks": len(claimed)})
-            return
-        for answer in answers:
-            if isinstance(answer, Refused):
+        now_s, lease_s = self._clock.monotonic_s(), self._settings.lease_ms / 1000
+        for answer, (one, leased_s) in zip(answers, leased, strict=True):
+            if leased_s + lease_s <= now_s:  # the answer took longer than the lease
+                self._jobs.cancel(1)
+                log.warning("claim_too_late", extra={"task_id": one.task_id})
+            elif isinstance(answer, Refused):
                 self._refuse(answer)
             else:
-                self._begin(answer, lease_end_s)
+                self._begin(answer, leased_s + lease_s)
 
     def _refuse(self, refused: Refused) -> None:
         self._jobs.cancel(1)
@@ -344,6 +344,7 @@ class Worker:
             self._jobs,
             self.name,
             self._settings.lease_ms,
+            max(self._settings.lease_ms, self._connection.settings.lease_ms),
             self._sources,
             self._clock,
             self._launch,

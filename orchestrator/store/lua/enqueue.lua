@@ -58,14 +58,21 @@ local limits = {m[6] or '0', m[7] or '0', m[8] or '0', m[9] or '0'}
 local newer = ARGV[4] ~= '' and tonumber(ARGV[4]) > tonumber(m[5] or '-1')
 if newer then limits = {ARGV[5], ARGV[6], ARGV[7], ARGV[8]} end
 local is_open = limits[1] == '0' and limits[2] == '0' and not newer and not m[11]
+-- What waits for a claimant only because none has looked since its time came.
+local function is_due(key, latest_due)
+  local head = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+  return head[2] and tonumber(head[2]) <= latest_due
+end
 local asleep, direct = 0, {}
 for domain = 0, tonumber(ARGV[1]) do
   local before = (ready[domain] or newer) and redis.call('ZCARD', KEYS[7 + 3 * domain])
   if ready[domain] or hurry[domain] or newer then
     asleep = asleep + waiting(domain)
     -- More tasks than claimants are better claimed by the batch; and nobody is passed over who was here before.
-    direct[domain] = is_open and before == 0 and waiters[domain] > 0 and unread[domain] == 0
-      and #ready[domain] / 2 <= redis.call('ZCOUNT', KEYS[8 + 3 * domain], format('(%d', now), '+inf')
+    if is_open and before == 0 and waiters[domain] > 0 and unread[domain] == 0 then
+      local alive = redis.call('ZCOUNT', KEYS[8 + 3 * domain], format('(%d', now), '+inf')
+      if #ready[domain] / 2 <= alive and not is_due(dly, now * 4096 + 4095) and not is_due(lea, now) then direct[domain] = alive end
+    end
   end
 end
 redis.call('ZCARD', lea)
@@ -88,6 +95,7 @@ for domain, list in pairs(ready) do
     end
     redis.call('ZADD', lea, unpack(holders))
     redis.call('RPUSH', KEYS[9 + 3 * domain], unpack(tokens))
+    if direct[domain] < waiters[domain] then redis.call('ZREMRANGEBYSCORE', KEYS[8 + 3 * domain], '-inf', now) end
     granted = granted + #tokens
     ready[domain] = nil
   end

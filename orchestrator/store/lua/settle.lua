@@ -20,7 +20,7 @@ local records = redis.call('HMGET', rec, unpack(tids))
 local leased = redis.call('ZMSCORE', lea, unpack(tids))
 
 local order, settled = tonumber(m[2] or '0'), 0
-local free, gone, stray, changed, held, later, ready = {}, {}, {}, {}, {}, {}, {}
+local free, gone, stray, changed, held, later, ready, hurry = {}, {}, {}, {}, {}, {}, {}, {}
 local seen = {}
 for i = 1, #tids do
   local tid, record, at = tids[i], records[i], 5 * i - 3
@@ -48,6 +48,8 @@ for i = 1, #tids do
         held[#held + 1] = tid
         later[#later + 1] = due
         later[#later + 1] = tid
+        -- Waiters look again after two seconds at the latest; what is due earlier than that must be told to one of them.
+        if delay < 2000 then hurry[tonumber(domain)] = (hurry[tonumber(domain)] or 0) + 1 end
       else
         local list = ready[tonumber(domain)]
         if not list then list = {} ready[tonumber(domain)] = list end
@@ -72,6 +74,7 @@ for i = 1, #stray do
   redis.call('ZCARD', dly)
 end
 for domain = 0, tonumber(ARGV[1]) do
+  if hurry[domain] then waiting(domain) end
   if ready[domain] or (conc > 0 and freed + #stray > 0) then
     redis.call('ZCARD', KEYS[7 + 3 * domain])
     asleep = asleep + waiting(domain)
@@ -103,11 +106,10 @@ if freed > 0 and m[4] and conc > 0 and not (rate > 0 and used >= rate) then
   redis.call('HSET', meta, 'lim_total', format('%d', (m[3] or 0) + math.max(0, now - m[4])))
   redis.call('HDEL', meta, 'lim_since')
 end
-if left > 0 then
-  for domain = 0, tonumber(ARGV[1]) do
-    if waiters[domain] then
-      wake(domain, math.min(left, redis.call('ZCARD', KEYS[7 + 3 * domain])))
-    end
+for domain = 0, tonumber(ARGV[1]) do
+  if hurry[domain] then wake(domain, hurry[domain]) end
+  if left > 0 and waiters[domain] then
+    wake(domain, math.min(left, redis.call('ZCARD', KEYS[7 + 3 * domain])))
   end
 end
 return {'OK', settled}

@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from orchestrator.api.wakeups import Wakeups
 from orchestrator.client.sessions import AsyncSession
 from orchestrator.clock import SystemClock
-from orchestrator.errors import InvalidRequest, OrchestratorError, Unavailable
+from orchestrator.errors import InvalidRequest, OrchestratorError
 from orchestrator.model.execution import Task
 from orchestrator.service import dispatch, lending, poll_data
 from orchestrator.service.dispatch import Claimed, Want
@@ -33,8 +33,9 @@ TIMEOUT_MS_MAX = 5_000
 CLAIM_MAX = 100  # the most that one claim of a queue grants
 HINT_MAX_S = 2.0
 WAIT_MS = 2_500  # a little longer than the time to the next claim, so that a line with polls in it stays noted
-KEEP_S = 0.05  # how long a task that was handed over waits for a poll to come
-GIVE_BACK_PAUSES_S = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+KEEP_S = 0.05  # for so long after the last poll the next one is expected, and what is handed over is kept for it
+GIVE_BACK_PAUSE_MIN_S = 0.1
+GIVE_BACK_PAUSE_MAX_S = 15.0
 
 Place = tuple[str, str | None]
 """A task type and a domain."""
@@ -59,6 +60,7 @@ class Polls:
         self._seen: dict[Place, poll_data.Seen] = {}
         self._errands: set[asyncio.Task[None]] = set()
         self._noting: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
 
     @property
     def lines(self) -> list[Place]:
@@ -87,6 +89,7 @@ class Polls:
         if self._noting is not None:
             self._noting.cancel()
         await asyncio.gather(*[line.end() for line in self._lines.values()])
+        self._closing.set()
         await asyncio.gather(*self._errands)
         await self.wakeups.close()
 
@@ -123,13 +126,21 @@ class Polls:
         return shown
 
     async def _give_back(self, claimed: Sequence[Claimed]) -> None:
-        for pause_s in GIVE_BACK_PAUSES_S:
+        """Try until it works, or once more when the server ends: a lent task that stays out may be out for hours."""
+        pause_s = GIVE_BACK_PAUSE_MIN_S
+        while True:
+            is_last = self._closing.is_set()
             try:
                 await self.session.run(lending.hand_back(self.session.store, claimed))
                 return
-            except Unavailable as error:
+            except OrchestratorError as error:
                 log.warning("give_back_failed", extra={"tasks": len(claimed), "reason": str(error)})
-                await asyncio.sleep(pause_s)
+            if is_last:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._closing.wait()
+            pause_s = min(2 * pause_s, GIVE_BACK_PAUSE_MAX_S)
 
     # --- who polled last ----------------------------------------------------------------------------------------------
 
@@ -170,6 +181,7 @@ class Line:
         self._due_s = 0.0  # when to look at the queue again
         self._noted_s = 0.0  # until when the queue knows that somebody waits here
         self._kept: list[Claimed] = []  # handed over when nobody stood here: the next poll is often on its way
+        self._left_s = -math.inf  # when the last poll left
         self._is_claiming = False
         self._is_ending = False
         self._loop = asyncio.get_running_loop().create_task(self._run())
@@ -189,22 +201,24 @@ class Line:
             is_served = poll.claimed.done() and not leaving.done()
             return poll.claimed.result() if is_served else []
         finally:
+            self._left_s = self._now_s()
             if not is_served:
                 self._leave(poll)
 
     def woken(self, token: bytes) -> bool:
         """A task was handed over, or there may be one; whether that is news to a poll that stands here."""
         grant = read_grant(token)
-        if grant is not None:
+        keep_s = self._left_s + KEEP_S - self._now_s()
+        if grant is not None and (self._waiting or keep_s > 0) and not self._is_ending:
             self._kept.append(Claimed(grant.task_id, self._place[0], grant.delivery, grant.offer))
             if self._waiting:
                 self._serve_kept()
             else:
-                asyncio.get_running_loop().call_later(KEEP_S, self._serve_kept)
+                asyncio.get_running_loop().call_later(keep_s, self._serve_kept)
             return True
         self._due_s = 0.0
         self._stir.set()
-        return bool(self._waiting)
+        return grant is None and bool(self._waiting)
 
     def end(self) -> asyncio.Task[None]:
         """Claim nothing more; gives the task that ends with it."""

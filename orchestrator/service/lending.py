@@ -30,7 +30,8 @@ from orchestrator.store.context import StoreContext
 from orchestrator.store.queue_values import Beat, Lend, Loan
 
 MARGIN_MS = 30_000
-"""For so long after the response time-out the partition may take to judge, before the queue offers the task again."""
+"""For so long after the response time-out the partition may take to judge, before the queue offers the task again; and so
+long after its delay a postponed task comes back whose server died while it said so."""
 
 ENDLESS_MS = 366 * 24 * 3_600_000
 """How long a task without response time-out is lent."""

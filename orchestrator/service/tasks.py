@@ -23,7 +23,7 @@ from orchestrator.model.status import RESULT_STATUSES, is_terminal
 from orchestrator.plan import Command, Plan, Wait
 from orchestrator.service import actions, secrets
 from orchestrator.service.actions import ActOptions
-from orchestrator.service.lending import loan_ms
+from orchestrator.service.lending import MARGIN_MS, loan_ms
 from orchestrator.service.workflows import get, unknown_workflow
 from orchestrator.store import dispatch, queue
 from orchestrator.store.context import StoreContext
@@ -152,6 +152,12 @@ def _say(store: StoreContext, task_id: str, outcome: Outcome, *, wait_commit: bo
     workflow_id = workflow_id_of(task_id)
     number = store.keys.partition_of(workflow_id)
     is_over = is_terminal(outcome.status)
+    is_out = not is_over and attempt.dispatch.delivery > 0
+    if is_out:
+        # Nobody judges a postponed task's silence: should this process die behind the partition's word, the queue has it.
+        yield from _lend(
+            store, task_id, scheduled, attempt.dispatch, Lend.LONGER, outcome.callback_after_ms + MARGIN_MS
+        )
     report = dispatch.Report(task_id, dispatch.OUTSIDE, is_over, encode(outcome))
     (verdict,) = yield dispatch.accept(store.keys, number, outcome.worker_id or "-", [report])
     match verdict:
@@ -161,7 +167,7 @@ def _say(store: StoreContext, task_id: str, outcome: Outcome, *, wait_commit: bo
             return (yield from _too_late(store, task_id))
         case Verdict.CORRUPT:
             raise _unreadable(task_id)
-    if not is_over and attempt.dispatch.delivery:
+    if is_out:
         yield from _lend(store, task_id, scheduled, attempt.dispatch, Lend.LATER, outcome.callback_after_ms)
     if wait_commit:
         channel = store.keys.done_channel(number, workflow_id)
@@ -178,10 +184,10 @@ def _extend(store: StoreContext, task_id: str) -> Plan[TaskUpdate]:
     entry = attempt.dispatch
     if entry.state == "R":
         number = store.keys.partition_of(workflow_id_of(task_id))
+        # The queue first: should this process die in between, the loan still outlasts the response time-out.
+        yield from _lend(store, task_id, scheduled, entry, Lend.LONGER, loan_ms(entry.response_ms))
         claim = dispatch.Claimed(task_id, entry.delivery)
-        (verdict,) = yield dispatch.touch(store.keys, number, entry.claimant, [claim])
-        if verdict is Verdict.OK:
-            yield from _lend(store, task_id, scheduled, entry, Lend.LONGER, loan_ms(entry.response_ms))
+        yield dispatch.touch(store.keys, number, entry.claimant, [claim])
     return TaskUpdate(task_id, True, False, scheduled.type, scheduled.domain)
 
 

@@ -194,6 +194,30 @@ async def test_a_task_that_is_handed_over_and_wanted_by_nobody_here_is_for_other
         assert ids(await wait(others)) == made
 
 
+async def test_what_is_handed_over_when_no_poll_is_expected_stays_for_others_as_it_is(
+    estate: Estate, polls: Polls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polling, "KEEP_S", 0.0)
+    returned: list[bytes] = []
+    woken = polling.Line.woken
+
+    def hearing(line: polling.Line, token: bytes) -> bool:
+        if not (is_of_use := woken(line, token)):
+            returned.append(token)
+        return is_of_use
+
+    monkeypatch.setattr(polling.Line, "woken", hearing)
+    assert await wait(polls, timeout_ms=5) == []
+    (task_id,) = await add(estate)
+
+    async def was_returned() -> bool:
+        return bool(returned) and await polls.session.run(wakes(estate)) == 1
+
+    await eventually_async(was_returned)
+    assert ids(await wait(polls)) == [task_id]
+    assert estate.dispatch(task_id).split()[1] == "1"  # the delivery that was handed over
+
+
 def wakes(estate: Estate) -> Plan[int]:
     """How many wake-ups nobody has taken yet."""
     return int((yield Command(("LLEN", estate.store.keys.wakes("charge")))))
@@ -242,17 +266,40 @@ async def test_a_poll_that_is_cancelled_loses_no_task(
 async def test_what_was_not_handed_out_because_the_store_was_away_is_given_back_later(
     estate: Estate, polls: Polls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outages = iter([True, True])
+    monkeypatch.setattr(polling, "GIVE_BACK_PAUSE_MIN_S", 0.001)
+    monkeypatch.setattr(polling, "GIVE_BACK_PAUSE_MAX_S", 0.002)
+    tries: list[int] = []
 
     def away() -> None:
-        if next(outages, False):
-            raise StoreUnavailable("gone for a moment")
+        tries.append(1)
+        if len(tries) <= 12:
+            raise StoreUnavailable("gone for a while")
 
     on_script(monkeypatch, polls, "lend", away)
     (task_id,) = await add(estate)
     with pytest.raises(StoreUnavailable):
         await wait(polls)
+    await eventually_async(lambda: asyncio.to_thread(lambda: len(tries) > 12))
     assert ids(await wait(polls, worker="host-2")) == [task_id]
+
+
+async def test_a_server_that_ends_tries_once_more_to_give_back_and_does_not_wait_for_the_store(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polling, "GIVE_BACK_PAUSE_MIN_S", 60.0)
+    async with serving(estate) as polls:
+        tries: list[int] = []
+
+        def away() -> None:
+            tries.append(1)
+            raise StoreUnavailable("gone for good")
+
+        on_script(monkeypatch, polls, "lend", away)
+        await add(estate)
+        with pytest.raises(StoreUnavailable):
+            await wait(polls)
+        await eventually_async(lambda: asyncio.to_thread(lambda: len(tries) == 2))
+    assert len(tries) == 3
 
 
 async def test_everybody_is_told_that_the_store_is_away_and_the_next_poll_tries_again(

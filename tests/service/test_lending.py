@@ -13,7 +13,7 @@ from orchestrator.errors import TaskNotFound, WorkflowNotFound
 from orchestrator.model.execution import Task as Shown
 from orchestrator.model.execution import TaskExecLog, TaskResult
 from orchestrator.model.status import TaskStatus
-from orchestrator.plan import Call
+from orchestrator.plan import Call, Plan
 from orchestrator.service import dispatch, lending, tasks
 from orchestrator.service.dispatch import Claimed, Want
 from orchestrator.service.lending import Lent, Steps
@@ -62,9 +62,9 @@ def hand_out(estate: Estate, claimed: list[Claimed], worker: str = ME) -> list[L
     return estate.executor.run(lending.hand_out(estate.store, claimed, worker))
 
 
-def poll(env: Environment, worker: str = ME) -> Shown | None:
+def poll(env: Environment, worker: str = ME, task_type: str = "pay") -> Shown | None:
     """What a server does for a poll."""
-    claimed = env.client.run(dispatch.claim_tasks(env.store, [Want("pay", None, 1)], "server")).claimed
+    claimed = env.client.run(dispatch.claim_tasks(env.store, [Want(task_type, None, 1)], "server")).claimed
     lent = env.client.run(lending.hand_out(env.store, claimed, worker))
     return next(iter(env.client.run(lending.show(env.store, lent, Steps(), worker))), None)
 
@@ -227,6 +227,58 @@ def test_progress_hands_the_task_out_again_after_its_delay_with_what_was_reporte
     assert again.start_time == shown.start_time
     assert report(env, again)
     assert handle.result() == {}
+
+
+@pytest.mark.parametrize("response_s", [60, 3600])
+def test_progress_whose_server_dies_behind_the_word_of_the_partition_strands_nothing(
+    env: Environment, response_s: int
+) -> None:
+    @task(response_timeout_s=response_s)
+    def lonely() -> None:
+        pass
+
+    handle = env.client.start_workflow(Workflow("lonely").then(lonely))
+    shown = poll(env, task_type="lonely")
+    assert shown is not None
+    result = TaskResult(
+        workflow_instance_id=handle.id, task_id=shown.task_id, status=TaskStatus.IN_PROGRESS, callback_after_seconds=20
+    )
+    until(env, tasks.update_task(env.store, result), "accept")
+    env.clock.advance(20)
+    assert poll(env, OTHER, "lonely") is None  # nobody has told the queue when exactly
+    env.clock.advance(lending.MARGIN_MS / 1000)
+    again = poll(env, OTHER, "lonely")
+    assert again is not None
+    assert again.task_id == shown.task_id
+
+
+def test_an_extension_whose_server_dies_between_queue_and_partition_shortens_no_loan(
+    env: Environment, handle: WorkflowHandle
+) -> None:
+    shown = poll(env)
+    assert shown is not None
+    env.clock.advance(50)
+    result = TaskResult(
+        workflow_instance_id=handle.id, task_id=shown.task_id, status=TaskStatus.IN_PROGRESS, extend_lease=True
+    )
+    until(env, tasks.update_task(env.store, result), "touch")
+    env.clock.advance(50)  # longer than the first loan, shorter than the response time-out that begins anew
+    assert poll(env, OTHER) is None
+    assert report(env, shown)
+    assert handle.result() == {}
+
+
+def until(env: Environment, plan: Plan[Any], script: str) -> None:
+    """Go on with a plan until that script has run, and die."""
+    step = next(plan)
+    while not (isinstance(step, Call) and step.script == script):
+        step = plan.send(env.client.run(_one(step)))
+    env.client.run(_one(step))
+    plan.close()
+
+
+def _one(step: Any) -> Plan[Any]:
+    return (yield step)
 
 
 def test_progress_by_reference_hands_the_task_out_again_at_once(env: Environment, handle: WorkflowHandle) -> None:

@@ -15,6 +15,7 @@ SEEDS = 100
 SELECT = not slow
 PEER = .venv-peer
 SDK = .venv-sdk
+SDK_JS = .sdk-js
 
 .PHONY: help demo test check style lint types floors bench fuzz conformance simulate chaos mutants format clean
 
@@ -53,7 +54,7 @@ $(PEER)/.ready: $(READY)
 fuzz: $(READY) ## make 20,000 random requests from the API's own description (FUZZ_EXAMPLES=250)
 	@FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),250) $(RUN) -m pytest tests/api/test_fuzzing.py $(ARGS)
 
-conformance: $(READY) $(SDK)/.ready ## run the official Conductor SDK against our server
+conformance: $(READY) $(SDK)/.ready $(SDK_JS)/.ready ## run the official Conductor SDKs against our server
 	@$(RUN) -m pytest -m "" tests/conformance $(ARGS)
 
 $(SDK)/.ready: $(READY)
@@ -61,6 +62,15 @@ $(SDK)/.ready: $(READY)
 	@$(RUN) -m venv --clear $(SDK)
 	@$(SDK)/bin/python -m pip --disable-pip-version-check install --quiet 'conductor-python==2.0.0'
 	@touch $@
+
+# Without npm nothing is made, and the tests of the JavaScript SDK are skipped. The packages that its AI parts could use
+# are left out (legacy-peer-deps).
+$(SDK_JS)/.ready:
+	@if command -v npm >/dev/null; then \
+	  echo "Installing the JavaScript SDK into $(SDK_JS)"; \
+	  mkdir -p $(SDK_JS) && npm install --prefix $(SDK_JS) --no-package-lock --no-audit --no-fund --legacy-peer-deps \
+	    --loglevel=error '@io-orkes/conductor-javascript@4.0.0' && touch $@; \
+	else echo "No npm was found: the JavaScript SDK is not installed"; fi
 
 simulate: $(READY) ## run the whole system from seeds with faults (SEEDS=100)
 	@$(RUN) -m tests.simulation --seeds 0-$$(expr $(SEEDS) - 1) $(ARGS)
@@ -76,7 +86,7 @@ format: $(READY) ## rewrite the layout and the fixable lint findings
 	@$(RUN) -m ruff format .
 
 clean: ## remove the environment, caches and built packages
-	rm -rf $(VENV) $(PEER) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEER) $(SDK) $(SDK_JS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The mark is written last, so an interrupted installation is repeated; an environment whose Python has gone away

@@ -13,9 +13,10 @@ from orchestrator.store.context import StoreContext
 Json = dict[str, Any]
 
 
-def add(store: StoreContext, body: Json) -> Plan[None]:
-    """Store a new event handler; 409 when its name is taken."""
-    return events.add_handler(store, event_handler_from_dict(body))
+def add(store: StoreContext, body: list[Json]) -> Plan[None]:
+    """Store new event handlers, one or a list; 409 when a name is taken."""
+    for handler in [event_handler_from_dict(one) for one in body]:
+        yield from events.add_handler(store, handler)
 
 
 def update(store: StoreContext, body: Json) -> Plan[None]:
@@ -34,6 +35,11 @@ def list_all(store: StoreContext) -> Plan[list[Json]]:
     return [event_handler_to_dict(handler) for handler in found]
 
 
+def get(store: StoreContext, name: str) -> Plan[Json]:
+    """One event handler."""
+    return event_handler_to_dict((yield from events.get_handler(store, name)))
+
+
 def of_event(store: StoreContext, event: str, active_only: bool = True) -> Plan[list[Json]]:
     """The handlers of an event, those that are not active too when ``activeOnly`` is off."""
     found = yield from events.list_handlers(store, event, active=active_only)
@@ -44,6 +50,7 @@ ROUTES = (
     Route("POST", "/event", add, Role.ADMIN),
     Route("PUT", "/event", update, Role.ADMIN),
     Route("GET", "/event", list_all, Role.VIEWER),
+    Route("GET", "/event/handler/{name}", get, Role.VIEWER),
     Route("GET", "/event/{event}", of_event, Role.VIEWER),
     Route("DELETE", "/event/{name}", remove, Role.ADMIN),
 )

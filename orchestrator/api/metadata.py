@@ -6,8 +6,8 @@ from typing import Any
 
 from orchestrator.api.bulk import response
 from orchestrator.api.routes import Role, Route
-from orchestrator.errors import DefinitionInvalid
-from orchestrator.model.definitions import TaskDef, WorkflowDef
+from orchestrator.errors import DefinitionInvalid, NotFound
+from orchestrator.model.definitions import RateLimitConfig, TaskDef, WorkflowDef
 from orchestrator.plan import Plan
 from orchestrator.service import metadata
 from orchestrator.store.context import StoreContext
@@ -110,6 +110,27 @@ def list_tasks(store: StoreContext) -> Plan[list[TaskDef]]:
     return metadata.list_task_defs(store)
 
 
+# --- limits of executions at once -------------------------------------------------------------------------------------
+
+
+def get_rate_limit(store: StoreContext, name: str) -> Plan[RateLimitConfig]:
+    """How many executions of a workflow may run at once; 404 when any number may."""
+    limit = (yield from metadata.get_workflow(store, name)).rate_limit_config
+    if limit is None:
+        raise NotFound(f"workflow {name} has no limit of executions at once; set one with PUT")
+    return limit
+
+
+def put_rate_limit(store: StoreContext, name: str, body: RateLimitConfig) -> Plan[None]:
+    """Say how many executions of a workflow may run at once, whatever their version."""
+    return metadata.limit_executions(store, name, body)
+
+
+def delete_rate_limit(store: StoreContext, name: str) -> Plan[None]:
+    """Let any number of executions of a workflow run at once."""
+    return metadata.limit_executions(store, name, None)
+
+
 ROUTES = (
     Route("POST", "/metadata/workflow", register_workflow, Role.ADMIN),
     Route("PUT", "/metadata/workflow", put_workflows, Role.ADMIN),
@@ -119,6 +140,9 @@ ROUTES = (
     Route("GET", "/metadata/workflow/{name}/versions", versions, Role.VIEWER),
     Route("POST", "/metadata/workflow/validate", validate_workflow, Role.VIEWER),
     Route("GET", "/metadata/workflow/latest-versions", latest_versions, Role.VIEWER),
+    Route("GET", "/metadata/workflow/{name}/rate-limit", get_rate_limit, Role.VIEWER),
+    Route("PUT", "/metadata/workflow/{name}/rate-limit", put_rate_limit, Role.ADMIN),
+    Route("DELETE", "/metadata/workflow/{name}/rate-limit", delete_rate_limit, Role.ADMIN),
     Route("GET", "/metadata/workflow/{name}", get_workflow, Role.VIEWER),
     Route("DELETE", "/metadata/workflow/{name}/{version}", delete_workflow, Role.ADMIN),
     Route("POST", "/metadata/taskdefs", register_tasks, Role.ADMIN),

@@ -1,4 +1,4 @@
-"""Tags over HTTP: of workflows, tasks and secrets."""
+"""Tags over HTTP: of workflows, tasks, secrets and event handlers."""
 
 from __future__ import annotations
 
@@ -70,6 +70,21 @@ def remove_from_secret(store: StoreContext, key: str, body: list[Tag]) -> Plan[N
     return tags.remove(store, Tagged.SECRET, key, body)
 
 
+def of_event_handler(store: StoreContext, name: str) -> Plan[list[Tag]]:
+    """The tags of an event handler."""
+    return tags.of(store, Tagged.EVENT_HANDLER, name)
+
+
+def replace_of_event_handler(store: StoreContext, name: str, body: list[Tag]) -> Plan[None]:
+    """Hang exactly these tags on an event handler."""
+    return tags.replace_all(store, Tagged.EVENT_HANDLER, name, body)
+
+
+def remove_from_event_handler(store: StoreContext, name: str, body: list[Tag]) -> Plan[None]:
+    """Take tags from an event handler."""
+    return tags.remove(store, Tagged.EVENT_HANDLER, name, body)
+
+
 ROUTES = (
     Route("GET", "/metadata/tags", all_tags, Role.VIEWER),
     Route("GET", "/metadata/tags/workflow/{name}", of_workflow, Role.VIEWER),
@@ -86,4 +101,7 @@ ROUTES = (
     Route("GET", "/secrets/{key}/tags", of_secret, Role.ADMIN),
     Route("PUT", "/secrets/{key}/tags", replace_of_secret, Role.ADMIN),
     Route("DELETE", "/secrets/{key}/tags", remove_from_secret, Role.ADMIN),
+    Route("GET", "/event/{name}/tags", of_event_handler, Role.VIEWER),
+    Route("PUT", "/event/{name}/tags", replace_of_event_handler, Role.ADMIN),
+    Route("DELETE", "/event/{name}/tags", remove_from_event_handler, Role.ADMIN),
 )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from orchestrator.clock import SystemClock
 from orchestrator.engine.extras import require_extras
@@ -26,7 +27,7 @@ from orchestrator.errors import (
     MissingExtra,
     Problem,
 )
-from orchestrator.model.definitions import SchemaDef, TaskDef, WorkflowDef, walk
+from orchestrator.model.definitions import RateLimitConfig, SchemaDef, TaskDef, WorkflowDef, walk
 from orchestrator.model.validation import validate_task_def
 from orchestrator.model.wire import task_def_from_dict, task_def_to_dict, workflow_def_from_dict, workflow_def_to_dict
 from orchestrator.plan import Command, Plan
@@ -141,6 +142,16 @@ def delete_workflow(store: StoreContext, name: str, version: int) -> Plan[None]:
 
 
 # --- tasks ------------------------------------------------------------------------------------------------------------
+
+
+def limit_executions(store: StoreContext, name: str, limit: RateLimitConfig | None) -> Plan[None]:
+    """Let no more executions of a workflow run at once, whatever their version; without a limit, any number.
+
+    Raises ``DefinitionNotFound`` and ``DefinitionInvalid``.
+    """
+    yield from get_workflow(store, name)
+    versions = yield from workflow_versions(store, name)
+    yield from apply(store, [replace(version, rate_limit_config=limit) for version in versions])
 
 
 def put_task_def(store: StoreContext, task_def: TaskDef) -> Plan[Applied]:

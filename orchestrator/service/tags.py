@@ -1,4 +1,4 @@
-"""Tags: words that users hang on workflows, tasks and secrets, by name and not by version.
+"""Tags: words that users hang on workflows, tasks, secrets and event handlers, by name and not by version.
 
 They say nothing to the engine but one: RATE_LIMIT on a workflow, which is how Conductor's clients limit how many of its
 executions run at once. It is written into the definition, where the engine reads it.
@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
-from msgspec.structs import replace
 
 from orchestrator.codec import check
 from orchestrator.errors import InvalidRequest
 from orchestrator.model.definitions import RateLimitConfig
 from orchestrator.model.requests import Tag
 from orchestrator.plan import Plan
-from orchestrator.service import metadata, secrets
+from orchestrator.service import events, metadata, secrets
 from orchestrator.store import catalog
 from orchestrator.store.context import StoreContext
 
@@ -30,6 +29,7 @@ class Tagged(StrEnum):
     WORKFLOW = "workflow"
     TASK = "task"
     SECRET = "secret"
+    EVENT_HANDLER = "event_handler"
 
 
 def of(store: StoreContext, kind: Tagged, name: str) -> Plan[list[Tag]]:
@@ -51,7 +51,7 @@ def add(store: StoreContext, kind: Tagged, name: str, tags: Sequence[Tag]) -> Pl
     if tags:
         yield catalog.add_tags(store.keys, [_written(kind, name, tag) for tag in tags])
     if limit is not None:
-        yield from _limit_executions(store, name, limit)
+        yield from metadata.limit_executions(store, name, RateLimitConfig(concurrent_exec_limit=limit))
 
 
 def replace_all(store: StoreContext, kind: Tagged, name: str, tags: Sequence[Tag]) -> Plan[None]:
@@ -69,7 +69,7 @@ def remove(store: StoreContext, kind: Tagged, name: str, tags: Sequence[Tag]) ->
         return
     removed = yield catalog.remove_tags(store.keys, [_written(kind, name, tag) for tag in tags])
     if removed and kind is Tagged.WORKFLOW and any(tag.type == RATE_LIMIT for tag in tags):
-        yield from _limit_executions(store, name, None)
+        yield from metadata.limit_executions(store, name, None)
 
 
 def _require(store: StoreContext, kind: Tagged, name: str) -> Plan[None]:
@@ -80,6 +80,8 @@ def _require(store: StoreContext, kind: Tagged, name: str) -> Plan[None]:
             yield from metadata.get_task_def(store, name)
         case Tagged.SECRET:
             yield from secrets.require(store, name)
+        case Tagged.EVENT_HANDLER:
+            yield from events.get_handler(store, name)
 
 
 def _limit(kind: Tagged, tags: Sequence[Tag]) -> int | None:
@@ -91,12 +93,6 @@ def _limit(kind: Tagged, tags: Sequence[Tag]) -> int | None:
         if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**31:
             raise InvalidRequest(f"a {RATE_LIMIT} tag says how many executions may run at once, not {str(value)[:40]}")
     return values[-1] if values else None
-
-
-def _limit_executions(store: StoreContext, name: str, at_once: int | None) -> Plan[None]:
-    config = RateLimitConfig(concurrent_exec_limit=at_once) if at_once is not None else None
-    versions = yield from metadata.workflow_versions(store, name)
-    yield from metadata.apply(store, [replace(version, rate_limit_config=config) for version in versions])
 
 
 def _all(store: StoreContext) -> Plan[dict[tuple[str, str], list[Tag]]]:

@@ -152,6 +152,23 @@ async def test_a_rate_limit_is_a_tag_that_the_definition_follows(http: httpx2.As
     assert (wrong.status_code, (await http.get("/metadata/workflow/hello/tags")).json()) == (400, [])
 
 
+async def test_executions_at_once_are_limited_at_an_address_of_its_own(http: httpx2.AsyncClient) -> None:
+    await register(http, HELLO, {**HELLO, "version": 2})
+    place, limit = (
+        "/metadata/workflow/hello/rate-limit",
+        {"rateLimitKey": "${workflow.input.who}", "concurrentExecLimit": 2},
+    )
+    assert (await http.get(place)).status_code == 404
+    assert (await http.put(place, json=limit)).status_code == 200
+    assert (await http.get(place)).json() == {**limit, "policy": "QUEUE"}
+    for version in (1, 2):
+        found = (await http.get(f"/metadata/workflow/hello?version={version}")).json()
+        assert found["rateLimitConfig"] == {**limit, "policy": "QUEUE"}
+    assert (await http.delete(place)).status_code == 200
+    assert (await http.get(place)).status_code == 404
+    assert (await http.put("/metadata/workflow/none/rate-limit", json=limit)).status_code == 404
+
+
 # --- schemas ----------------------------------------------------------------------------------------------------------
 
 

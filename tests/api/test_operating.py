@@ -59,6 +59,21 @@ async def test_event_handlers_are_kept_by_name_and_found_by_event(http: httpx2.A
     assert (bad.status_code, bad.json()["validationErrors"][0]["path"]) == (400, "actions[0].action")
 
 
+async def test_several_event_handlers_are_added_at_once_and_tagged(http: httpx2.AsyncClient) -> None:
+    assert (await http.post("/event", json=[SHIP, {**SHIP, "name": "store"}])).status_code == 200
+    assert [(await http.get(f"/event/handler/{name}")).json()["name"] for name in ("ship", "store")] == [
+        "ship",
+        "store",
+    ]
+    assert (await http.get("/event/handler/none")).status_code == 404
+    tag = {"key": "team", "type": "METADATA", "value": "shop"}
+    assert (await http.put("/event/ship/tags", json=[tag])).status_code == 200
+    assert (await http.get("/event/ship/tags")).json() == [tag]
+    assert (await http.request("DELETE", "/event/ship/tags", json=[tag])).status_code == 200
+    assert (await http.get("/event/ship/tags")).json() == []
+    assert (await http.put("/event/none/tags", json=[tag])).status_code == 404
+
+
 async def test_events_with_active_handlers_are_listed(http: httpx2.AsyncClient) -> None:
     await http.post("/event", json=SHIP)
     assert (await http.get("/admin/queues")).json() == {"conductor:order:paid": ["ship"]}

@@ -55,9 +55,9 @@ def server_url(settings: Settings, command: Command) -> str:
     return served(command, settings)
 
 
-def served(command: Command, settings: Settings, port: int = 0) -> str:
+def served(command: Command, settings: Settings, port: int = 0, environment: dict[str, str] | None = None) -> str:
     """Start a server process and give its address."""
-    process = command("--redis", settings.redis_url, "server", "--port", str(port))
+    process = command("--redis", settings.redis_url, "server", "--port", str(port), environment=environment)
     assert process.stderr is not None
     lines = iter(process.stderr.readline, "")
     return next(line.split()[1] for line in lines if line.startswith("Serving "))

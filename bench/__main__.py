@@ -1,6 +1,7 @@
 """``python -m bench``: every job, interleaved with the peer, then memory and flatness; prints the table.
 
-Options: ``--runs N`` (5), ``--scale F`` (1.0; smaller is quicker and rougher), ``--only jobs|memory|flatness|growth|search``,
+Options: ``--runs N`` (5), ``--scale F`` (1.0; smaller is quicker and rougher), ``--only PART...`` of ``PARTS``, ``--row WORDS``
+(jobs whose name has these words, and no other),
 ``--peer PYTHON`` (an interpreter that has SAQ; without it the peer is left out), ``--json FILE``. Floors are printed, and
 with ``--strict`` a figure below its floor makes the exit status 1.
 """
@@ -10,14 +11,14 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import baseline, flatness, growth, memory, search
+from bench import baseline, flatness, growth, http, memory, search
 from bench.baseline import Baseline
 from bench.contender import Contender
-from bench.jobs import JOBS
+from bench.jobs import JOBS, Job
 from bench.ours import Orchestrator
 from bench.peer import Saq
 from bench.processes import Processes
@@ -26,6 +27,7 @@ from bench.stamps import VARIABLE, StampFile
 from tests.support.redis_server import RedisServer
 
 WORKERS = 2
+PARTS = ("jobs", "http", "memory", "flatness", "growth", "search")
 
 
 def main() -> int:
@@ -36,12 +38,14 @@ def main() -> int:
         os.environ[VARIABLE] = str(folder / "stamps")
         stamps = StampFile(folder / "stamps")
         server = stack.enter_context(RedisServer("redis"))
-        rows = _jobs(options, server, stamps) if options.only in (None, "jobs") else []
+        rows = _jobs(options, server, stamps) if "jobs" in options.only else []
+        rows += _http(options, server, stamps) if "http" in options.only else []
         extra = {
-            "memory": _memory(server, stamps) if options.only in (None, "memory") else {},
-            "flatness": _flatness(options, server, stamps) if options.only in (None, "flatness") else {},
-            "growth": _growth(server, stamps) if options.only in (None, "growth", "flatness") else {},
-            "search": _search(server, folder) if options.only in (None, "search") else {},
+            "idle polls": _idle_polls(server, stamps) if "http" in options.only and not options.row else {},
+            "memory": _memory(server, stamps) if "memory" in options.only else {},
+            "flatness": _flatness(options, server, stamps) if "flatness" in options.only else {},
+            "growth": _growth(server, stamps) if "growth" in options.only else {},
+            "search": _search(server, folder) if "search" in options.only else {},
         }
     if options.json:
         Path(options.json).write_text(as_json(rows, extra), "utf-8")
@@ -53,7 +57,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1.0)
-    parser.add_argument("--only", choices=("jobs", "memory", "flatness", "growth", "search"))
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--row", default="")
     parser.add_argument("--peer", default="")
     parser.add_argument("--json", default="")
     parser.add_argument("--strict", action="store_true")
@@ -70,22 +75,57 @@ def _jobs(options: argparse.Namespace, server: RedisServer, stamps: StampFile) -
         makers["SAQ"] = lambda processes: Saq(processes, python, stamps, WORKERS)
     else:
         print("no peer: give --peer PYTHON with saq installed (make bench does)")
-    rows = {(job.name, name): Row(job, name, [], []) for job in JOBS for name in makers}
+    jobs = _chosen(JOBS, options)
+    rows = {(job.name, name): Row(job, name, [], []) for job in jobs for name in makers}
     for run in range(options.runs):
         for name, make in makers.items():
             server.flush()
             before = baseline.measure(server.url)
             with Processes({VARIABLE: str(stamps.path), "BENCH_REDIS_URL": server.url}) as processes:
                 contender = make(processes)
-                found = {job.name: job.measure(contender, stamps, options.scale) for job in JOBS}
+                found = {job.name: job.measure(contender, stamps, options.scale) for job in jobs}
             after = baseline.measure(server.url)
             middle = baseline.mean(before, after)
-            for job in JOBS:
+            for job in jobs:
                 rows[job.name, name].figures.extend(found[job.name])
                 rows[job.name, name].baselines.append(middle)
             print(f"run {run + 1} of {options.runs}, {name}: {_shown(middle)}", flush=True)
     print("\n" + table(list(rows.values())) + "\n", flush=True)
     return list(rows.values())
+
+
+def _http(options: argparse.Namespace, server: RedisServer, stamps: StampFile) -> list[Row]:
+    """The jobs over HTTP, ``runs`` times."""
+    rows = [Row(job, Orchestrator.name, [], []) for job in _chosen(http.JOBS, options)]
+    for _ in range(options.runs):
+        server.flush()
+        before = baseline.measure(server.url)
+        with Processes({VARIABLE: str(stamps.path)}) as processes:
+            door = http.Door(processes, server.url, stamps, WORKERS)
+            for row in rows:
+                row.figures.extend(row.job.measure(door, stamps, options.scale))
+        middle = baseline.mean(before, baseline.measure(server.url))
+        for row in rows:
+            row.baselines.append(middle)
+    print(table(rows) + "\n", flush=True)
+    return rows
+
+
+def _chosen(jobs: Sequence[Job], options: argparse.Namespace) -> list[Job]:
+    return [job for job in jobs if options.row in job.name]
+
+
+def _idle_polls(server: RedisServer, stamps: StampFile) -> dict[str, float]:
+    server.flush()
+    with Processes({VARIABLE: str(stamps.path)}) as processes:
+        assert server.pid is not None
+        found = http.Door(processes, server.url, stamps, 0).idle(server.pid, http.IDLE_POLLS, http.IDLE_S)
+    print(
+        f"{http.IDLE_POLLS:,} idle polls: server {found.server_cpu:.3f} and store {found.store_cpu:.3f} CPU s/s,",
+        end=" ",
+    )
+    print(f"{found.commands_per_s:,.0f} commands/s at the store\n", flush=True)
+    return found._asdict()
 
 
 def _shown(middle: Baseline) -> str:

@@ -19,7 +19,7 @@ class Job(NamedTuple):
     name: str
     unit: str
     floor: float | None  # the least rate in R, or the longest time in T, that this project allows itself
-    measure: Callable[[Contender, StampFile, float], list[float]]
+    measure: Callable[..., list[float]]  # of the contender, the stamps and the scale
 
 
 def _rate(items: int, per_item: int, submit: Callable[[Contender, int], None]) -> Callable[..., list[float]]:

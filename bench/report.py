@@ -45,7 +45,7 @@ class Row(NamedTuple):
 
 def table(rows: list[Row]) -> str:
     """Aligned text, one line a job and contender."""
-    lines = [f"{'job':<28}{'contender':<14}{'median':>12}{'spread':>24}{'p99':>10}{'ratio':>10}  floor"]
+    lines = [f"{'job':<31}{'contender':<14}{'median':>12}{'spread':>24}{'p99':>10}{'ratio':>10}  floor"]
     for row in rows:
         scale, form = (1e3, "{:.2f} ms") if row.job.unit == "T" else (1.0, "{:,.0f}")
         spread = f"{form.format(min(row.figures) * scale)} .. {form.format(max(row.figures) * scale)}"
@@ -54,7 +54,7 @@ def table(rows: list[Row]) -> str:
         shown = f"{ratio:.3g} {row.job.unit}" if ratio is not None else "-"
         median = form.format(row.median * scale)
         lines.append(
-            f"{row.job.name:<28}{row.contender:<14}{median:>12}{spread:>24}{p99:>10}{shown:>10}  {row.verdict()}"
+            f"{row.job.name:<31}{row.contender:<14}{median:>12}{spread:>24}{p99:>10}{shown:>10}  {row.verdict()}"
         )
     return "\n".join(lines)
 

@@ -1,8 +1,9 @@
-"""One process of ours under test: ``python -m bench.role decider|worker URL``."""
+"""One process of ours under test: ``python -m bench.role decider|worker|server URL``; a server prints its port."""
 
 from __future__ import annotations
 
 import logging
+import socket
 import sys
 
 from orchestrator.engine.process import run_decider
@@ -10,6 +11,7 @@ from orchestrator.settings import load_settings
 from orchestrator_workers.main import run_worker
 
 CONCURRENCY = 100
+BACKLOG = 2_048
 
 
 def main(role: str, url: str) -> int:
@@ -18,6 +20,12 @@ def main(role: str, url: str) -> int:
     settings = load_settings(redis_url=url)
     if role == "decider":
         run_decider(settings)
+        return 0
+    if role == "server":
+        from orchestrator.api.process import run_server
+
+        listening = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
+        run_server(settings, listening, on_ready=lambda: print(listening.getsockname()[1], flush=True))
         return 0
     return run_worker(settings, ["bench.tasks"], CONCURRENCY)
 

@@ -8,6 +8,8 @@ from orchestrator.workflow import Branch, Workflow
 
 STEPS = 5
 BRANCHES = 100
+REMOTE = "bench_remote"
+"""A task type that only workers over HTTP serve."""
 
 
 @task(name="bench_noop")
@@ -47,6 +49,11 @@ async def total(members: dict[str, dict[str, int]]) -> dict[str, int]:
 def single() -> Workflow:
     """One no-op task."""
     return Workflow("bench_single").then(noop).output(v="${bench_noop.output.v}")
+
+
+def remote() -> Workflow:
+    """One task for a worker over HTTP."""
+    return Workflow("bench_remote").then(REMOTE).output(v="${bench_remote.output.v}")
 
 
 def begun() -> Workflow:

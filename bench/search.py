@@ -32,6 +32,7 @@ QUERIES = {
     "the latest 20": "",
     "by status": "status=COMPLETED",
     "by workflow and status": "workflowType=search AND status=COMPLETED",
+    "by workflow, status and half of the time": "workflowType=search AND status=COMPLETED AND startTime>{half}",
     "by correlation id": "correlationId=c-77",
     "by a hundred starts of them": "startTime BETWEEN {low} AND {high}",
     "by a field without index, in 1,000": "startTime BETWEEN {low} AND {thousand} AND priority=0",
@@ -65,7 +66,12 @@ def measure(url: str, folder: Path) -> dict[str, Latency | float]:
 
 
 def _queries(start_ms: int) -> dict[str, str]:
-    times = {"low": start_ms + 50_000, "high": start_ms + 50_099, "thousand": start_ms + 50_999}
+    times = {
+        "low": start_ms + 50_000,
+        "high": start_ms + 50_099,
+        "thousand": start_ms + 50_999,
+        "half": start_ms + 50_000,
+    }
     return {name: query.format(**times) for name, query in QUERIES.items()}
 
 

@@ -1,8 +1,8 @@
 """What Redis knows of a search: which index to walk, which of its entries match, and how many there are.
 
 The commit keeps sorted sets by start time: of each status, each workflow name and each correlation id. A condition that
-they answer alone is counted and never walked. Otherwise the smallest is walked, the others are asked about each page
-(an intersection on the server would copy whole indexes), and what no index knows is judged on lines, free text on views.
+they answer alone is counted and never walked. Otherwise the smallest is walked, the others are asked about each page of
+it on the server, and what no index knows is judged on lines, free text on views.
 A workflow is in the indexes from its first commit on, a moment after its start.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 from orchestrator.errors import InvalidRequest
@@ -27,11 +28,11 @@ from orchestrator.model.query import (
 )
 from orchestrator.model.status import WorkflowStatus
 from orchestrator.model.summaries import WORKFLOW_FIELDS, WorkflowSummary, workflow_words
-from orchestrator.plan import Command, Plan
+from orchestrator.plan import Call, Command, Plan
 from orchestrator.service.lines import VIEWS_PER_READ, Reader, batches
 from orchestrator.store.context import StoreContext
+from orchestrator.store.index import PAGE_MAX, IndexPage, Starts, count_common, walk_index
 
-PAGE = 5_000
 WALK_MAX = 1_000_000
 """So many entries of the smallest index are looked at."""
 
@@ -79,8 +80,7 @@ class _Route(NamedTuple):
 
     groups: list[_Group]
     ids: tuple[str, ...] | None
-    low: int | str
-    high: int | str
+    starts: Starts
     rest: Condition
 
 
@@ -88,15 +88,18 @@ def find(store: StoreContext, sought: Sought, count: int, *, wants_ids: bool = F
     """The first ``count`` executions in Redis that match. Raises ``InvalidRequest`` when too many had to be looked at."""
     route = _route(sought.condition)
     is_plain = route.rest == AllOf(()) and not sought.phrases and not sought.sort
-    if is_plain and route.ids is None and len(route.groups) <= 1 and not wants_ids:
-        return (yield from _counted(store, route, count))
+    if is_plain and route.ids is None and not wants_ids:
+        if len(route.groups) <= 1:
+            return (yield from _counted(store, route, count))
+        total, latest, _ = yield from walk(store, route, count)
+        return Found(total, ordered(latest, LATEST_FIRST)[:count])
     reader = Reader(store)
     holds = judge(route.rest)
     needs_payloads = bool((fields_of(route.rest) | {key.field.attribute for key in sought.sort}) & _PAYLOADS)
     scanned = 0
     found: list[WorkflowSummary] = []
     candidates = yield from walk(store, route)
-    for batch in batches(candidates, PAGE):
+    for batch in batches(candidates.lines, PAGE_MAX):
         if is_plain and route.ids is None:
             found += batch
             continue
@@ -124,13 +127,13 @@ def too_many(what: str) -> InvalidRequest:
 def candidate_ids(store: StoreContext, condition: Condition) -> Plan[list[str]]:
     """The ids of the executions that the indexes cannot rule out for a condition, the latest start first."""
     found = yield from walk(store, _route(condition))
-    return [line.workflow_id for line in found]
+    return [line.workflow_id for line in found.lines]
 
 
 def _route(condition: Condition) -> _Route:
     groups, rest = list[_Group](), list[Condition]()
     ids: tuple[str, ...] | None = None
-    low, high = -(2**53), 2**53
+    low, high = Starts()
     for part in _parts(condition):
         match part:
             case Is(field, values, False) if field.attribute in _INDEXED and _are_keys(values):
@@ -144,8 +147,8 @@ def _route(condition: Condition) -> _Route:
             case _:
                 rest.append(part)
     if ids is not None:
-        return _Route([], ids, low, high, condition)
-    return _Route(groups, None, low, high, rest[0] if len(rest) == 1 else AllOf(tuple(rest)))
+        return _Route([], ids, Starts(low, high), condition)
+    return _Route(groups, None, Starts(low, high), rest[0] if len(rest) == 1 else AllOf(tuple(rest)))
 
 
 def _parts(condition: Condition) -> Iterator[Condition]:
@@ -176,70 +179,94 @@ def _counted(store: StoreContext, route: _Route, count: int) -> Plan[Found]:
     replies = yield [
         command
         for name in names
-        for command in (Command(("ZCOUNT", name, route.low, route.high)), _page(name, route, 0, max(1, count)))
+        for command in (Command(("ZCOUNT", name, *route.starts)), _first(name, route.starts, max(1, count)))
     ]
     raise_first(replies)
     lines = {line.workflow_id: line for page in replies[1::2] for line in page}
     return Found(sum(replies[::2]), ordered(list(lines.values()), LATEST_FIRST)[:count])
 
 
-def walk(store: StoreContext, route: _Route) -> Plan[list[WorkflowSummary]]:
-    """The executions that are in one index of every group, as ids and starts, the latest first in each partition."""
+def walk(store: StoreContext, route: _Route, wanted: int = WALK_MAX) -> Plan[Found]:
+    """How many executions are in one index of every group, and ids and starts of the latest ``wanted`` of each index."""
     if route.ids is not None:
-        return [_entry(workflow_id, 0) for workflow_id in route.ids]
+        return Found(len(route.ids), [_entry(workflow_id, 0) for workflow_id in route.ids])
     numbers = range(store.keys.partitions)
     groups: list[_Group | None] = [*route.groups] or [None]
     names = [[_keys(store, number, group) for number in numbers] for group in groups]
+    smallest = yield from _smallest(route, names)
+    walks = [
+        _Walk(name, [by_partition[number] for at, by_partition in enumerate(names) if at != smallest], wanted)
+        for number in numbers
+        for name in names[smallest][number]
+    ]
+    known = None if wanted == WALK_MAX else (yield from _common(route, walks))
+    total, found = 0, dict[str, WorkflowSummary]()
+    while walks:
+        pages = yield [one.page(route.starts, is_counted=known is not None) for one in walks]
+        raise_first(pages)
+        total += sum(page.matched for page in pages)
+        found |= {member: _entry(member, start_ms) for page in pages for member, start_ms in page.entries}
+        walks = [one.after(page) for one, page in zip(walks, pages, strict=True) if not page.is_last]
+        if known is not None:
+            walks = [one for one in walks if one.wanted > 0]
+    if wanted == WALK_MAX:
+        total = len(found)
+    return Found(total if known is None else known, list(found.values()))
+
+
+class _Walk(NamedTuple):
+    """One index on its way: where it is, and how many entries are still wanted of it."""
+
+    name: str
+    others: list[list[str]]
+    wanted: int
+    at: int = 0
+
+    def page(self, starts: Starts, *, is_counted: bool) -> Call:
+        """The next page: a small one first, when the walk may end as soon as there are enough entries."""
+        count = 50 + 2 * self.wanted + 4 * self.at if is_counted else PAGE_MAX
+        return walk_index(self.name, self.others, starts, at=self.at, count=count, wanted=self.wanted)
+
+    def after(self, page: IndexPage) -> _Walk:
+        """Where it is behind that page."""
+        return self._replace(at=self.at + page.seen, wanted=self.wanted - len(page.entries))
+
+
+def _common(route: _Route, walks: Sequence[_Walk]) -> Plan[int | None]:
+    """How many entries all walks together will find; None if only walking tells, as in a range of starts."""
+    sets = [names for one in walks for names in product([one.name], *one.others)]
+    if route.starts != Starts() or len(sets) > KEYS_MAX * len(walks):
+        return None
+    counts = yield [count_common(names) for names in sets]
+    raise_first(counts)
+    return sum(counts)
+
+
+def _smallest(route: _Route, names: Sequence[Sequence[Sequence[str]]]) -> Plan[int]:
+    """Which group has the fewest entries. Raises ``InvalidRequest`` when these are too many."""
     sizes = []
     for by_partition in names:
-        replies = yield [Command(("ZCOUNT", one, route.low, route.high)) for keys in by_partition for one in keys]
+        replies = yield [Command(("ZCOUNT", one, *route.starts)) for keys in by_partition for one in keys]
         raise_first(replies)
         sizes.append(sum(replies))
-    smallest = sizes.index(min(sizes))
-    if sizes[smallest] > WALK_MAX:
+    if min(sizes) > WALK_MAX:
         raise too_many("index entries")
-    found: dict[str, WorkflowSummary] = {}
-    for number in numbers:
-        others = [by_partition[number] for at, by_partition in enumerate(names) if at != smallest]
-        for name in names[smallest][number]:
-            for line in (yield from _walk_one(name, route, others)):
-                found[line.workflow_id] = line
-    return list(found.values())
-
-
-def _walk_one(name: str, route: _Route, others: Sequence[Sequence[str]]) -> Plan[list[WorkflowSummary]]:
-    found: list[WorkflowSummary] = []
-    at = 0
-    while True:
-        page: list[WorkflowSummary] = yield _page(name, route, at, PAGE)
-        asked = [key for keys in others for key in keys]
-        if page and asked:
-            scores = yield [Command(("ZMSCORE", key, *(line.workflow_id for line in page))) for key in asked]
-            raise_first(scores)
-            by_key = dict(zip(asked, scores, strict=True))
-            found += [
-                line
-                for place, line in enumerate(page)
-                if all(any(by_key[key][place] is not None for key in keys) for keys in others)
-            ]
-        else:
-            found += page
-        if len(page) < PAGE:
-            return found
-        at += PAGE
-
-
-def _page(name: str, route: _Route, at: int, count: int) -> Command:
-    def entries(raw: Any) -> list[WorkflowSummary]:
-        return [_entry(member.decode(), int(float(score))) for member, score in zip(raw[::2], raw[1::2], strict=True)]
-
-    return Command(("ZREVRANGEBYSCORE", name, route.high, route.low, "WITHSCORES", "LIMIT", at, count), entries)
+    return sizes.index(min(sizes))
 
 
 def _entry(workflow_id: str, start_ms: int) -> WorkflowSummary:
     return WorkflowSummary(
         workflow_id=workflow_id, workflow_type="", version=0, status=WorkflowStatus.RUNNING, start_time=start_ms
     )
+
+
+def _first(name: str, starts: Starts, count: int) -> Command:
+    """The latest entries of an index."""
+
+    def entries(raw: Any) -> list[WorkflowSummary]:
+        return [_entry(member.decode(), int(float(score))) for member, score in zip(raw[::2], raw[1::2], strict=True)]
+
+    return Command(("ZREVRANGEBYSCORE", name, starts.high, starts.low, "WITHSCORES", "LIMIT", 0, count), entries)
 
 
 def _with_words(

@@ -13,6 +13,7 @@ from orchestrator.errors import InvalidRequest
 from orchestrator.service import indexes
 from orchestrator.service.listing import list_workflows
 from orchestrator.settings import Settings
+from orchestrator.store import index
 from orchestrator.testing import Environment
 
 red = Workflow("red").wait(signal="go")
@@ -69,7 +70,7 @@ def test_pages_put_together_are_the_whole(env: Environment, conditions: dict[str
 
 
 def test_an_index_longer_than_a_page_is_walked_to_its_end(env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(indexes, "PAGE", 1)
+    monkeypatch.setattr(index, "PAGE_MAX", 1)
     assert ids(env.client, name="blue", status="RUNNING") == ["w-10", "w-06", "w-02"]
 
 

@@ -49,6 +49,8 @@ NOT_PART_OF_IT = {
     "attempt",  # claimants without heartbeats: tests/api kills the server between poll and answer
     "lend",
     "note_polls",
+    "count_common",  # searches: tests/service and tests/archive
+    "walk_index",
 }
 """Scripts that no actor of the simulation calls."""
 

@@ -16,6 +16,8 @@ SELECT = not slow
 PEER = .venv-peer
 SDK = .venv-sdk
 SDK_JS = .sdk-js
+# The versions of conductor-python that must work: 2.0.0 and the newest, which it is at present
+SDK_VERSIONS = 2.0.0
 
 .PHONY: help demo test check style lint types floors bench fuzz conformance simulate chaos mutants format clean
 
@@ -57,10 +59,13 @@ fuzz: $(READY) ## make 20,000 random requests from the API's own description (FU
 conformance: $(READY) $(SDK)/.ready $(SDK_JS)/.ready ## run the official Conductor SDKs against our server
 	@$(RUN) -m pytest -m "" tests/conformance $(ARGS)
 
-$(SDK)/.ready: $(READY)
-	@echo "Installing the SDK into $(SDK)"
-	@$(RUN) -m venv --clear $(SDK)
-	@$(SDK)/bin/python -m pip --disable-pip-version-check install --quiet 'conductor-python==2.0.0'
+$(SDK)/.ready: $(READY) Makefile
+	@rm -rf $(SDK)
+	@set -e; for version in $(SDK_VERSIONS); do \
+	  echo "Installing conductor-python $$version into $(SDK)/$$version"; \
+	  $(RUN) -m venv $(SDK)/$$version; \
+	  $(SDK)/$$version/bin/python -m pip --disable-pip-version-check install --quiet "conductor-python==$$version"; \
+	done
 	@touch $@
 
 # Without npm nothing is made, and the tests of the JavaScript SDK are skipped. The packages that its AI parts could use

@@ -1,11 +1,9 @@
-"""A whole installation for the clients of others: a store, a decider, a server, and an interpreter that has the SDK."""
+"""A whole installation for the clients of others: a store, a decider, a server."""
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,18 +13,6 @@ from orchestrator.settings import Settings
 from tests.cli.conftest import Command, command
 
 __all__ = ["command"]
-
-SDK = Path(__file__).resolve().parents[2] / ".venv-sdk" / "bin" / "python"
-
-
-@pytest.fixture
-def sdk() -> Path:
-    """An interpreter that has ``conductor-python``; ``make conformance`` makes it."""
-    if not SDK.exists():
-        if os.environ.get("CI"):
-            pytest.fail("the SDK is not installed: make conformance", pytrace=False)
-        pytest.skip("the SDK is not installed: make conformance")
-    return SDK
 
 
 @pytest.fixture

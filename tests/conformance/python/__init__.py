@@ -1,0 +1,1 @@
+"""The official Python SDK, unmodified, in every version that ``make conformance`` installs."""

@@ -18,6 +18,7 @@ from orchestrator.store.scripts import Script, library
 from orchestrator.store.wire import Request, pack
 
 READ_ONLY = {
+    "attempt",
     "due_timers", "get_workflow", "limited_ms", "queue_stats", "taskdefs_since", "view",
     "GET", "HGET", "HMGET", "HSCAN", "HEXISTS", "XRANGE", "EXISTS",
 }  # fmt: skip

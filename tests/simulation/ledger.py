@@ -83,6 +83,7 @@ class QueueImage:
     leases: dict[str, float] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
     limits: tuple[int, int, int] = (0, 0, 0)  # concurrency, rate, window
+    ready_since: dict[str, int] = field(default_factory=dict)  # the world's time
     wake_keys: tuple[str, ...] = ()
     wakes: tuple[list[bytes], ...] = ()  # the tokens of each list that nobody has taken yet
 

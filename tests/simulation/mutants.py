@@ -84,6 +84,29 @@ MUTANTS: dict[str, Damage] = {
         "claim takes a hand-over for its own whoever has got the task since",
         {"claim": (("if current == delivery and ends and tonumber(ends) > now then", "if current then"),)},
     ),
+    "lent-without-slot": Damage(
+        "lend lets go of the slot of a task that is with its worker",
+        {"lend": (("redis.call('SADD', hld, unpack(held))", ""),)},
+    ),
+    "stale-loan-taken": Damage(
+        "lend changes a task whoever has got it since",
+        {"lend": (("if delivery == ARGV[at + 2] and (", "if delivery and ("),)},
+    ),
+    "hint-too-far": Damage(
+        "claim lets a claimant that missed its wake-up sleep for twenty seconds",
+        {"claim": (("local hint = 2000", "local hint = 20000"),)},
+    ),
+    "claim-leaves-one": Damage(
+        "claim leaves a ready task behind although there is room for it",
+        {
+            "claim": (
+                (
+                    "local want = math.min(count - #taken, ready)",
+                    "local want = math.min(count - #taken, math.max(1, ready - 1))",
+                ),
+            )
+        },
+    ),
     "expired-lease-dropped": Damage(
         "claim forgets tasks whose lease has ended instead of offering them again",
         {"claim": (("if records[i] then arrive(silent[i], records[i]) end", ""),)},

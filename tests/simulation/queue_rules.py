@@ -1,7 +1,8 @@
 """The rules of a queue's slot: places, leases, limits, offers; checked against the queue's raw contents at every step.
 
 Covers S9 (concurrency), S10 (rate), S11 (a task is in one place), S13 (delivery numbers), and the conditional release:
-a lease that was given back under an old offer must leave the task where it is.
+a lease that was given back under an old offer must leave the task where it is. L5: no task is ready for more than two
+seconds beside somebody who waits for it.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.plan import Argument, Call
+from orchestrator.plan import Argument, Call, Command
 from tests.simulation.ledger import Ledger, QueueImage, Violation
 from tests.simulation.totals import Totals
 
-WRITERS = {"claim", "enqueue", "expedite", "settle", "remove_task", "set_limits"}
+WRITERS = {"claim", "enqueue", "expedite", "lend", "settle", "remove_task", "set_limits"}
+IDLE_MS = 2_100  # claimants look again after two seconds, whatever they have missed
 FIXED_KEYS = 6  # meta rec dly lea hld tok; then rdy wait wake of every domain
 
 
@@ -38,7 +40,7 @@ class QueueRules:
             *(("LRANGE", wake, 0, -1) for wake in domains[2::3]),
         ]
 
-    def judge(self, call: Call, task_type: str, reply: Any, looks: Sequence[Any], clock_ms: int) -> None:
+    def judge(self, call: Call, task_type: str, reply: Any, looks: Sequence[Any], clock_ms: int, now_ms: int) -> None:
         """Compare the queue before and after a step with what the step may do."""
         before = self._ledger.queue(task_type)
         after = _image(call, looks)
@@ -52,6 +54,9 @@ class QueueRules:
         if reply[0] == b"OK":
             if call.script == "claim":
                 self._grants(task_type, reply, before, after)
+                self._leaves_nothing(call, task_type, reply, after)
+            elif call.script == "lend":
+                self._loans(call, task_type, reply, before, after)
             elif call.script == "settle":
                 self._releases(call, before, after)
             elif call.script == "enqueue":
@@ -62,9 +67,50 @@ class QueueRules:
             elif call.script == "expedite":
                 self._ledger.delivered |= {("x", str(task_id)) for task_id in call.args[1:]}
         lost = before.records.keys() - after.records.keys()
-        if lost and call.script not in ("settle", "remove_task", "claim"):
+        if lost and call.script not in ("settle", "lend", "remove_task", "claim"):
             raise Violation(f"S11: {call.script} made {lost} vanish from {task_type}")
+        since = before.ready_since
+        after.ready_since = {task_id: since.get(task_id, now_ms) for names in after.ready for task_id in names}
         self._ledger.queues[task_type] = after
+
+    def put_back(self, step: Command, task_type: str) -> None:
+        """Somebody returned a wake-up token that was of no use to him."""
+        image = self._ledger.queue(task_type)
+        _, key, token = step.words
+        image.wakes[image.wake_keys.index(str(key))].insert(
+            0, token if isinstance(token, bytes) else str(token).encode()
+        )
+
+    def nothing_waits(self, task_types: Sequence[str], since_ms: int, now_ms: int) -> None:
+        """See ``Rules.nothing_waits``; where limits hold, a task may wait for these."""
+        for task_type in task_types:
+            image = self._ledger.queue(task_type)
+            if any(image.limits[:2]) or not image.ready:
+                continue
+            for task_id in image.ready[0]:
+                waited_ms = now_ms - max(image.ready_since[task_id], since_ms)
+                if waited_ms > IDLE_MS:
+                    raise Violation(f"L5: {task_id} of {task_type} is ready for {waited_ms} ms beside an idle claimant")
+
+    def _leaves_nothing(self, call: Call, task_type: str, reply: Any, after: QueueImage) -> None:
+        if any(after.limits[:2]):
+            return
+        asked, given = min(int(call.args[2]), 100), len(reply[4:]) // 4
+        left = after.ready[int(call.args[1])]
+        if given < asked and left:
+            raise Violation(f"L5: {given} of {asked} tasks of {task_type} were granted, and {left} stayed ready")
+
+    def _loans(self, call: Call, task_type: str, reply: Any, before: QueueImage, after: QueueImage) -> None:
+        """A lent task keeps its slot among the delayed ones; under another number than its own nothing happens to it."""
+        for index, word in enumerate(reply[1:]):
+            _, task_id, delivery, _ = map(str, call.args[1 + 4 * index : 5 + 4 * index])
+            known = before.records.get(task_id)
+            if word == b"OK" and (known is None or known.split()[0] != delivery):
+                raise Violation(f"S13: {task_id} was lent as {delivery}, its record was {known}")
+            if word == b"OK" and not (task_id in after.delayed and task_id in after.held):
+                raise Violation(f"S9: {task_id} of {task_type} was lent and has no slot, or is not among the delayed")
+            if word == b"CANCELLED" and task_id in after.records:
+                raise Violation(f"S11: {task_id} of {task_type} is cancelled and was not forgotten")
 
     def _places(self, task_type: str, image: QueueImage) -> None:
         places = [*image.ready, image.delayed, set(image.leases)]
@@ -77,7 +123,7 @@ class QueueRules:
             raise Violation(f"S11: held tasks of {task_type} are leased or nowhere: {image}")
 
     def _leases(self, call: Call, before: QueueImage, after: QueueImage, clock_ms: int) -> None:
-        named = set(map(str, call.args)) if call.script == "settle" else set()
+        named = set(map(str, call.args)) if call.script in ("settle", "lend") else set()
         for task_id in before.leases.keys() - after.leases.keys():
             if task_id not in named and before.leases[task_id] > clock_ms:
                 raise Violation(f"S13: {call.script} took the lease of {task_id} before its end")

@@ -92,6 +92,10 @@ class Rules:
         for task_type in self._ledger.queues:
             self._finals.no_lease_is_forgotten(task_type, self._clocks.of(Slot("q", task_type)) - grace_ms)
 
+    def nothing_waits(self, task_types: Sequence[str], since_ms: int) -> None:
+        """L5: no task of these types has been ready for long beside somebody who has slept for them since then."""
+        self._queues.nothing_waits(task_types, since_ms, self._clocks.now)
+
     def at_rest(self) -> None:
         """The thorough check at the end."""
         self._finals.everything_is_in_order()
@@ -113,11 +117,15 @@ class Rules:
         return Outcome(reply)
 
     def _in_queue(self, step: Call | Command, slot: Slot) -> Outcome:
+        if isinstance(step, Command) and step.words[0] == "LPUSH":
+            reply, _ = self._watched(step, ())
+            self._queues.put_back(step, slot.name)
+            return Outcome(reply, task_type=slot.name)
         if not isinstance(step, Call) or step.script not in WRITERS:
             reply, _ = self._watched(step, ())
             return Outcome(reply)
         reply, looks = self._watched(step, self._queues.looks(step))
-        self._queues.judge(step, slot.name, reply, looks, self._clocks.of(slot))
+        self._queues.judge(step, slot.name, reply, looks, self._clocks.of(slot), self._clocks.now)
         self._finals.no_task_is_lost()
         return Outcome(reply, task_type=slot.name)
 

@@ -46,9 +46,7 @@ NOT_PART_OF_IT = {
     "archived",  # the archive: tests/archive kills its mover
     "begin_move",
     "take_request",  # a key's rate over HTTP: tests/api
-    "attempt",  # claimants without heartbeats: tests/api kills the server between poll and answer
-    "lend",
-    "note_polls",
+    "note_polls",  # who polled last, for people to read
     "count_common",  # searches: tests/service and tests/archive
     "walk_index",
 }

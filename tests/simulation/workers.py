@@ -13,6 +13,7 @@ from msgspec import Raw
 from orchestrator.codec import pack
 from orchestrator.errors import StoreUnavailable
 from orchestrator.model.records import FORMAT, Outcome
+from orchestrator.plan import Command
 from orchestrator.service import dispatch
 from orchestrator.service.dispatch import Claimed, Release, Report, TaskToRun, Want
 from orchestrator.store.queue_values import Beat, read_grant
@@ -21,6 +22,8 @@ from tests.simulation.life import Life, Sleep, Surroundings
 from tests.simulation.workload import DOMAIN, TASK_TYPES
 
 WAIT_MS = 2_000
+SETTLE_LATER_MS = 20
+UNLIMITED = ("plain", "flaky")
 NEVER_MS = 10**15
 
 
@@ -52,6 +55,10 @@ class Worker:
         self.running: dict[str, Running] = {}
         self.reports: list[Report] = []
         self.releases: list[Release] = []
+        self.settle_by = 0
+        self.put_back: list[tuple[str, bytes]] = []
+        # Whether a wake-up may come when it is of no use, or a lease be given back later: in seeds of their own.
+        self.ears = world.random_of(f"{name} ears") if world.workload.is_polled else None
         self.backoff = rng
 
     def life(self) -> Life:
@@ -59,29 +66,48 @@ class Worker:
         while True:
             try:
                 yield from self._finish()
+                yield from self._return_tokens()
                 yield from self._claim()
+                if self._chance(0.2):  # a read that was under way while the claim was
+                    self._hear(*((yield Sleep(1, queues=TASK_TYPES)) or ("", b"")))
                 yield from self._start()
                 yield from self._beat()
             except StoreUnavailable:
                 yield Sleep(self.backoff.randrange(5, 200))
                 continue
-            if not self.reports and not self.unstarted:
-                wake_up = yield Sleep(self._idle_ms(), queues=TASK_TYPES if len(self.running) < self.slots else ())
+            if not self.reports and not self.unstarted and not self.put_back:
+                listens = self.free > 0 or self._chance(0.3)
+                wake_up = yield Sleep(self._idle_ms(), queues=TASK_TYPES if listens else ())
                 if wake_up is not None:
                     self._hear(*wake_up)
+
+    @property
+    def free(self) -> int:
+        return self.slots - len(self.running) - len(self.unstarted)
+
+    def _chance(self, probability: float) -> bool:
+        return self.ears is not None and self.ears.random() < probability
+
+    def _return_tokens(self) -> Life:
+        while self.put_back:
+            task_type, token = self.put_back.pop()
+            yield Command(("LPUSH", self.store.queues.wake_key(task_type) or "", token))
 
     def _hear(self, task_type: str, token: bytes) -> None:
         """A hint to claim, or a task that was handed over: it is started before anything is claimed."""
         grant = read_grant(token)
         if grant is None:
+            if token and self.free <= 0:
+                self.put_back.append((task_type, token))
             return
         claimed = Claimed(grant.task_id, task_type, grant.delivery, grant.offer)
         lease_ms = self.world.settings.lease_ms
         leased_at = min(self.world.now, self.epochs.get(task_type, -NEVER_MS) + grant.until_ms - lease_ms)
-        if leased_at + lease_ms <= self.world.now:
+        if leased_at + lease_ms <= self.world.now or self.free <= 0:
             self.releases.append(dispatch.release(claimed, How.BACK))
         else:
-            self.unstarted, self.leased_at = [claimed], leased_at
+            self.leased_at = min(self.leased_at, leased_at) if self.unstarted else leased_at
+            self.unstarted.append(claimed)
 
     def _finish(self) -> Life:
         now = self.world.now
@@ -95,11 +121,14 @@ class Worker:
             return
         judged = yield from dispatch.report_tasks(self.store, self.reports, self.name)
         self.reports = []
+        is_awaited = self.ears is None or any(one.claimed.type not in UNLIMITED for one in judged)
+        self.settle_by = now if is_awaited or self.releases else now + SETTLE_LATER_MS
         self.releases += [verdict.release for verdict in judged if verdict.release is not None]
 
     def _claim(self) -> Life:
         free = self.slots - len(self.running)
-        if self.unstarted or (free <= 0 and not self.releases):
+        settle = self.releases if self.settle_by <= self.world.now else []
+        if self.unstarted or (free <= 0 and not settle):
             return
         asked_at = self.world.now
         wants = []
@@ -107,8 +136,8 @@ class Worker:
             wants = [Want(task_type, None, free) for task_type in TASK_TYPES]
             if self.world.workload.uses_domain:
                 wants += [Want(task_type, DOMAIN, free) for task_type in ("plain", "limited")]
-        reply = yield from dispatch.claim_tasks(self.store, wants, self.name, wait_ms=WAIT_MS, settle=self.releases)
-        self.releases = reply.unsettled
+        reply = yield from dispatch.claim_tasks(self.store, wants, self.name, wait_ms=WAIT_MS, settle=settle)
+        self.releases = reply.unsettled + (self.releases if settle is not self.releases else [])
         self.unstarted, self.leased_at = reply.claimed, asked_at
         self.epochs |= {task_type: asked_at - news.now_ms for task_type, news in reply.queues.items()}
         self.hint_ms = min((news.hint_ms for news in reply.queues.values()), default=WAIT_MS)
@@ -168,7 +197,7 @@ class Worker:
 
     def _idle_ms(self) -> int:
         if self.releases:
-            return 1
+            return max(1, self.settle_by - self.world.now)
         now = self.world.now
         moments = [task.done_ms for task in self.running.values()]
         if self.running:

@@ -19,7 +19,7 @@ from orchestrator.model.definitions import (
     WorkflowTask,
     WorkflowTimeoutPolicy,
 )
-from tests.simulation import families, gates, mailbox, rounds
+from tests.simulation import families, gates, mailbox, rounds, servers
 
 TASK_TYPES = ("plain", "flaky", "limited", "rated")
 DOMAIN = "west"
@@ -59,6 +59,7 @@ class Workload:
     def __init__(self, seed: int, partitions: int, began_ms: int) -> None:
         self._seed = seed
         rng = self._rng = random.Random(f"{seed} work")
+        self.is_polled = servers.has_servers(seed)
         self.is_calm = False  # from then on tasks succeed and are quick
         self.uses_domain = rng.random() < 0.25
         self.rate = rng.choice((1, 2, 3))

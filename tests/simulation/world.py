@@ -26,6 +26,7 @@ from tests.simulation.faults import Fault, Faults
 from tests.simulation.ledger import Ledger, Violation
 from tests.simulation.life import Act, Life, Sleep
 from tests.simulation.rules import Rules
+from tests.simulation.servers import server_life
 from tests.simulation.totals import Totals
 from tests.simulation.trace import Trace
 from tests.simulation.workers import worker_life
@@ -121,7 +122,7 @@ class World:
         """
         healed_by = self.now + HEALING_MS
         waiting = {event_id for image in self.ledger.partitions.values() for event_id in image.events}
-        busy = [actor.wake_ms for actor in self._actors if actor.name.startswith(("decider", "worker"))]
+        busy = [actor.wake_ms for actor in self._actors if actor.name.startswith(("decider", "worker", "server"))]
         last = max([self.now, *busy, *(due for due, _, _ in self._late)])
         self._until(self._is_at_rest, last + self.settings.ownership_ms * 4 // 3 + GRACE_MS)
         if not self._is_at_rest():
@@ -135,6 +136,9 @@ class World:
             self._enter(f"worker-{index}", lambda name: worker_life(self, name))
         for index, order in enumerate(self.workload.orders):
             self._enter(f"client-{index}", partial(_client, self, order))
+        if self.workload.is_polled:
+            for index in range(2):
+                self._enter(f"server-{index}", lambda name: server_life(self, name))
         if self._rng.random() < 0.3:
             self._enter("tuner", lambda name: tuner_life(self, name))
         self._enter("keeper", lambda name: keeper_life(self, name))
@@ -171,6 +175,9 @@ class World:
 
     def _pass(self, ms: int) -> None:
         if ms > 0:
+            for actor in self._actors:
+                if actor.queues and actor.wake_ms > self.now:
+                    self.rules.nothing_waits(actor.queues, actor.asleep_since)
             self.clocks.now += ms
             self.disk.set_clock(self.clocks.pairs())
 

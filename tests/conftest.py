@@ -13,7 +13,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tests.support.kafka_server import BrokerMissing, KafkaServer
+from tests.support.kafka_server import KafkaServer
+from tests.support.maven import JavaMissing
 from tests.support.redis_server import Kind, RedisServer, ServerMissing
 
 # Deadlines of single examples measure the machine, not the code; the per-test time-out bounds the whole.
@@ -78,7 +79,7 @@ def broker() -> Iterator[KafkaServer]:
     """A running Kafka broker, one for each module, so that topics may have any name."""
     try:
         server = KafkaServer()
-    except BrokerMissing as missing:
+    except JavaMissing as missing:
         if os.environ.get("CI"):
             pytest.fail(str(missing), pytrace=False)
         pytest.skip(str(missing))

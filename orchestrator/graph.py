@@ -264,6 +264,12 @@ def _input(name: str) -> Callable[[WorkflowTask], Iterator[str]]:
     return lambda task: iter((str(task.input_parameters.get(name, "")),))
 
 
+def _matched(task: WorkflowTask) -> Iterator[str]:
+    matches = task.input_parameters.get("matches")
+    pairs = matches.items() if isinstance(matches, dict) else ()
+    yield ", ".join(f"{path} = {value}" for path, value in pairs)
+
+
 _FORK_EACH_NAMES = ("forkTaskName", "forkTaskWorkflow", "forkTaskType")
 
 _SAYS: dict[str, Callable[[WorkflowTask], Iterator[str]]] = {
@@ -279,6 +285,7 @@ _SAYS: dict[str, Callable[[WorkflowTask], Iterator[str]]] = {
     TaskType.SET_VARIABLE: lambda task: iter((", ".join(task.input_parameters),)),
     TaskType.TERMINATE: _input("terminationStatus"),
     TaskType.WAIT: _waits,
+    TaskType.WAIT_FOR_WEBHOOK: _matched,
     TaskType.HTTP: _call,
     TaskType.HTTP_POLL: _call,
     TaskType.INLINE: _input("expression"),

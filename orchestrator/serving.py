@@ -145,6 +145,17 @@ class Serving(Placing):
             )
         )
 
+    def wait_for_webhook(self, matches: Mapping[str, Any] | Reference, *, ref: str | None = None) -> Self:
+        """Wait until an event with all of these values arrives at a webhook that this workflow receives.
+
+        ``matches``: JSONPath into the event -> value; the output is the event.
+        Example: ``order.wait_for_webhook({"$.type": "paid", "$.order": order.input.id}, ref="paid")``
+        """
+        parameters = {"matches": render(matches, "matches")}
+        return self._append(
+            operator(TaskType.WAIT_FOR_WEBHOOK, self._name_step(ref, "wait_for_webhook"), input_parameters=parameters)
+        )
+
     def pull_messages(self, *, batch_size: int = 1, blocking: bool = True, ref: str | None = None) -> Self:
         """Take up to ``batch_size`` messages that were sent to this execution; ``blocking`` waits for the first one.
 

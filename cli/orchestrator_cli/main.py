@@ -41,6 +41,7 @@ COMMANDS = {
     "event": Entry(
         "orchestrator_cli.event", "group", "Events: handlers, publish a message, what was done for messages."
     ),
+    "webhook": Entry("orchestrator_cli.webhook", "group", "Webhooks: put, list, show, delete, deliveries."),
     "schedule": Entry(
         "orchestrator_cli.schedule", "group", "Schedules: start workflows at set times; create, list, pause, next."
     ),

@@ -16,6 +16,7 @@ from orchestrator.api import (
     secrets,
     tags,
     tasks,
+    webhooks,
     workflows,
 )
 from orchestrator.api.routes import Route
@@ -32,6 +33,7 @@ ROUTES: tuple[Route, ...] = (
     *workflows.ROUTES,
     *tags.ROUTES,
     *events.ROUTES,
+    *webhooks.ROUTES,
     *secrets.ROUTES,
     *schemas.ROUTES,
     *admin.ROUTES,

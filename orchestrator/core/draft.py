@@ -92,6 +92,7 @@ class Draft:
         "amended",
         "answers",
         "around",
+        "awaiting",
         "before",
         "branches",
         "cache_keys",
@@ -178,6 +179,9 @@ class Draft:
         self.closed: dict[str, None] = {}
         self.guarded: dict[str, None] = {}
         self.timers: dict[tuple[str, str], int] = {}
+        self.awaiting: dict[
+            tuple[str, str], bool
+        ] = {}  # suffix and mark of tasks that begin, or cease, to await an event
         self.handoffs: list[Handoff] = []
         self.answers: list[tuple[str, bytes]] = []
         self.alerts: list[str] = []
@@ -375,6 +379,7 @@ class Draft:
         runtime: Sequence[str] = (),
         rounds_before: int = 0,
         cache_key: str = "",
+        awaits: str = "",
         is_told: bool = True,
     ) -> TaskRecord:
         """Make the next attempt of a step (the first, or the one after ``previous``) and count it as open.
@@ -413,6 +418,7 @@ class Draft:
             runtime=list(runtime),
             rounds_before=rounds_before,
             cache_key=cache_key,
+            awaits=awaits,
         )
         record = TaskRecord(made)
         self.records[ref] = record
@@ -491,6 +497,8 @@ class Draft:
         self.opened[suffix] = Dispatch(state, timeout_ms, response_ms, made.ref, tells)
         if timer_ms:
             self.timers[suffix, made.ref] = timer_ms
+        if made.awaits:
+            self.awaiting[suffix, made.awaits] = True
 
     def undispatch(self, record: TaskRecord, *, guarded: bool = False) -> None:
         """Close the dispatch entry and the timer of an attempt that is over.
@@ -502,11 +510,14 @@ class Draft:
         if self.scheduled.get(ref) is record.scheduled:  # made by this very decision: nobody has heard of it yet
             if self.opened.pop(suffix, None) is not None:
                 self.timers.pop((suffix, ref), None)
+                self.awaiting.pop((suffix, record.scheduled.awaits), None)
                 own = self.task_id(record)
                 self.handoffs = [handoff for handoff in self.handoffs if _task_behind(handoff) != own]
             return
         self.timers[suffix, ref] = 0
         self.closed[suffix] = None
+        if record.scheduled.awaits:
+            self.awaiting[suffix, record.scheduled.awaits] = False
         if guarded:
             self.guarded[suffix] = None
 

@@ -30,6 +30,7 @@ DISPATCH: dict[str, str] = {
     "SWITCH": INTERNAL,
     "TERMINATE": INTERNAL,
     "WAIT": WAITING,
+    "WAIT_FOR_WEBHOOK": WAITING,
 }
 
 

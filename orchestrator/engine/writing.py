@@ -42,6 +42,8 @@ def write(section: Section, keys: Keys, number: int, draft: Draft, payloads: Pay
     size += _write_records(section, draft, payloads)
     _write_dispatch(section, draft)
     _write_timers(section, draft)
+    if draft.awaiting:
+        _write_awaiting(section, keys, number, draft)
     _write_status(section, keys, number, draft)
     _publish(section, draft)
     if draft.handoffs:
@@ -140,6 +142,17 @@ def _write_timers(section: Section, draft: Draft) -> None:
         section.disarm(disarmed)
     if armed:
         section.arm(armed)
+
+
+def _write_awaiting(section: Section, keys: Keys, number: int, draft: Draft) -> None:
+    """Where an event finds the tasks that await it: the entry is there exactly as long as the task is open."""
+    key = keys.awaiting_webhook(number, draft.state.meta.name)
+    for (suffix, mark), is_open in draft.awaiting.items():
+        member = f"{mark}\n{draft.workflow_id}-{suffix}"
+        if is_open:
+            section.index(key, 0, member)
+        else:
+            section.unindex(key, member)
 
 
 def _write_status(section: Section, keys: Keys, number: int, draft: Draft) -> None:

@@ -92,6 +92,7 @@ class TaskType(StrEnum):
     SWITCH = "SWITCH"
     TERMINATE = "TERMINATE"
     WAIT = "WAIT"
+    WAIT_FOR_WEBHOOK = "WAIT_FOR_WEBHOOK"
     # system tasks: the server does the work
     AGENT = "AGENT"
     CALL_MCP_TOOL = "CALL_MCP_TOOL"
@@ -136,6 +137,7 @@ OPERATOR_TYPES: frozenset[str] = frozenset(
         TaskType.SWITCH,
         TaskType.TERMINATE,
         TaskType.WAIT,
+        TaskType.WAIT_FOR_WEBHOOK,
     )
 )
 """Types that steer the workflow itself."""

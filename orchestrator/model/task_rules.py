@@ -242,6 +242,16 @@ def sub_workflow_texts_are_expressions(place: Location, _: FindTaskDef) -> Itera
             yield Problem(f"{path}.{field}", f"{field} must be a whole number or one ${{...}} expression", value)
 
 
+def webhook_has_matches(place: Location, _: FindTaskDef) -> Iterator[Problem]:
+    """WAIT_FOR_WEBHOOK says which event it waits for."""
+    matches = place.task.input_parameters.get("matches")
+    if isinstance(matches, str) and is_whole_expression(matches):
+        return
+    if not isinstance(matches, dict) or not matches:
+        message = "matches must map JSONPaths of the event to the values they must have"
+        yield Problem(f"{place.path}.inputParameters.matches", message, matches)
+
+
 _RULES: dict[str, tuple[Rule, ...]] = {
     TaskType.EVENT: (event_has_sink,),
     TaskType.DECISION: (decision_has_case_source, cases_are_given),
@@ -257,5 +267,6 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     TaskType.DO_WHILE: (loop_has_condition, loop_has_body, loop_keeps_a_number),
     TaskType.TERMINATE: (terminate_is_not_optional, terminate_has_status),
     TaskType.WAIT: (wait_has_one_deadline, wait_texts_parse),
+    TaskType.WAIT_FOR_WEBHOOK: (webhook_has_matches,),
     TaskType.SUB_WORKFLOW: (sub_workflow_is_named, sub_workflow_texts_are_expressions),
 }

@@ -302,6 +302,12 @@ def _outside(one: _Open, now_ms: int) -> Reason:
         command = f"orchestrator workflow message push {task.workflow_instance_id}"
         text = f"{_called(task)} waits for a message; push one with: {command}"
         return _reason("MESSAGE", task, text)
+    if task.task_type == "WAIT_FOR_WEBHOOK":
+        text = (
+            f"{_called(task)} waits for an event with {given.get('matches')} at a webhook that names "
+            f"{task.workflow_type}; see: orchestrator webhook list"
+        )
+        return _reason("WEBHOOK", task, text, matches=given.get("matches"))
     what = "a person" if task.task_type == "HUMAN" else "somebody outside"
     return _reason("OUTSIDE", task, f"{_called(task)} waits for {what} to say how it ended")
 

@@ -305,6 +305,49 @@ def event_handlers_revision(keys: Keys) -> Command:
     return Command(("GET", keys.event_handlers_revision()), lambda raw: int(raw or 0))
 
 
+# --- webhooks, configurations of event queues -------------------------------------------------------------------------
+
+
+def put_webhook(keys: Keys, webhook_id: str, body: bytes) -> Command:
+    """Store a webhook."""
+    return Command(("HSET", keys.webhooks(), webhook_id, body))
+
+
+def get_webhook(keys: Keys, webhook_id: str) -> Command:
+    """The body of a webhook or ``None``."""
+    return Command(("HGET", keys.webhooks(), webhook_id))
+
+
+def list_webhooks(keys: Keys) -> Command:
+    """Every webhook; replies ``dict[str, bytes]`` in order of ids."""
+    return Command(("HGETALL", keys.webhooks()), lambda raw: _sorted_map(raw, bytes))
+
+
+def delete_webhook(keys: Keys, webhook_id: str) -> Command:
+    """Forget a webhook; replies how many there were."""
+    return Command(("HDEL", keys.webhooks(), webhook_id))
+
+
+def put_event_source(keys: Keys, kind: str, name: str, body: bytes) -> Command:
+    """Store the configuration of an event queue."""
+    return Command(("HSET", keys.event_sources(), f"{kind}\n{name}", body))
+
+
+def get_event_source(keys: Keys, kind: str, name: str) -> Command:
+    """The configuration of an event queue or ``None``."""
+    return Command(("HGET", keys.event_sources(), f"{kind}\n{name}"))
+
+
+def list_event_sources(keys: Keys) -> Command:
+    """Every configuration of an event queue; replies ``dict[str, bytes]`` by ``<type>\\n<name>``."""
+    return Command(("HGETALL", keys.event_sources()), lambda raw: _sorted_map(raw, bytes))
+
+
+def delete_event_source(keys: Keys, kind: str, name: str) -> Command:
+    """Forget the configuration of an event queue; replies how many there were."""
+    return Command(("HDEL", keys.event_sources(), f"{kind}\n{name}"))
+
+
 # --- installation, deciders, queues -----------------------------------------------------------------------------------
 
 

@@ -203,13 +203,13 @@ class Section:
         """Send a hint on a channel of this slot."""
         self._add("P", _NOWHERE, (channel, message))
 
-    def index(self, key: str, start_ms: int) -> None:
-        """Add the workflow to a search index (``Keys.by_status`` and the like)."""
-        self._add("Z", self._batch.place(key), (start_ms, self.workflow_id))
+    def index(self, key: str, score: int, member: str = "") -> None:
+        """Add the workflow, or another member, to an index (``Keys.by_status`` and the like)."""
+        self._add("Z", self._batch.place(key), (score, member or self.workflow_id))
 
-    def unindex(self, key: str) -> None:
-        """Take the workflow out of a search index."""
-        self._add("R", self._batch.place(key), (self.workflow_id,))
+    def unindex(self, key: str, member: str = "") -> None:
+        """Take the workflow, or another member, out of an index."""
+        self._add("R", self._batch.place(key), (member or self.workflow_id,))
 
     def unlink(self, key: str) -> None:
         """Remove a key of this slot."""

@@ -120,6 +120,10 @@ class Keys:
         """Sorted set: executions under this correlation id."""
         return f"{self._partition[partition]}idx:c:{correlation_id}"
 
+    def awaiting_webhook(self, partition: int, name: str) -> str:
+        """Sorted set, all scores 0: open WAIT_FOR_WEBHOOK tasks of a workflow name by what they await; commit only."""
+        return f"{self._partition[partition]}idx:w:{name}"
+
     # --- partition slot: channels (pub/sub hints, never needed for correctness) ------------------------------------
 
     def done_channel(self, partition: int, workflow_id: str) -> str:
@@ -315,6 +319,14 @@ class Keys:
         """Hash: name of an event handler -> JSON."""
         return self._catalog + "eh"
 
+    def webhooks(self) -> str:
+        """Hash: id of a webhook -> JSON; its secrets are references."""
+        return self._catalog + "wh"
+
+    def event_sources(self) -> str:
+        """Hash: ``<type>\\n<name>`` of an event queue -> its configuration as JSON."""
+        return self._catalog + "es"
+
     def event_handlers_revision(self) -> str:
         """String: counter of changes of event handlers."""
         return self._catalog + "ehrev"
@@ -419,7 +431,7 @@ _PARTITION_KINDS = (
     KeyKind("park:.+", "stream"),
     KeyKind("tomb:.+", "string", TOMBSTONE_TTL_MS),
     KeyKind("ans:.+", "string", ANSWER_TTL_MS),
-    KeyKind("idx:[stc]:.*", "zset"),
+    KeyKind("idx:[stcw]:.*", "zset"),
     KeyKind("simclock", "string"),
 )
 _QUEUE_KINDS = (
@@ -436,7 +448,7 @@ _EVENT_KINDS = (
     KeyKind("simclock", "string"),
 )
 _CATALOG_KINDS = (
-    KeyKind("meta|arc|wfs|scs|sec|env|td|eh|polls|(wf|sc):.+", "hash"),
+    KeyKind("meta|arc|wfs|scs|sec|env|td|eh|wh|es|polls|(wf|sc):.+", "hash"),
     KeyKind("tdrev|deciders", "zset"),
     KeyKind("queues|places|tags", "set"),
     KeyKind("rev|ehrev|simclock", "string"),

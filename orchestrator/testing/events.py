@@ -7,9 +7,10 @@ time, up to the number of deliveries that makes it a dead letter.
 from __future__ import annotations
 
 from orchestrator.clock import Clock
-from orchestrator.events.processor import Conditions, Processor
+from orchestrator.events.processor import Conditions, Processor, Verdict
 from orchestrator.events.sources import read_idle, read_new, settle
 from orchestrator.plan import Plan
+from orchestrator.service import webhook_deliveries, webhooks
 from orchestrator.store.context import StoreContext
 
 NAME = "test-events"
@@ -20,19 +21,29 @@ class InlineEvents:
 
     def __init__(self, store: StoreContext, conditions: Conditions, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
         self._processor = Processor(store, conditions, clock)
 
     def run_once(self) -> Plan[int]:
         """Handle every message that waits; gives how many are over with."""
+        done = yield from self._webhooks()
         yield from self._processor.refresh()
         events = self._processor.events
         if not events:
-            return 0
+            return done
         messages = yield from read_idle(self._store, events, NAME, idle_ms=0)
         found = yield from read_new(self._store, events, NAME)
-        done = 0
         for message in [*messages, *found.messages]:
             verdict = yield from self._processor.handle(message, self._processor.judge(message))
             yield from settle(self._store, message, verdict)
             done += verdict.is_over
         return done
+
+    def _webhooks(self) -> Plan[int]:
+        """What has arrived at webhooks."""
+        yield from webhooks.hear(self._store)
+        found = yield from read_new(self._store, [webhooks.EVENT], NAME)
+        for message in found.messages:
+            reason = yield from webhook_deliveries.deliver(self._store, message.payload, self._clock.now_ms())
+            yield from settle(self._store, message, Verdict(True, reason))
+        return len(found.messages)

@@ -342,6 +342,10 @@ VERBS: list[tuple[Callable[[Workflow], object], list[Json]]] = [
         ],
     ),
     (
+        lambda w: w.wait_for_webhook({"$.order": w.input.id}, ref="paid"),
+        [operator("WAIT_FOR_WEBHOOK", "paid", inputParameters={"matches": {"$.order": "${workflow.input.id}"}})],
+    ),
+    (
         lambda w: w.http_poll("https://x.example.org", until="$.output.response.body.done", every_s=5),
         [
             operator(
@@ -450,7 +454,7 @@ def test_every_operator_and_system_task_of_the_language_has_a_verb() -> None:
     assert written >= {
         "SWITCH", "FORK_JOIN", "FORK_JOIN_DYNAMIC", "JOIN", "EXCLUSIVE_JOIN", "DO_WHILE", "DYNAMIC", "SUB_WORKFLOW",
         "START_WORKFLOW", "HUMAN", "HTTP", "HTTP_POLL", "INLINE", "LAMBDA", "JSON_JQ_TRANSFORM", "EVENT",
-        "KAFKA_PUBLISH", "PULL_WORKFLOW_MESSAGES",
+        "KAFKA_PUBLISH", "PULL_WORKFLOW_MESSAGES", "WAIT_FOR_WEBHOOK",
     }  # fmt: skip
 
 

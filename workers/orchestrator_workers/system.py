@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from orchestrator.errors import InvalidRequest
 from orchestrator.events import conditions
 from orchestrator.events.host import Desk, EventsHost, HandlerDesk
+from orchestrator.events.webhooks import WebhookDesk
 from orchestrator.settings import Settings
 from orchestrator.store.connection import Connection, connect
 from orchestrator.store.context import StoreContext
@@ -96,7 +97,7 @@ async def _handling_events(connection: Connection, shared: Resources, *, handles
     chores: list[asyncio.Task[None]] = []
     if handles_events:
         handlers = HandlerDesk(shared.store, shared.run, conditions.evaluate)
-        desks: list[Desk] = [handlers, NewsDesk(shared)]
+        desks: list[Desk] = [handlers, NewsDesk(shared), WebhookDesk(shared.store, shared.run)]
         loops = [*(EventsHost(connection, desk).run() for desk in desks), KafkaEvents(shared, handlers).run()]
         chores = [asyncio.create_task(loop) for loop in loops]
     try:

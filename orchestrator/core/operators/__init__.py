@@ -33,6 +33,7 @@ from orchestrator.core.operators import (
     switch,
     terminate,
     wait,
+    wait_for_webhook,
     worker,
 )
 from orchestrator.core.program import execution_ref
@@ -62,6 +63,7 @@ OPERATORS: dict[str, ModuleType] = {
     "SWITCH": switch,
     "TERMINATE": terminate,
     "WAIT": wait,
+    "WAIT_FOR_WEBHOOK": wait_for_webhook,
 }
 
 

@@ -1,0 +1,85 @@
+"""Webhooks: addresses at which other systems deliver events, as they are stored and shown.
+
+The fields are those of Orkes. Secrets are stored as references to secrets (``${workflow.secrets.NAME}``), never as
+their values, so a definition may be shown as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from orchestrator.errors import Problem
+
+
+class Verifier(StrEnum):
+    """How a delivery proves who it is from. Example: ``Verifier.SLACK_BASED``."""
+
+    HEADER_BASED = "HEADER_BASED"
+    HMAC_BASED = "HMAC_BASED"
+    SIGNATURE_BASED = "SIGNATURE_BASED"
+    SLACK_BASED = "SLACK_BASED"
+    STRIPE = "STRIPE"
+
+
+class Webhook(msgspec.Struct, kw_only=True):
+    """An address for events. Maps of workflows give the version; null or 0 = any to receive, the latest to start.
+
+    Example: ``Webhook(name="bank", verifier=Verifier.STRIPE, secret_value="${workflow.secrets.stripe}")``
+    """
+
+    name: str
+    verifier: Verifier
+    id: str | None = None
+    receiver_workflow_names_to_versions: dict[str, Any] = {}
+    workflows_to_start: dict[str, Any] = {}
+    source_platform: str = "Custom"
+    header_key: str | None = None
+    secret_key: str | None = None
+    secret_value: str | None = None
+    headers: dict[str, str] = {}
+    url_verified: bool = False
+    create_time: int = 0
+    update_time: int = 0
+
+
+class Delivery(msgspec.Struct, kw_only=True):
+    """What became of one delivery: IN_PROGRESS, COMPLETED or REJECTED; task and workflow ids are the first hundred."""
+
+    delivery_id: str
+    webhook_id: str
+    status: str
+    created: int
+    reason: str | None = None
+    task_ids: list[str] = []
+    task_count: int = 0
+    workflow_ids: list[str] = []
+
+
+_ID = re.compile(r"[A-Za-z0-9_\-]{1,64}")
+
+
+def validate_webhook(webhook: Webhook) -> list[Problem]:
+    """Everything that is wrong with a definition."""
+    problems = []
+    if not webhook.name.strip():
+        problems.append(Problem("name", "a webhook needs a name"))
+    if webhook.id is not None and not _ID.fullmatch(webhook.id):
+        problems.append(Problem("id", "an id is 1 to 64 letters, digits, '_' or '-'", webhook.id))
+    for field, versions in (
+        ("receiverWorkflowNamesToVersions", webhook.receiver_workflow_names_to_versions),
+        ("workflowsToStart", webhook.workflows_to_start),
+    ):
+        for name, version in versions.items():
+            is_version = version is None or (isinstance(version, int) and not isinstance(version, bool))
+            if not name or not is_version or (version or 0) < 0:
+                problems.append(Problem(f"{field}.{name}", "a workflow has a whole number as its version, or null"))
+    if webhook.verifier is Verifier.HEADER_BASED:
+        if not webhook.headers:
+            problems.append(Problem("headers", "HEADER_BASED needs the headers that a delivery must have"))
+    elif not webhook.secret_value:
+        problems.append(Problem("secretValue", f"{webhook.verifier} needs the secret that deliveries are signed with"))
+    return problems

@@ -1,0 +1,37 @@
+"""``orchestrator webhook``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Invoke, write
+
+HOOK = {
+    "name": "github",
+    "verifier": "SIGNATURE_BASED",
+    "secretValue": "${workflow.secrets.GITHUB}",
+    "receiverWorkflowNamesToVersions": {"release": 1},
+}
+
+
+def test_a_webhook_is_put_listed_shown_and_deleted(invoke: Invoke, engine: None, tmp_path: Path) -> None:
+    put = invoke("webhook", "put", write(tmp_path, "github.json", json.dumps(HOOK)), "--id", "github")
+    assert (put.exit_code, put.stdout.strip()) == (0, "github"), put.stderr
+    assert "POST /api/webhook/github" in put.stderr
+    assert "release" in invoke("webhook", "list").stdout
+    shown = json.loads(invoke("webhook", "show", "github", "-o", "json").stdout)
+    assert shown["secretValue"] == "${workflow.secrets.GITHUB}"
+    assert json.loads(invoke("webhook", "deliveries", "github", "-o", "json").stdout) == []
+    assert invoke("webhook", "delete", "github").exit_code == 0
+    gone = invoke("webhook", "show", "github")
+    assert (gone.exit_code, "orchestrator webhook list" in gone.stderr) != (0, False)
+
+
+@pytest.mark.parametrize("wrong", [{"name": "x", "verifier": "GUESS"}, {"name": "x", "verifier": "STRIPE"}])
+def test_what_is_wrong_with_a_file_is_said(invoke: Invoke, engine: None, tmp_path: Path, wrong: dict[str, str]) -> None:
+    refused = invoke("webhook", "put", write(tmp_path, "w.json", json.dumps(wrong)))
+    assert refused.exit_code != 0
+    assert "verifier" in refused.stderr or "secretValue" in refused.stderr

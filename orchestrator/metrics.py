@@ -16,6 +16,7 @@ from typing import Any, Self
 from orchestrator.clock import Clock, SystemClock
 from orchestrator.core.draft import Draft
 from orchestrator.errors import InvalidRequest, MissingExtra
+from orchestrator.model.records import Result, Scheduled
 from orchestrator.model.status import is_terminal
 from orchestrator.plan import Plan
 from orchestrator.service import operations
@@ -36,6 +37,7 @@ LABELS_MAX = 200
 """So many names of one kind are told apart; whoever makes up names cannot fill the memory of what collects them."""
 
 SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 300, 3_600, 86_400)
+SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
 REQUEST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 STARTED_MAX = 10_000
 
@@ -57,11 +59,11 @@ class _Names:
 
 
 class DeciderMetrics:
-    """What a decider counts. Example: ``decider.witness = DeciderMetrics().committed``"""
+    """What a decider counts, as its witness. Example: ``decider.witness = DeciderMetrics()``"""
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
-        self._names = _Names()
+        self._names, self._types = _Names(), _Names()
         self._started = _counter(registry, "workflow_started", "Executions whose first step was decided.", "workflow")
         self._ended = _counter(registry, "workflow_completed", "Executions that ended.", "workflow", "status")
         self._seconds = _histogram(
@@ -69,6 +71,17 @@ class DeciderMetrics:
         )
         self._scheduled = _counter(registry, "task_scheduled", "Attempts of tasks that were scheduled.")
         self._retried = _counter(registry, "task_retries", "Attempts of tasks after the first.")
+        self._waited = _histogram(
+            registry,
+            "task_schedule_to_start_seconds",
+            "From when a task could begin to when a worker began, of tasks that ended.",
+            SECONDS,
+            "task_type",
+        )
+        self._batch = _histogram(registry, "decider_batch_size", "Events committed at once.", SIZES)
+        self._late = _histogram(registry, "timer_lag_seconds", "How late timers became events.", SECONDS)
+        self._repaired = _counter(registry, "repair_actions", "What was mended that should never break.", "kind")
+        self._repaired.labels("task_offered_again")  # said to be 0 before it ever happens
 
     def committed(self, draft: Draft) -> None:
         """A decision was committed, and is about to become the state of its workflow."""
@@ -82,12 +95,36 @@ class DeciderMetrics:
             self._seconds.labels(name).observe((core.ended_ms - core.created_ms) / 1000)
         self._scheduled.inc(len(draft.scheduled))
         self._retried.inc(sum(one.attempt > 0 for one in draft.scheduled.values()))
+        for scheduled, result in _ended_in(draft):
+            waited_ms = result.started_ms - scheduled.scheduled_ms - scheduled.delay_ms
+            self._waited.labels(self._types[scheduled.type]).observe(max(0, waited_ms) / 1000)
+
+    def batched(self, events: int) -> None:
+        """So many events of one partition were committed at once."""
+        self._batch.observe(events)
+
+    def fired(self, late_ms: int) -> None:
+        """A timer became an event, so long after it was due."""
+        self._late.observe(max(0, late_ms) / 1000)
+
+    def repaired(self, kind: str, count: int) -> None:
+        """Something was mended that should never have been broken."""
+        self._repaired.labels(kind).inc(count)
+
+
+def _ended_in(draft: Draft) -> Iterator[tuple[Scheduled, Result]]:
+    """The attempts that a worker began with and that ended in this decision."""
+    yield from (pair for pair in draft.superseded if pair[1].ended_ms == draft.now and pair[1].started_ms)
+    for ref, result in draft.results.items():
+        record = draft.records.get(ref)
+        if record is not None and record.result is result and is_terminal(result.status) and result.started_ms:
+            yield record.scheduled, result
 
 
 class WorkerMetrics:
-    """What a worker counts. Example: ``Worker(observer=WorkerMetrics().observe)``"""
+    """What a worker of so many slots counts. Example: ``Worker(concurrency=20, observer=WorkerMetrics(20).observe)``"""
 
-    def __init__(self) -> None:
+    def __init__(self, slots: int) -> None:
         registry = self.registry = CollectorRegistry()
         self._names = _Names()
         self._begun: dict[object, float] = {}
@@ -95,18 +132,19 @@ class WorkerMetrics:
             registry, "task_execute_seconds", "Time in a task's code.", SECONDS, "task_type", "status"
         )
         self._lost = _counter(registry, "lease_lost", "Tasks that were handed to somebody else while they ran.")
-        self._running = Gauge("worker_slots_running", "Tasks that run right now.", namespace=PREFIX, registry=registry)
+        told = "Tasks that run right now, and for how many more there is room."
+        states = Gauge("worker_slots", told, ["state"], namespace=PREFIX, registry=registry)
+        states.labels("running").set_function(lambda: len(self._begun))
+        states.labels("free").set_function(lambda: max(0, slots - len(self._begun)))
 
     def observe(self, event: str, fields: dict[str, Any]) -> None:
         """The observer of a worker."""
         if event == "started":
             if len(self._begun) < STARTED_MAX:
                 self._begun[fields["task_id"]] = _clock.monotonic_s()
-            self._running.inc()
         elif event == "finished":
             begun_s = self._begun.pop(fields["task_id"], None)
             if begun_s is not None:
-                self._running.dec()
                 name = self._names[fields["task_type"]]
                 self._seconds.labels(name, str(fields["status"])).observe(_clock.monotonic_s() - begun_s)
         elif event == "lease_lost":
@@ -133,7 +171,7 @@ class ServerMetrics:
         diagnosis = yield from operations.diagnose(store)
         queues = yield from operations.queues(store)
         now = CollectorRegistry()
-        now.register(_Installation(list(_families(diagnosis, queues))))
+        now.register(_Installation(list(families(diagnosis, queues))))
         return text_of(self.registry) + text_of(now)
 
 
@@ -151,10 +189,17 @@ def text_of(registry: CollectorRegistry) -> str:
     return text
 
 
-def _families(diagnosis: Diagnosis, queues: dict[str, QueueStats]) -> Iterator[Metric]:
+def families(diagnosis: Diagnosis, queues: dict[str, QueueStats]) -> Iterator[Metric]:
+    """What is true of an installation, as metrics."""
     names = _Names()
     depth = GaugeMetricFamily(f"{PREFIX}_task_queue_depth", "Tasks that wait.", labels=["task_type", "state"])
     in_use = GaugeMetricFamily(f"{PREFIX}_limit_in_use", "Slots of the concurrency limit in use.", labels=["task_type"])
+    waiting = GaugeMetricFamily(
+        f"{PREFIX}_limit_waiting", "Ready tasks that a limit keeps from workers.", labels=["task_type"]
+    )
+    oldest = GaugeMetricFamily(
+        f"{PREFIX}_task_queue_oldest_seconds", "How long the next task has been ready.", labels=["task_type"]
+    )
     expired = CounterMetricFamily(f"{PREFIX}_lease_expired", "Leases whose worker fell silent.", labels=["task_type"])
     for name, stats in sorted(queues.items()):
         label = names[name]
@@ -164,8 +209,11 @@ def _families(diagnosis: Diagnosis, queues: dict[str, QueueStats]) -> Iterator[M
         depth.add_metric([label, "delayed"], stats.delayed)
         depth.add_metric([label, "running"], stats.leased)
         in_use.add_metric([label], stats.leased + stats.held)
+        waiting.add_metric([label], stats.ready if stats.limited_since_ms is not None else 0)
+        heads = [one.head_since_ms for one in stats.domains.values() if one.head_since_ms is not None]
+        oldest.add_metric([label], max(0, stats.now_ms - min(heads, default=stats.now_ms)) / 1000)
         expired.add_metric([label], stats.expired)
-    yield from (depth, in_use, expired)
+    yield from (depth, oldest, in_use, waiting, expired)
     lags = [
         (one.stats.now_ms - one.stats.oldest_event_ms) / 1000
         for one in diagnosis.partitions

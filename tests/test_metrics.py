@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from orchestrator import AsyncClient, RetryPolicy, task
+from orchestrator import AsyncClient, RetryPolicy, Workflow, task
 from orchestrator.api import create_app
 from orchestrator.errors import InvalidRequest
 from orchestrator.metrics import (
@@ -18,8 +19,13 @@ from orchestrator.metrics import (
     Pulse,
     ServerMetrics,
     WorkerMetrics,
+    families,
     text_of,
 )
+from orchestrator.model.definitions import TaskDef
+from orchestrator.service import dispatch, operations
+from orchestrator.service.dispatch import Want
+from orchestrator.service.operations import Diagnosis
 from orchestrator.testing import environment
 from tests.api.conftest import caller_of
 from tests.cli.conftest import Command, command
@@ -51,7 +57,7 @@ def test_a_decider_counts_starts_ends_attempts_and_retries() -> None:
 
     metrics = DeciderMetrics()
     with environment([charge]) as env:
-        env._decider.witness = metrics.committed
+        env._decider.witness = metrics
         env.client.register(
             charge, workflow_def(step("SIMPLE", "charge"), name="flow"), workflow_def(noop("a"), name="other")
         )
@@ -64,10 +70,34 @@ def test_a_decider_counts_starts_ends_attempts_and_retries() -> None:
     assert found["orchestrator_workflow_duration_seconds_sum[('workflow', 'flow')]"] >= 1
     assert found["orchestrator_task_scheduled_total"] == 3
     assert found["orchestrator_task_retries_total"] == 1
+    assert found["orchestrator_task_schedule_to_start_seconds_count[('task_type', 'charge')]"] == 2
+    assert found["orchestrator_task_schedule_to_start_seconds_sum[('task_type', 'charge')]"] < 1
+    assert found["orchestrator_decider_batch_size_count"] >= 4
+    assert found["orchestrator_decider_batch_size_sum"] == 4
+    assert found["orchestrator_repair_actions_total[('kind', 'task_offered_again')]"] == 0
+
+
+def test_a_decider_tells_how_late_its_timers_are() -> None:
+    metrics = DeciderMetrics()
+    with environment() as env:
+        env._decider.witness = metrics
+        env.client.start_workflow(Workflow("naps").wait(for_s=30))
+        env.drain()
+        env.clock.advance(37)
+        env.drain()
+    found = samples(text_of(metrics.registry))
+    assert found["orchestrator_timer_lag_seconds_count"] == 1
+    assert 6 < found["orchestrator_timer_lag_seconds_sum"] < 8
+
+
+def test_a_task_that_had_to_be_offered_again_is_told_of() -> None:
+    metrics = DeciderMetrics()
+    metrics.repaired("task_offered_again", 3)
+    assert samples(text_of(metrics.registry))["orchestrator_repair_actions_total[('kind', 'task_offered_again')]"] == 3
 
 
 def test_a_worker_counts_how_long_tasks_run_and_which_it_lost() -> None:
-    metrics = WorkerMetrics()
+    metrics = WorkerMetrics(20)
     metrics.observe("started", {"task_id": "a", "task_type": "charge"})
     metrics.observe("started", {"task_id": "b", "task_type": "charge"})
     metrics.observe("finished", {"task_id": "a", "task_type": "charge", "status": "COMPLETED"})
@@ -75,12 +105,13 @@ def test_a_worker_counts_how_long_tasks_run_and_which_it_lost() -> None:
     metrics.observe("lease_lost", {"task_id": "b"})
     found = samples(text_of(metrics.registry))
     assert found["orchestrator_task_execute_seconds_count[('status', 'COMPLETED'), ('task_type', 'charge')]"] == 1
-    assert found["orchestrator_worker_slots_running"] == 1
+    assert found["orchestrator_worker_slots[('state', 'running')]"] == 1
+    assert found["orchestrator_worker_slots[('state', 'free')]"] == 19
     assert found["orchestrator_lease_lost_total"] == 1
 
 
 def test_made_up_names_end_as_other() -> None:
-    metrics = WorkerMetrics()
+    metrics = WorkerMetrics(20)
     for number in range(LABELS_MAX + 50):
         fields: dict[str, Any] = {"task_id": str(number), "task_type": f"t{number}", "status": "COMPLETED"}
         metrics.observe("started", fields)
@@ -116,6 +147,52 @@ def test_what_waits_in_queues_is_told_by_task_type() -> None:
         found = samples(env.client.run(ServerMetrics().page(env.store)))
     assert found["orchestrator_task_queue_depth[('state', 'ready'), ('task_type', 'charge')]"] == 2
     assert found["orchestrator_limit_in_use[('task_type', 'charge')]"] == 0
+
+
+def test_a_queue_tells_how_long_its_next_task_waits_and_what_its_limit_holds_back() -> None:
+    with environment() as env:
+        env.client.register(TaskDef(name="charge", concurrent_exec_limit=1))
+        for _ in range(3):
+            env.client.enqueue("charge", card="1")
+        env.run_until_quiet()
+        env.clock.advance(5)
+        env.run(dispatch.claim_tasks(env.store, [Want("charge", None, 3)], "somebody"))
+        found = samples(env.client.run(ServerMetrics().page(env.store)))
+    assert found["orchestrator_limit_in_use[('task_type', 'charge')]"] == 1
+    assert found["orchestrator_limit_waiting[('task_type', 'charge')]"] == 2
+    assert 5 <= found["orchestrator_task_queue_oldest_seconds[('task_type', 'charge')]"] < 6
+
+
+NAMES = {
+    "decider": """workflow_started_total workflow_completed_total workflow_duration_seconds task_schedule_to_start_seconds
+        task_scheduled_total task_retries_total decider_batch_size timer_lag_seconds repair_actions_total""",
+    "worker": "task_execute_seconds worker_slots lease_lost_total",
+    "server": """http_requests_total http_request_seconds task_queue_depth task_queue_oldest_seconds decider_lag_seconds
+        lease_expired_total limit_in_use limit_waiting inbox_events outbox_entries timers dead_letters
+        quarantined_workflows deciders partitions_unowned redis_rtt_seconds redis_memory_bytes""",
+}
+"""What dashboards and alerts are written against: a name that goes breaks them, so it must be taken off here too."""
+
+
+def registered(role: str) -> str:
+    """The page of a role that has done nothing yet."""
+    if role == "decider":
+        return text_of(DeciderMetrics().registry)
+    if role == "worker":
+        return text_of(WorkerMetrics(1).registry)
+    server = operations.Server("Redis", "7", "noeviction", True, 1, 1)
+    now = Diagnosis(server, 1.0, 16, [], [], [])
+    return text_of(ServerMetrics().registry) + "".join(f"{one.name} {one.type}\n" for one in families(now, {}))
+
+
+@pytest.mark.parametrize(("role", "name"), [(role, name) for role, names in NAMES.items() for name in names.split()])
+def test_every_name_is_there_from_the_beginning(role: str, name: str) -> None:
+    assert f"orchestrator_{name.removesuffix('_total')}" in registered(role).replace("_total", "")
+
+
+@pytest.mark.parametrize("name", sorted({name for names in NAMES.values() for name in names.split()}))
+def test_the_page_on_metrics_has_every_name(name: str) -> None:
+    assert f"`{name}`" in (Path(__file__).parents[1] / "docs" / "metrics.md").read_text("utf-8")
 
 
 # --- probes -------------------------------------------------------------------------------------------------------------
@@ -194,7 +271,18 @@ def test_a_worker_process_serves_its_metrics_and_probes(
     retried = (AssertionError, httpx2.TransportError)
     eventually(lambda: httpx2.get(f"{url}/readyz").status_code == 200, timeout_s=20, retry_on=retried)
     assert httpx2.get(f"{url}/livez").status_code == 200
-    assert "orchestrator_worker_slots_running" in httpx2.get(f"{url}/metrics").text
+    assert "orchestrator_worker_slots" in httpx2.get(f"{url}/metrics").text
+
+
+def test_a_system_task_process_serves_its_metrics_and_probes(
+    command: Command, redis_url: str, unused_port: int
+) -> None:
+    command("--redis", redis_url, "system", "--concurrency", "7", "--only", "HTTP", "--metrics-port", str(unused_port))
+    url = f"http://127.0.0.1:{unused_port}"
+    retried = (AssertionError, httpx2.TransportError)
+    eventually(lambda: httpx2.get(f"{url}/readyz").status_code == 200, timeout_s=20, retry_on=retried)
+    assert httpx2.get(f"{url}/livez").status_code == 200
+    assert samples(httpx2.get(f"{url}/metrics").text)["orchestrator_worker_slots[('state', 'free')]"] == 7
 
 
 @pytest.fixture

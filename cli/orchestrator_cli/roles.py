@@ -103,6 +103,7 @@ def decider(
 @click.option("--only", multiple=True, metavar="TYPE", help="Carry out this type; may be repeated. Default: all.")
 @click.option("--name", help="How it is called in logs and views. Default: host and process.")
 @click.option("--drain-timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="For running tasks at the end.")
+@_metrics_options
 @click.option("--host-fd", type=int, hidden=True)
 @ready_option
 def system(
@@ -110,6 +111,8 @@ def system(
     only: tuple[str, ...],
     name: str | None,
     drain_timeout: float | None,
+    metrics_port: int | None,
+    metrics_host: str,
     host_fd: int | None,
     ready_fd: int | None,
 ) -> int:
@@ -117,18 +120,28 @@ def system(
 
     A decider hosts one of these by default; run more of them where that is not enough, or on hosts of their own.
     """
-    from orchestrator_workers.system import run_system
+    from orchestrator_workers.system import run_system, slots_of
 
     session = current_session(is_role=True)
-    return run_system(
-        session.settings,
-        concurrency,
-        only=only,
-        drain_timeout_s=drain_timeout,
-        name=name,
-        host_fd=host_fd,
-        on_ready=lambda: tell(ready_fd, {}),
-    )
+    watched = watching.watch_worker(metrics_host, metrics_port, slots_of(concurrency, only))
+    with watched.port as port:
+
+        def ready() -> None:
+            watched.on_loop()
+            if port is not None:
+                port.is_ready = True
+            tell(ready_fd, {})
+
+        return run_system(
+            session.settings,
+            concurrency,
+            only=only,
+            drain_timeout_s=drain_timeout,
+            name=name,
+            host_fd=host_fd,
+            on_ready=ready,
+            observer=watched.observer,
+        )
 
 
 @click.command(cls=Leaf, examples=WORKER_EXAMPLES)
@@ -166,7 +179,7 @@ def worker(
             return _idle()
     if pool is not None:
         _move_to(pool, served)
-    watched = watching.watch_worker(metrics_host, metrics_port)
+    watched = watching.watch_worker(metrics_host, metrics_port, concurrency)
     with watched.port as port:
 
         def ready() -> None:

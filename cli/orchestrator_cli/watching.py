@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from orchestrator.core.draft import Draft
+    from orchestrator.engine.witness import Witness
     from orchestrator.metrics import ProbePort
 
 LOOP_TIMEOUT_S = 5.0
@@ -22,7 +22,7 @@ class WatchedDecider(NamedTuple):
     """What a decider is given; its port, as a context, is None when nobody asked."""
 
     port: AbstractContextManager[ProbePort | None]
-    witness: Callable[[Draft], None] | None = None
+    witness: Witness | None = None
     on_turn: Callable[[], None] | None = None
 
 
@@ -41,16 +41,16 @@ def watch_decider(host: str, port: int | None) -> WatchedDecider:
     from orchestrator.metrics import DeciderMetrics, ProbePort, Pulse
 
     metrics, pulse = DeciderMetrics(), Pulse()
-    return WatchedDecider(ProbePort(host, port, metrics.registry, pulse.is_live), metrics.committed, pulse.beat)
+    return WatchedDecider(ProbePort(host, port, metrics.registry, pulse.is_live), metrics, pulse.beat)
 
 
-def watch_worker(host: str, port: int | None) -> WatchedWorker:
-    """Counters and probes of a worker: alive is one whose event loop answers."""
+def watch_worker(host: str, port: int | None, slots: int) -> WatchedWorker:
+    """Counters and probes of a worker of so many slots: alive is one whose event loop answers."""
     if port is None:
         return WatchedWorker(contextlib.nullcontext(), None, lambda: None)
     from orchestrator.metrics import ProbePort, WorkerMetrics
 
-    metrics, loops = WorkerMetrics(), list[asyncio.AbstractEventLoop]()
+    metrics, loops = WorkerMetrics(slots), list[asyncio.AbstractEventLoop]()
 
     def is_live() -> bool:
         if not loops:

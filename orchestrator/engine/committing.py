@@ -162,12 +162,14 @@ class Committing:
             return
         decider.clock_ms = max(decider.clock_ms, reply.now_ms)
         estate.next_timer_ms = reply.next_due_ms
+        if decider.witness is not None:
+            decider.witness.batched(sum(len(case.entries) for case in parcel.cases))
         for case, (verdict, outbox_id) in zip(parcel.cases, reply.verdicts, strict=True):
             draft = case.draft
             assert draft is not None
             if verdict is Verdict.OK:
                 if decider.witness is not None:
-                    decider.witness(draft)
+                    decider.witness.committed(draft)
                 estate.apply(draft, case.size)
                 estate.absolve(case.workflow_id)
                 if outbox_id and all(_went_ahead(handoff, arrived) for handoff in draft.handoffs):

@@ -13,12 +13,11 @@ dead letter.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from orchestrator.core.draft import Draft
 from orchestrator.core.facts import Facts
 from orchestrator.engine.batch import Batch
 from orchestrator.engine.definitions import LiveDefinitions
@@ -26,6 +25,7 @@ from orchestrator.engine.estate import Estate
 from orchestrator.engine.ownership import assignment
 from orchestrator.engine.programs import Programs
 from orchestrator.engine.relay import Letter, Relay
+from orchestrator.engine.witness import Witness
 from orchestrator.model.effects import decode_handoffs
 from orchestrator.plan import Command, Plan
 from orchestrator.store import catalog, ownership, quarantine, timers
@@ -61,7 +61,7 @@ class Decider:
         self.clock_ms = 0  # the store's clock as last seen
         self.deliver_again_ms = 0  # when refused hand-offs are due again, on that clock
         self._deliver_pause_ms = DELIVER_AGAIN_MS
-        self.witness: Callable[[Draft], None] | None = None  # is told of every decision that was committed
+        self.witness: Witness | None = None
         self.repairs = 0  # tasks the sweep had to offer again; stays 0 unless the store lost writes
 
     # --- who owns what ------------------------------------------------------------------------------------------------
@@ -238,8 +238,11 @@ class Decider:
                 fired = yield timers.fire_timers(keys, estate.number, estate.epoch, self.name, reply.timers)
                 if fired.fenced:
                     self.lose(estate)
-                else:
-                    estate.next_timer_ms = fired.next_due_ms
+                    continue
+                estate.next_timer_ms = fired.next_due_ms
+                if self.witness is not None:
+                    for timer in reply.timers:
+                        self.witness.fired(reply.now_ms - timer.due_ms)
 
     def look_at_timers(self) -> None:
         """Ask for the due timers of every partition at the next ``fire_timers``, whatever is known of them."""

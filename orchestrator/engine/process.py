@@ -18,11 +18,11 @@ import time
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from orchestrator.core.draft import Draft
 from orchestrator.engine.decider import Decider, InboxEntry
 from orchestrator.engine.doorbell import Doorbell
 from orchestrator.engine.estate import Estate
 from orchestrator.engine.sweep import SWEEP_EVERY_S, sweep
+from orchestrator.engine.witness import Witness
 from orchestrator.errors import PayloadUnavailable, StoreUnavailable
 from orchestrator.plan import Argument, Command
 from orchestrator.settings import Settings
@@ -235,13 +235,13 @@ def run_decider(
     name: str | None = None,
     environment: dict[str, str] | None = None,
     on_ready: Callable[[], None] | None = None,
-    witness: Callable[[Draft], None] | None = None,
+    witness: Witness | None = None,
     on_turn: Callable[[], None] | None = None,
 ) -> None:
     """Run a decider in this process's main thread until SIGTERM or SIGINT.
 
-    ``environment`` are the values that ``${workflow.env.NAME}`` may see; ``witness`` is told of every decision that was
-    committed, ``on_turn`` is called at least every few seconds while it is not stuck. Example: ``run_decider(load_settings())``
+    ``environment`` are the values that ``${workflow.env.NAME}`` may see; ``witness`` is told of what it does, ``on_turn``
+    is called at least every few seconds while it is not stuck. Example: ``run_decider(load_settings())``
     """
     process = DeciderProcess(settings, name, environment)
     process.decider.witness = witness

@@ -113,5 +113,7 @@ def _offer_again(decider: Decider, task_type: str, lost: list[_Suspect]) -> Plan
     offers = [Offer(item.task_id, item.scheduled.domain) for item in lost]
     yield from queue.enqueue(decider.store.queues, {task_type: offers}, decider.definitions.limits)
     decider.repairs += len(lost)
+    if decider.witness is not None:
+        decider.witness.repaired("task_offered_again", len(lost))
     workflows = sorted({workflow_id_of(item.task_id) for item in lost})
     log.error("tasks_repaired", extra={"task_type": task_type, "tasks": len(lost), "workflows": workflows[:10]})

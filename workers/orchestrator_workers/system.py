@@ -24,6 +24,7 @@ from orchestrator.systemtasks.context import Resources
 from orchestrator.systemtasks.kafka_source import KafkaEvents
 from orchestrator.systemtasks.news import NewsDesk
 from orchestrator.systemtasks.serving import served_types, system_task
+from orchestrator_workers.job import Observer
 from orchestrator_workers.main import run_loop, serve
 from orchestrator_workers.worker import Worker
 
@@ -44,6 +45,7 @@ def run_system(
     drain_timeout_s: float | None = None,
     host_fd: int | None = None,
     on_ready: Callable[[], None] | None = None,
+    observer: Observer | None = None,
 ) -> int:
     """Carry out system tasks until a signal ends it, or its host's end; gives the exit status, 0 after an orderly end.
 
@@ -67,6 +69,7 @@ def run_system(
                         drain_timeout_s=drain_timeout_s,
                         name=name,
                         registers=False,
+                        observer=observer,
                     )
                     for group in _groups(types)
                 ]
@@ -83,6 +86,11 @@ def run_system(
         raise InvalidRequest("; ".join(missing.values()))
     run_loop(work())
     return 0
+
+
+def slots_of(concurrency: int, only: Sequence[str] = ()) -> int:
+    """How many tasks ``run_system`` carries out at a time."""
+    return concurrency * len(_groups(served_types(only)[0]))
 
 
 def _groups(types: Sequence[str]) -> list[list[str]]:

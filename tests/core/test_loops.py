@@ -131,6 +131,22 @@ def test_a_loop_over_a_list_hands_each_element_to_its_round(items: Any) -> None:
     assert story.task("l").output == {"iteration": 2, "loopIndex": 1, "loopItem": {"q": 1}}
 
 
+def test_the_for_each_of_conductors_python_sdk_is_a_loop_over_a_list() -> None:
+    never = "if ( $.l.iteration < 0 ) { true; } else { false; }"
+    body = simple("a", {"x": "${l.output.loopItem}"})
+    story = told(loop("l", never, body, given={"items": "${workflow.input.xs}"}), xs=["p", "q"])
+    story.when(completed("a__1"))
+    assert story.task("a__2").input == {"x": "q"}
+    story.when(completed("a__2")).expect("COMPLETED")
+    told(loop("l", never, body, given={"items": []})).expect("COMPLETED", tasks={"l": "COMPLETED"})
+
+
+def test_an_input_called_items_alone_makes_no_list_of_a_loop() -> None:
+    seen = Conditions({"$.items > 1": lambda _: False})
+    story = told(loop("l", "$.items > 1", simple("a"), given={"items": [1, 2]}), scripts=seen)
+    story.when(completed("a__1")).expect("COMPLETED")
+
+
 @pytest.mark.parametrize("xs", [[], None])
 def test_a_loop_over_nothing_has_no_round(xs: Any) -> None:
     story = told(loop("l", "", simple("a"), items="${workflow.input.xs}"), noop("z"), xs=xs).expect("COMPLETED")

@@ -190,6 +190,7 @@ def test_a_wait_until_a_moment_ends_then_and_one_for_the_past_at_once() -> None:
     assert list(story.timers.values()) == [1_700_003_580_000]
     story.when(later(3580), timer("w")).expect("COMPLETED")
     Story(workflow_def(wait("w", until="2020-01-01"))).when(started()).expect("COMPLETED")
+    Story(workflow_def(wait("w", wait_until="2020-01-01"))).when(started()).expect("COMPLETED")
 
 
 @pytest.mark.parametrize(

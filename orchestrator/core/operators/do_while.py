@@ -5,11 +5,13 @@ over when nothing of it is open and no step is due, which ``turn`` notices after
 there is no recursion. The condition sees the inputs, rendered anew, the outputs of the body's latest tasks and the
 output of the loop (Conductor: DoWhile); of these only what its text can read is loaded.
 
-Ours on purpose: loops may stand in each other; a permissive task that failed fails the loop when its round is over.
+Ours on purpose: loops may stand in each other; a permissive task that failed fails the loop when its round is over;
+an input ``items`` is gone through beside the condition that never holds which the Python SDK writes with it.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 
 ROUNDS_MAX = 100_000
 """Where a loop ends that keeps all its rounds: a condition that never becomes false must not fill the store."""
+
+_OF_FOR_EACH = re.compile(r"if \( \$\..+\.iteration < 0 \) \{ true; \} else \{ false; \}")
+"""What ``ForEachTask`` of Conductor's Python SDK has for a condition, and ``items`` among the inputs."""
 
 
 def enter(d: Draft, node: Node, iteration: int, previous: TaskRecord | None) -> None:
@@ -112,7 +117,7 @@ def _end_round(d: Draft, node: Node) -> None:
     if kept and done > kept:
         drop_round(d, node, record, done - kept)
     items = _items(d, node, record)
-    condition = node.task.loop_condition or ""
+    condition = "" if _is_for_each(node) else node.task.loop_condition or ""
     if items is not None and done >= len(items):
         _finish(d, node, record, "COMPLETED")
     elif items is not None and not condition.strip():
@@ -175,11 +180,18 @@ def _items(d: Draft, node: Node, record: TaskRecord) -> list[Any] | None:
         found = d.render(node.extra, node.extra_reads)["items"]
     elif "_items" in node.task.input_parameters:
         found = d.render_input(node, record.scheduled.iteration, None)["_items"]
+    elif _is_for_each(node):
+        found = d.render_input(node, record.scheduled.iteration, None)["items"]
     else:
         return None
     if found is None:
         return []
     return found if isinstance(found, list) else [found]
+
+
+def _is_for_each(node: Node) -> bool:
+    task = node.task
+    return "items" in task.input_parameters and _OF_FOR_EACH.fullmatch(task.loop_condition or "") is not None
 
 
 def _rounds(record: TaskRecord) -> int:

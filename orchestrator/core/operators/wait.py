@@ -48,7 +48,8 @@ def resume(d: Draft, node: Node, record: TaskRecord) -> None:
 
 def _due(given: dict[str, Any], now_ms: int) -> int | None:
     """When the wait is over in epoch milliseconds; None = only an outside event ends it."""
-    duration, until = _text(given.get("duration")), _text(given.get("until"))
+    # Conductor's Python SDK has two classes for a date, and one of them calls it `wait_until`.
+    duration, until = _text(given.get("duration")), _text(given.get("until", given.get("wait_until")))
     if duration and until:
         raise ValueError("Both 'duration' and 'until' specified. Please provide only one input")
     if duration:

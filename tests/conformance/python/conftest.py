@@ -55,6 +55,7 @@ def installation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
                 **os.environ,
                 "PYTHONPATH": PATHS,
                 "ORCHESTRATOR_SECRETS_KEY": secrets.new_key(),
+                "ORCHESTRATOR_HTTP_ALLOW": "127.0.0.1",
             },
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -18,8 +18,6 @@ from typing import Any
 from conductor.client import http
 from conductor.client.configuration.configuration import Configuration
 from conductor.client.http import models
-from conductor.client.http.api.event_resource_api import EventResourceApi
-from conductor.client.http.api_client import ApiClient
 from conductor.client.metadata_client import MetadataClient
 from conductor.client.orkes.models.metadata_tag import MetadataTag
 from conductor.client.orkes_clients import OrkesClients
@@ -55,7 +53,6 @@ def clients_of(url: str) -> dict[str, Any]:
         "secret": clients.get_secret_client(),
         "schema": clients.get_schema_client(),
         "executor": clients.get_workflow_executor(),
-        "handlers": EventResourceApi(ApiClient(configuration)),
     }
 
 

@@ -88,10 +88,10 @@ class Polls:
         """End every line and give back what nobody received."""
         if self._noting is not None:
             self._noting.cancel()
+        await self.wakeups.close()
         await asyncio.gather(*[line.end() for line in self._lines.values()])
         self._closing.set()
         await asyncio.gather(*self._errands)
-        await self.wakeups.close()
 
     def give_back(self, claimed: Sequence[Claimed]) -> None:
         """Let others have tasks that nobody has received, in the background and through an outage of the store."""

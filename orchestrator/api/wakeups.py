@@ -14,13 +14,12 @@ from collections.abc import Callable
 
 from orchestrator.client.sessions import AsyncSession
 from orchestrator.errors import Unavailable
-from orchestrator.plan import Command
 from orchestrator.store.executors import AsyncExecutor
+from orchestrator.store.wake_reads import BLOCK_S, WakeReads
 
 log = logging.getLogger(__name__)
 
 READERS_MAX = 8
-BLOCK_S = 2.0
 FAILURE_PAUSE_S = 0.5
 
 Place = tuple[str, str | None]
@@ -35,6 +34,7 @@ class Wakeups:
         self._session = session
         self._executor: AsyncExecutor | None = None
         self._readers: list[_Reader] = []
+        self._is_closed = False
         self._reader_of: dict[Place, _Reader] = {}
 
     def listen(self, place: Place, woken: Woken) -> None:
@@ -54,7 +54,9 @@ class Wakeups:
             reader.ignore(place)
 
     async def close(self) -> None:
-        """End all reads."""
+        """End all reads; what they take is told before this returns."""
+        self._is_closed = True
+        await asyncio.gather(*[reader.reads.end() for reader in self._readers])
         reading = {reader.loop for reader in self._readers}
         while reading:
             # More than once, because asyncio.wait_for, which clients may use, drops a cancellation that comes with a reply.
@@ -65,6 +67,8 @@ class Wakeups:
             await self._executor.close()
 
     def _reader_for(self, place: Place) -> _Reader | None:
+        if self._is_closed:
+            return None
         is_cluster = self._session.connection.is_cluster
         for reader in self._readers:
             if not reader.places or (is_cluster and next(iter(reader.places))[0] == place[0]):
@@ -84,7 +88,7 @@ class _Reader:
     def __init__(self, session: AsyncSession, executor: AsyncExecutor) -> None:
         self.places: set[Place] = set()
         self._queues = session.store.queues
-        self._executor = executor
+        self.reads = WakeReads(executor, session.connection.asynchronous())
         self._listening: dict[Place, Woken] = {}
         self._stir = asyncio.Event()
         self.loop = asyncio.get_running_loop().create_task(self._run())
@@ -101,7 +105,7 @@ class _Reader:
         self._listening.pop(place, None)
 
     async def _run(self) -> None:
-        while True:
+        while not self.reads.is_ending:
             keys = ((self._queues.wake_key(*place), place) for place in self._listening)
             names = {key: place for key, place in keys if key is not None}
             if not names:
@@ -115,11 +119,11 @@ class _Reader:
                 await asyncio.sleep(FAILURE_PAUSE_S)
 
     async def _read(self, names: dict[str, Place]) -> None:
-        reply = await self._executor.do(Command(("BLPOP", *names, f"{BLOCK_S:g}")))
-        if not reply:
+        heard = await self.reads.read(names)
+        if heard is None:
             return
-        place = names[reply[0].decode()]
+        place = names[heard[0]]
         woken = self._listening.get(place)
-        if woken is None or not woken(reply[1]):
+        if woken is None or not woken(heard[1]):
             self._listening.pop(place, None)  # or the next read would take it again at once
-            await self._executor.do(Command(("LPUSH", reply[0], reply[1])))
+            await self.reads.put_back(*heard)

@@ -19,6 +19,7 @@ from orchestrator.ids import PARTITIONS_MAX, partition_of
 CACHED_TTL_MS = 366 * 24 * 3_600_000
 ANSWER_TTL_MS = 600_000
 RATE_TTL_MS = 2_000
+READ_END_TTL_MS = 10_000
 TOMBSTONE_TTL_MS = 3_600_000
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
@@ -410,6 +411,11 @@ class Keys:
         return prefix
 
 
+def end_of_reads(wakes: str, reader: str) -> str:
+    """List beside a list of wake-up tokens that ends the blocking read of one reader; only for that moment."""
+    return wakes[: wakes.index("}:") + 2] + "end:" + reader
+
+
 def clock_of(key: str) -> str:
     """The simulated clock of the slot that ``key`` lives in."""
     return key[: key.index("}:") + 2] + "simclock"
@@ -439,6 +445,7 @@ _QUEUE_KINDS = (
     KeyKind("hld", "set"),
     KeyKind("rec|meta", "hash"),
     KeyKind("tok|wake:[0-9]+", "list"),
+    KeyKind("end:.+", "list", READ_END_TTL_MS),
     KeyKind("simclock", "string"),
 )
 _EVENT_KINDS = (

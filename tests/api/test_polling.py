@@ -218,6 +218,21 @@ async def test_what_is_handed_over_when_no_poll_is_expected_stays_for_others_as_
     assert estate.dispatch(task_id).split()[1] == "1"  # the delivery that was handed over
 
 
+async def test_what_is_handed_over_while_a_server_ends_is_for_others_at_once(redis_url: str) -> None:
+    estate = Estate(redis_url)
+    async with serving(estate) as polls:
+        assert await wait(polls, timeout_ms=5) == []
+        close = polls.wakeups.close
+
+        async def closing() -> None:
+            estate.add("charge")  # in this very moment: the loop sees nothing of it before the reads end
+            await close()
+
+        polls.wakeups.close = closing  # type: ignore[method-assign]
+    assert (estate.queue("charge").ready, estate.queue("charge").leased) == (1, 0)
+    estate.close()
+
+
 def wakes(estate: Estate) -> Plan[int]:
     """How many wake-ups nobody has taken yet."""
     return int((yield Command(("LLEN", estate.store.keys.wakes("charge")))))

@@ -9,7 +9,7 @@ import pytest
 from redis.crc import key_slot
 
 from orchestrator.errors import SettingsInvalid
-from orchestrator.store.keys import Keys, clock_of
+from orchestrator.store.keys import READ_END_TTL_MS, Keys, clock_of, end_of_reads
 
 ARGUMENTS: dict[str, Any] = {
     "partition": 3,
@@ -82,6 +82,18 @@ def test_every_key_is_on_the_map_with_a_type_and_a_life_time() -> None:
 )
 def test_a_foreign_key_is_not_on_the_map(name: str) -> None:
     assert Keys().kind_of(name) is None
+
+
+def test_what_ends_a_blocking_read_lives_shortly_in_the_slot_of_its_queue() -> None:
+    keys = Keys()
+    name = end_of_reads(keys.wakes("a{b"), "r1")
+    kind = keys.kind_of(name)
+    assert kind is not None
+    assert (kind.type, kind.ttl_ms, key_slot(name.encode())) == (
+        "list",
+        READ_END_TTL_MS,
+        key_slot(keys.wakes("a{b").encode()),
+    )
 
 
 def test_task_types_that_look_alike_keep_apart() -> None:

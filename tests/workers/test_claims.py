@@ -12,6 +12,7 @@ from orchestrator.plan import Command, Plan, Step
 from orchestrator.service import dispatch
 from orchestrator.store.executors import AsyncExecutor
 from orchestrator.store.queue_values import Release
+from orchestrator.store.wake_reads import WakeReads
 from orchestrator_workers.claims import Claims, Leased, Source, share
 from orchestrator_workers.job import Jobs
 from orchestrator_workers.wakes import listen_once
@@ -65,8 +66,9 @@ async def test_a_wake_up_that_is_of_no_use_is_put_back_for_another_worker(
     assert name is not None
     estate.executor.do(Command(("RPUSH", name, "1")))
     executor = estate.connection.blocking_async()
+    reads = WakeReads(executor, executor)
     await listen_once(
-        executor, {name: "greet"}, lambda task_type, token: is_useful and (task_type, token) == ("greet", b"1")
+        reads, {name: "greet"}, lambda task_type, token: is_useful and (task_type, token) == ("greet", b"1")
     )
     await executor.close()
     assert estate.executor.do(Command(("LLEN", name))) == left

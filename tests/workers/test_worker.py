@@ -17,6 +17,7 @@ from orchestrator.plan import Command
 from orchestrator.store import catalog
 from orchestrator.task import RateLimit, Task, task
 from orchestrator_workers import Worker
+from orchestrator_workers.pauses import end_all
 from tests.support.eventually import eventually_async
 from tests.workers.estate import Estate
 
@@ -424,6 +425,24 @@ async def test_stop_hands_running_tasks_back_to_their_queue_at_once(estate: Esta
     await worker.stop()
     assert (estate.queue("endless").ready, estate.queue("endless").leased) == (1, 0)
     assert estate.reports(task_id) == []
+
+
+async def test_what_is_handed_over_at_the_last_moment_of_a_worker_is_for_others_at_once(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    estate = Estate(redis_url)
+    worker = worker_of(estate, greet)
+    await worker.start()
+    await soon(lambda: estate.queue("greet").domains[None].waiting == 1)
+
+    async def ending(loops: list[asyncio.Task[None]]) -> None:
+        estate.add("greet", {"name": "Bo"})  # in this very moment: the loop sees nothing of it before its end
+        await end_all(loops)
+
+    monkeypatch.setattr("orchestrator_workers.worker.end_all", ending)
+    await worker.stop()
+    assert (estate.queue("greet").ready, estate.queue("greet").leased) == (1, 0)
+    estate.close()
 
 
 async def test_a_drain_that_takes_too_long_ends_with_a_hand_back(fake_estate: Estate) -> None:

@@ -13,15 +13,13 @@ import logging
 from collections.abc import Callable, Mapping
 
 from orchestrator.errors import Unavailable
-from orchestrator.plan import Command
 from orchestrator.store.connection import Connection
-from orchestrator.store.executors import AsyncExecutor
+from orchestrator.store.wake_reads import BLOCK_S, WakeReads
 from orchestrator_workers.pauses import Backoff
 
 log = logging.getLogger("orchestrator.worker")
 
 Woken = Callable[[str, bytes], bool]
-BLOCK_S = 2.0
 CLUSTER_CONNECTIONS_MAX = 8
 
 
@@ -31,6 +29,7 @@ class Wakes:
     def __init__(self, connection: Connection, lists: Callable[[], Mapping[str, str]], woken: Woken) -> None:
         self._connection = connection
         self._executor = connection.blocking_async(BLOCK_S)
+        self._reads: list[WakeReads] = []
         self._lists = lists
         self._woken = woken
         self._armed = asyncio.Event()
@@ -43,8 +42,13 @@ class Wakes:
         """The worker is busy: stop listening when the present read ends."""
         self._armed.clear()
 
+    async def end(self) -> None:
+        """Listen no more; what the present reads take is told before this returns."""
+        self.disarm()
+        await asyncio.gather(*[reads.end() for reads in self._reads])
+
     async def run(self) -> None:
-        """Listen until cancelled."""
+        """Listen until cancelled; after ``end`` nothing is lost by it."""
         try:
             if not self._connection.is_cluster:
                 await self._listen(self._lists)
@@ -59,22 +63,24 @@ class Wakes:
 
     async def _listen(self, lists: Callable[[], Mapping[str, str]]) -> None:
         backoff = Backoff()
-        while True:
+        reads = WakeReads(self._executor, self._connection.asynchronous())
+        self._reads.append(reads)
+        while not reads.is_ending:
             await self._armed.wait()
             names = lists()
             if not names:  # a domain that nobody has used yet has no list
                 await asyncio.sleep(BLOCK_S)
                 continue
             try:
-                await listen_once(self._executor, names, self._woken)
+                await listen_once(reads, names, self._woken)
                 backoff.reset()
             except Unavailable as error:
                 log.debug("wake_failed", extra={"reason": str(error)})
                 await asyncio.sleep(backoff.next_s())
 
 
-async def listen_once(executor: AsyncExecutor, lists: Mapping[str, str], woken: Woken) -> None:
+async def listen_once(reads: WakeReads, lists: Mapping[str, str], woken: Woken) -> None:
     """One blocking read of at most 2 s; ``lists`` are the task types by the names of their wake-up lists."""
-    reply = await executor.do(Command(("BLPOP", *lists, f"{BLOCK_S:g}")))
-    if reply and not woken(lists[reply[0].decode()], reply[1]):
-        await executor.do(Command(("LPUSH", reply[0], reply[1])))
+    heard = await reads.read(lists)
+    if heard is not None and not woken(lists[heard[0]], heard[1]):
+        await reads.put_back(*heard)

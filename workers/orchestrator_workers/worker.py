@@ -202,6 +202,7 @@ class Worker:
             for job in self._jobs.still_running():
                 job.end(Ending.HANDED_BACK)
         await self._until(self._is_quiet, STOP_GRACE_S)
+        await self._wakes.end()  # what its last read takes is given back, like all that comes while the worker ends
         # What has ended is always told, even when some code does not stop.
         await self._until(lambda: not self._reports.unsent and not self._claims.unsettled, STOP_GRACE_S)
 

@@ -21,7 +21,18 @@ from orchestrator.settings import Settings
 from orchestrator.store.context import StoreContext
 from orchestrator.store.partition import load_workflow
 from orchestrator.testing import Environment
-from tests.support.population import Row, every, populate, random_query, rows_of, work
+from tests.support.population import (
+    FREE_TEXTS,
+    Row,
+    every,
+    has_words,
+    populate,
+    random_query,
+    random_sort,
+    rows_of,
+    task_rows_of,
+    work,
+)
 
 DAY_S = 86_400
 
@@ -75,15 +86,23 @@ def paid(env: Environment, **options: Any) -> str:
 # --- searching before, during and after ---------------------------------------------------------------------------------
 
 
-def judged(env: Environment, random: Random, rows: list[Row], queries: int) -> None:
-    """Random searches give what a filter over all gives."""
+def judged(env: Environment, random: Random, rows: list[Row], tasks: list[Row], queries: int) -> None:
+    """Random searches, in any order and with words, give what a filter over all gives; so do searches for tasks."""
     for _ in range(queries):
-        query = random_query(random, rows)
-        wanted = [row["workflowId"] for row in rows if query.holds(row)]
+        query, words = random_query(random, rows), random.choice(FREE_TEXTS)
+        sort, in_order = random.choice([(None, rows), random_sort(random, rows)])
+        wanted = [row["workflowId"] for row in in_order if query.holds(row) and has_words(words, row)]
         start, size = random.randrange(3), random.randrange(20)
-        found = env.client.search(query.text, start=start, size=size)
-        assert found.total == len(wanted), query.text
-        assert [line.workflow_id for line in found.items] == wanted[start : start + size], query.text
+        found = env.client.search(query.text, free_text=words, sort=sort, start=start, size=size)
+        asked = (query.text, words, sort)
+        assert found.total == len(wanted), asked
+        assert [line.workflow_id for line in found.items] == wanted[start : start + size], asked
+
+        query = random_query(random, tasks)
+        wanted = [row["taskId"] for row in tasks if query.holds(row)]
+        lines = env.client.search_tasks(query.text, start=start, size=size)
+        assert lines.total == len(wanted), query.text
+        assert [line.task_id for line in lines.items] == wanted[start : start + size], query.text
 
 
 def newest_first(rows: list[Row]) -> list[Row]:
@@ -101,8 +120,11 @@ def test_searches_give_the_same_before_during_and_after_archiving(
     texts = [
         (text, env.client.search(free_text=text).total) for text in ("red", "order-17", "größe", "blu*", "cannot 42")
     ]
-    tasks = [line.task_id for line in env.client.search_tasks(size=1_000).items]
-    judged(env, random, rows, 20)
+    by_schedule = sorted(
+        task_rows_of(executions), key=lambda row: (row["scheduledTime"] or 0, row["taskId"]), reverse=True
+    )
+    tasks = [row["taskId"] for row in by_schedule]
+    judged(env, random, rows, by_schedule, 20)
 
     env.clock.advance(DAY_S + 1)
     chore, steps = Mover(env.clock), 0
@@ -111,8 +133,8 @@ def test_searches_give_the_same_before_during_and_after_archiving(
         step: Step | None = next(plan)
         while step is not None:
             steps += 1
-            if steps % 3 == 0:
-                judged(env, random, rows, 2)
+            if steps % 8 == 0:
+                judged(env, random, rows, by_schedule, 1)
             try:
                 step = next_step(env, plan, step)
             except StopIteration as stop:
@@ -122,7 +144,7 @@ def test_searches_give_the_same_before_during_and_after_archiving(
             break
     assert steps > 50
 
-    judged(env, random, rows, 20)
+    judged(env, random, rows, by_schedule, 20)
     archived = [row for row in rows if not is_in_redis(env, row["workflowId"])]
     assert {row["workflowId"] for row in archived} == {row["workflowId"] for row in rows if row["endTime"]}
     assert [(text, env.client.search(free_text=text).total) for text, _ in texts] == texts

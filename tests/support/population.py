@@ -5,6 +5,8 @@ Everything follows from the ``Random`` that is given. Used by the tests that com
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
@@ -77,9 +79,79 @@ def rows_of(executions: list[Execution]) -> list[Row]:
             "endTime": one.end_time or None,
             "priority": one.priority,
             "version": one.workflow_version,
+            "updateTime": one.update_time or None,
+            "executionTime": one.end_time - one.create_time if one.end_time else 0,
+            "createdBy": one.created_by,
+            "failedReferenceTaskNames": ",".join(one.failed_reference_task_names) or None,
+            "words": _words(
+                [
+                    one.workflow_id,
+                    one.workflow_name,
+                    one.correlation_id,
+                    one.reason_for_incompletion,
+                    one.input,
+                    one.output,
+                ]
+                + [[task.input_data, task.output_data, task.reason_for_incompletion] for task in one.tasks]
+            ),
         }
         for one in executions
     ]
+
+
+def task_rows_of(executions: list[Execution]) -> list[Row]:
+    """Attempts of tasks as the values that queries compare."""
+    return [
+        {
+            "taskId": task.task_id,
+            "taskType": task.task_type,
+            "taskDefName": task.task_def_name,
+            "status": str(task.status),
+            "workflowId": one.workflow_id,
+            "workflowType": one.workflow_name,
+            "correlationId": one.correlation_id,
+            "reasonForIncompletion": task.reason_for_incompletion,
+            "scheduledTime": task.scheduled_time or None,
+            "endTime": task.end_time or None,
+        }
+        for one in executions
+        for task in one.tasks
+    ]
+
+
+def _words(values: Any) -> str:
+    """Every word, between blanks."""
+    return " " + " ".join(re.findall(r"[^\W_]+", json.dumps(values, ensure_ascii=False).lower())) + " "
+
+
+FREE_TEXTS = ("", "*", "red", "ORDER-17", '"order 17"', "größe", "blu*", "cannot 42", "gr* pay", "nowhere")
+
+
+def has_words(text: str, row: Row) -> bool:
+    """Whether free text finds a row; a phrase is words in a row, ``*`` ends one that goes on."""
+    phrases = re.findall(r'"[^"]*"|\S+', text.lower().strip("* ") if text == "*" else text.lower())
+    wanted = [
+        " " + " ".join(re.findall(r"[^\W_]+", phrase)) + ("" if phrase.endswith("*") else " ") for phrase in phrases
+    ]
+    return all(phrase in row["words"] for phrase in wanted)
+
+
+def random_sort(random: Random, rows: list[Row]) -> tuple[str, list[Row]]:
+    """An order as text, and rows that are in the usual order in that one instead."""
+    keys = random.sample(["workflowType", "status", "correlationId", "priority", "endTime", "executionTime"], 2)
+    directions = [random.choice(("ASC", "DESC")) for _ in keys]
+    for key, direction in reversed(list(zip(keys, directions, strict=True))):
+        is_down = direction == "DESC"
+        rows = sorted(
+            rows,
+            key=lambda row: (row[key] is not None, row[key] or 0 if _is_number(key) else row[key] or ""),
+            reverse=is_down,
+        )
+    return "|".join(f"{key}:{direction}" for key, direction in zip(keys, directions, strict=True)), rows
+
+
+def _is_number(field: str) -> bool:
+    return field.endswith("Time") or field in ("priority", "version")
 
 
 def random_query(random: Random, rows: list[Row], depth: int = 2) -> Query:
@@ -92,14 +164,14 @@ def random_query(random: Random, rows: list[Row], depth: int = 2) -> Query:
     row = random.choice(rows)
     if random.random() < 0.3:
         return _of_numbers(random, row)
-    field = random.choice(("workflowType", "status", "correlationId", "reasonForIncompletion", "parentWorkflowId"))
+    field = random.choice([name for name in row if name != "words" and not _is_number(name)])
     return _of_texts(random, field, row[field], random.choice(rows)[field])
 
 
 def _of_numbers(random: Random, row: Row) -> Query:
-    field = random.choice(("startTime", "endTime", "priority", "version"))
+    field = random.choice([name for name in row if _is_number(name)])
     value = row[field] or 0
-    match random.randrange(4):
+    match random.randrange(8):
         case 0:
             return Query(f"{field} > {value}", lambda row: row[field] is not None and row[field] > value)
         case 1:
@@ -110,11 +182,19 @@ def _of_numbers(random: Random, row: Row) -> Query:
                 f"{field} BETWEEN {value} AND {high}",
                 lambda row: row[field] is not None and value <= row[field] <= high,
             )
+        case 3:
+            return Query(f"{field} < {value}", lambda row: row[field] is not None and row[field] < value)
+        case 4:
+            return Query(f"{field}>={value}", lambda row: row[field] is not None and row[field] >= value)
+        case 5:
+            return Query(f"{field} NOT IN ({value},7)", lambda row: row[field] not in (value, 7))
+        case 6:
+            return Query(f"{field} IS null", lambda row: row[field] is None)
     return Query(f"{field}={value}", lambda row: row[field] == value)
 
 
 def _of_texts(random: Random, field: str, value: str | None, other: str | None) -> Query:
-    match random.randrange(6 if field != "status" else 4):
+    match random.randrange(10 if field != "status" else 6):
         case 0:
             return Query(f"{field}={_quoted(value)}", lambda row: row[field] == value)
         case 1:
@@ -124,6 +204,17 @@ def _of_texts(random: Random, field: str, value: str | None, other: str | None) 
         case 3:
             return Query(f"{field} IS NOT null", lambda row: row[field] is not None)
         case 4:
+            return Query(f"{field} IS null", lambda row: row[field] is None)
+        case 5:
+            return Query(
+                f"{field} NOT IN ({_quoted(value)},{_quoted(other)})", lambda row: row[field] not in (value, other)
+            )
+        case 6:
+            return Query(
+                f"{field} >= {_quoted(value)}" if value else f"{field} IS null",
+                lambda row: row[field] is not None and row[field] >= value if value else row[field] is None,
+            )
+        case 7:
             beginning = (value or "x")[:2]
             return Query(
                 f"{field} STARTS_WITH {_quoted(beginning)}", lambda row: (row[field] or "").startswith(beginning)

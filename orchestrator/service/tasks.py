@@ -210,7 +210,10 @@ def _open_attempt(store: StoreContext, task_id: str) -> Plan[tuple[dispatch.Open
 
 def _too_late(store: StoreContext, task_id: str) -> Plan[TaskUpdate]:
     """An attempt that has ended is no error, an unknown one is."""
-    found = yield from get_task(store, task_id)
+    try:
+        found = yield from get_task(store, task_id)
+    except MsgspecError:
+        raise _unreadable(task_id) from None
     return TaskUpdate(task_id, False, True, found.task_type, found.domain)
 
 

@@ -9,11 +9,11 @@ import pytest
 
 from orchestrator import RetryPolicy, Workflow, task
 from orchestrator.client import WorkflowHandle
-from orchestrator.errors import TaskNotFound, WorkflowNotFound
+from orchestrator.errors import StoreUnavailable, TaskNotFound, WorkflowNotFound
 from orchestrator.model.execution import Task as Shown
 from orchestrator.model.execution import TaskExecLog, TaskResult
 from orchestrator.model.status import TaskStatus
-from orchestrator.plan import Call, Plan
+from orchestrator.plan import Call, Command, Plan
 from orchestrator.service import dispatch, lending, tasks
 from orchestrator.service.dispatch import Claimed, Want
 from orchestrator.service.lending import Lent, Steps
@@ -266,6 +266,19 @@ def test_an_extension_whose_server_dies_between_queue_and_partition_shortens_no_
     assert poll(env, OTHER) is None
     assert report(env, shown)
     assert handle.result() == {}
+
+
+def test_a_late_report_on_a_workflow_whose_record_is_damaged_is_told_so(
+    env: Environment, handle: WorkflowHandle
+) -> None:
+    shown = poll(env)
+    assert shown is not None
+    assert report(env, shown)
+    keys = env.store.keys
+    key = keys.workflow(keys.partition_of(handle.id), handle.id)
+    env.client.run(_one(Command(("HSET", key, "c", b"\xc1"))))
+    with pytest.raises(StoreUnavailable, match="cannot be read"):
+        report(env, shown)
 
 
 def until(env: Environment, plan: Plan[Any], script: str) -> None:

@@ -18,6 +18,11 @@ class Regression(NamedTuple):
 
 REGRESSIONS = (
     Regression(
+        642,
+        "L1: a worker over HTTP that reported on an ended task of a workflow whose record was damaged got an internal error "
+        "instead of being told so",
+    ),
+    Regression(
         11,
         "S2: an event that came in while its workflow was set aside, and was not parked yet, stood before the parked ones "
         "after unpark: an operation was decided before the start, and the workflow was set aside again and again",

@@ -194,6 +194,12 @@ class StoreUnavailable(Unavailable):
     code = "STORE_UNAVAILABLE"
 
 
+class ServerUnavailable(Unavailable):
+    """The HTTP server cannot be reached, or something in front of it answers in its place."""
+
+    code = "SERVER_UNAVAILABLE"
+
+
 class ArchiveUnavailable(Unavailable):
     """The archive of ended executions cannot be reached; those that are in Redis can."""
 

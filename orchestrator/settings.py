@@ -18,6 +18,8 @@ from orchestrator.errors import SettingsInvalid
 
 PREFIX = "ORCHESTRATOR_"
 SECRET_PREFIX = "ORCHESTRATOR_SECRET_"
+_CONDUCTOR = {"auth_key": "CONDUCTOR_AUTH_KEY", "auth_secret": "CONDUCTOR_AUTH_SECRET"}
+"""Under which names Conductor's clients find the same; ours go first."""
 _DERIVED = frozenset({"sources", "env_values", "secret_values"})
 DURABILITIES = ("none", "fsync", "replicas")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -51,6 +53,9 @@ class Settings:
     """
 
     redis_url: str = "redis://localhost:6379/0"
+    server_url: str = ""  # of an HTTP server, for clients and commands that shall speak to it instead of to Redis
+    auth_key: str = ""  # id of the key that they get tokens with
+    auth_secret: str = field(default="", repr=False)
     namespace: str = "orc"
     partitions: int = 16  # fixed by the first process of an installation
     lease_ms: int = 15_000  # a task's delivery lease; workers renew it at a third
@@ -136,7 +141,10 @@ def _from_environment(name: str, environ: Mapping[str, str]) -> tuple[str, str] 
     variable = PREFIX + name.upper()
     if environ.get(variable):
         return environ[variable], variable
-    if name in ("redis_url", "secrets_key", "archive_url") and environ.get(variable + "_FILE"):
+    conductor = _CONDUCTOR.get(name)
+    if conductor is not None and environ.get(conductor):
+        return environ[conductor], conductor
+    if name in ("redis_url", "secrets_key", "archive_url", "auth_secret") and environ.get(variable + "_FILE"):
         path = environ[variable + "_FILE"]
         try:
             return Path(path).read_text("utf-8").strip(), f"{variable}_FILE={path}"

@@ -84,6 +84,7 @@ def shared_options() -> list[click.Parameter]:
     """The options that may stand before or behind every command; their values are kept in the root's ``obj``."""
     return [
         _shared("--redis", metavar="URL", help="Redis or Valkey to use; or ORCHESTRATOR_REDIS_URL."),
+        _shared("--server", metavar="URL", help="Server to ask instead; or ORCHESTRATOR_SERVER_URL."),
         _shared("--namespace", metavar="NAME", help="Installation within that Redis (orc); or ORCHESTRATOR_NAMESPACE."),
         _shared("-v", "--verbose", count=True, help="Log to standard error; twice for more."),
     ]

@@ -1,5 +1,6 @@
 """What a command works with: the settings, the store, the log, all from the shared options and the environment.
 
+With ``--server``, or ``ORCHESTRATOR_SERVER_URL`` when no Redis is named, a server is asked; what needs Redis itself says so.
 Which Redis: ``--redis``, else ``ORCHESTRATOR_REDIS_URL``, else the ``dev`` that runs in the current folder, else the
 one on this machine's standard port. The Redis client is loaded here, at first use. Called by every command that asks
 the store for something.
@@ -19,6 +20,7 @@ from orchestrator.settings import Settings, load_settings
 from orchestrator_cli import folder, logs
 
 if TYPE_CHECKING:
+    from orchestrator.client.http_sessions import HttpSession
     from orchestrator.plan import Plan
     from orchestrator.store.connection import Connection
     from orchestrator.store.context import StoreContext
@@ -37,11 +39,14 @@ class Session:
     def __init__(self, given: dict[str, Any]) -> None:
         self.verbosity: int = given.get("verbose", 0)
         url, namespace = given.get("redis"), given.get("namespace")
-        settings = load_settings(redis_url=url, namespace=namespace)
+        settings = load_settings(redis_url=url, server_url=given.get("server"), namespace=namespace)
+        self.is_remote = bool(settings.server_url) and (
+            bool(given.get("server")) or settings.source("redis_url") == "default"
+        )
         self.found = {"argument": "--redis", "default": "default"}.get(
             settings.source("redis_url"), settings.source("redis_url")
         )
-        if self.found == "default":
+        if self.found == "default" and not self.is_remote:
             url = folder.running_redis_url(Path(folder.DEFAULT))
             if url is not None:
                 self.found = f"the dev running in {Path.cwd()}"
@@ -75,6 +80,15 @@ class Session:
 
         Raises ``StoreUnavailable`` and ``StoreRefused``. Example: ``with session.store() as store: ...``
         """
+        if self.is_remote:
+            from orchestrator.client.http_sessions import HttpSession
+
+            session = HttpSession(self.settings)
+            try:
+                yield Store(session)
+            finally:
+                session.close()
+            return
         from orchestrator.store import catalog
         from orchestrator.store.connection import connect
         from orchestrator.store.context import StoreContext
@@ -86,24 +100,44 @@ class Session:
                 for warning in connection.check():
                     log.info("store_warning", extra={"reason": warning})
                 connection.sync().do(catalog.check_installation(context.keys))
-            yield Store(connection, context)
+            yield Store(_Beside(connection, context))
         finally:
             connection.close()
 
 
-class Store:
-    """The verbs of the service, carried out.
-
-    Example: ``store.run(workflows.get, workflow_id)``
-    """
+class _Beside:
+    """A session on a connection that is open and checked."""
 
     def __init__(self, connection: Connection, context: StoreContext) -> None:
         self.connection = connection
         self._context = context
 
+    def plan(
+        self, verb: Callable[Concatenate[StoreContext, P], Plan[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Plan[T]:
+        return verb(self._context, *args, **kwargs)
+
+    def run(self, plan: Plan[T]) -> T:
+        return self.connection.sync().run(plan)
+
+
+class Store:
+    """The verbs of the service, carried out on the Redis or by a server.
+
+    Example: ``store.run(workflows.get, workflow_id)``
+    """
+
+    def __init__(self, session: _Beside | HttpSession) -> None:
+        self._session = session
+
+    @property
+    def connection(self) -> Connection:
+        """The connection to Redis; raises ``InvalidRequest`` when a server was named instead."""
+        return self._session.connection
+
     def run(self, verb: Callable[Concatenate[StoreContext, P], Plan[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Carry out one verb of ``orchestrator.service`` and give its answer; raises what the verb raises."""
-        return self.connection.sync().run(verb(self._context, *args, **kwargs))
+        return self._session.run(self._session.plan(verb, *args, **kwargs))
 
 
 def current_session(*, is_role: bool = False) -> Session:

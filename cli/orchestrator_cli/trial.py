@@ -105,11 +105,11 @@ def replay(path: str, target: str | None, version: int | None, others: tuple[str
 
 def _definition(target: str, version: int | None) -> tuple[WorkflowDef, list[WorkflowDef | TaskDef]]:
     """What a target names, and the definitions beside it: a file's own, or those that the installation has for it."""
-    from orchestrator.client.trials import fetch
+    from orchestrator.service.companions import company_of
 
     if sources.is_source(target):
         workflow, task_defs = sources.find_one(target)
         return workflow, [*task_defs]
     with current_session().store() as store:
-        found = store.run(fetch, target, version)
+        found = store.run(company_of, target, version)
     return found.workflow, [*found.others, *found.task_defs]

@@ -166,7 +166,7 @@ def launch(
     """What to start, by the options of ``start_options``; the task definitions of a source are stored where none are."""
     from orchestrator.model.definitions import IdempotencyStrategy
     from orchestrator.model.execution import StartWorkflowRequest
-    from orchestrator.service.metadata import put_absent_task_defs
+    from orchestrator.service.metadata import introduce
     from orchestrator.service.starting import Launch
     from orchestrator_cli import sources
 
@@ -185,7 +185,7 @@ def launch(
         request.workflow_def, task_defs = sources.find_one(target)
         request.name = request.workflow_def.name
         if task_defs:
-            store.run(put_absent_task_defs, task_defs)
+            store.run(introduce, task_defs)
     return Launch(request, workflow_id, request_id)
 
 

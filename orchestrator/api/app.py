@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.client.sessions import AsyncSession, client_settings
+from orchestrator.client.sessions import AsyncSession, store_settings
 from orchestrator.clock import SystemClock
 from orchestrator.errors import MissingExtra
 from orchestrator.metrics import ServerMetrics
@@ -85,7 +85,7 @@ def create_app(
 def _settings(url: str | None, given: Settings | None) -> Settings:
     """Settings that are given stand as they are, with what they took from the environment."""
     if given is None:
-        return client_settings(url)
+        return store_settings(url)
     return given if url is None else replace(given, redis_url=url)
 
 

@@ -72,20 +72,21 @@ def response_to(error: Exception, what: str) -> Response:
         log.error("request_failed", extra={"request": what}, exc_info=error)
         return _response(500, f"an error of the server's ({type(error).__name__}); its log says more")
     if isinstance(error, DefinitionInvalid):
-        return _invalid(error.problems)
+        return _invalid(error)
     problems = [Problem(error.path, error.reason)] if isinstance(error, InvalidPayload) else []
     is_passing = status in (429, 503)
     headers = {"retry-after": str(RETRY_AFTER_S)} if is_passing else {}
     return _response(status, str(error), code=error.code, headers=headers, retryable=is_passing, problems=problems)
 
 
-def _invalid(problems: list[Problem]) -> Response:
+def _invalid(error: DefinitionInvalid) -> Response:
     document = {
         "status": 400,
         "message": "Validation failed, check below errors for detail.",
         "retryable": False,
         "code": DefinitionInvalid.code,
-        "validationErrors": _listed(problems),
+        "subject": _text(error.what),
+        "validationErrors": _listed(error.problems),
     }
     return Response(msgspec.json.encode(document), 400, media_type=JSON)
 

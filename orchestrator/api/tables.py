@@ -16,6 +16,7 @@ from orchestrator.api import (
     secrets,
     tags,
     tasks,
+    verbs,
     webhooks,
     workflows,
 )
@@ -37,4 +38,5 @@ ROUTES: tuple[Route, ...] = (
     *secrets.ROUTES,
     *schemas.ROUTES,
     *admin.ROUTES,
+    *verbs.ROUTES,
 )

@@ -22,6 +22,7 @@ from orchestrator.model.requests import (
 from orchestrator.model.status import TaskStatus
 from orchestrator.plan import Plan
 from orchestrator.service import actions, halts, listing, messages, starting, workflows
+from orchestrator.service.companions import company, company_of
 from orchestrator.service.halts import ReturnStrategy
 from orchestrator.service.starting import Launch
 from orchestrator.store.context import StoreContext
@@ -111,7 +112,10 @@ def call_without_input(
 
 async def test(visit: Visit, body: WorkflowTestRequest) -> Workflow:
     """Run a workflow with mocked outcomes, on a clock that jumps; nothing is stored and no worker takes part."""
-    found = await visit.run(trials.fetch(visit.store, body.workflow_def or body.name, body.version))
+    if body.workflow_def is not None:
+        found = await visit.run(company(visit.store, body.workflow_def))
+    else:
+        found = await visit.run(company_of(visit.store, body.name, body.version))
     result = await asyncio.to_thread(trials.play, found, body.input, trials.mocks_of(body))
     return result.workflow
 

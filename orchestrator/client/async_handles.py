@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, Unpack
 
-from orchestrator.client.sessions import AsyncSession
+from orchestrator.client.sessions import AwaitedSession
 from orchestrator.model.execution import Workflow
 from orchestrator.model.status import WorkflowStatus
 from orchestrator.plan import Plan
@@ -25,14 +25,14 @@ class AsyncWorkflowHandle:
     Example: ``await handle.result(timeout_s=30)``
     """
 
-    def __init__(self, session: AsyncSession, workflow_id: str, *, existed: bool = False) -> None:
+    def __init__(self, session: AwaitedSession, workflow_id: str, *, existed: bool = False) -> None:
         self._session = session
         self.id = workflow_id
         self.existed = existed
 
     async def status(self) -> WorkflowStatus:
         """Where it stands now."""
-        return (await self._session.run(workflows.standing(self._session.store, self.id))).status
+        return (await self._do(workflows.standing)).status
 
     async def result(self, timeout_s: float | None = None) -> dict[str, Any]:
         """Wait for its end and return its output; ``None`` waits as long as it takes.
@@ -40,15 +40,15 @@ class AsyncWorkflowHandle:
         Raises ``WorkflowFailed``, ``WorkflowTerminated`` or ``WorkflowTimedOut`` for any end but COMPLETED, and
         ``WaitTimeout`` when it is still under way; the execution goes on then.
         """
-        return await self._session.run(workflows.result(self._session.store, self.id, timeout_s))
+        return await self._do(workflows.result, timeout_s)
 
     async def output(self) -> dict[str, Any]:
         """Its output as it is now, without waiting: ``{}`` before the end."""
-        return (await self._session.run(workflows.standing(self._session.store, self.id))).output
+        return (await self._do(workflows.standing)).output
 
     async def describe(self) -> Workflow:
         """Everything about it, with its tasks. Example: ``(await handle.describe()).task("charge").status``"""
-        return await self._session.run(workflows.get(self._session.store, self.id))
+        return await self._do(workflows.get)
 
     async def why(self) -> Explanation:
         """What exactly it waits for: tasks, places in queues, limits, timers, signals, children.
@@ -245,7 +245,7 @@ class AsyncWorkflowHandle:
         return await self._do(messages.push, payload, message_id=message_id, timeout_s=timeout_s)
 
     async def _do(self, verb: Callable[..., Plan[T]], *arguments: Any, **options: Any) -> T:
-        return await self._session.run(verb(self._session.store, self.id, *arguments, **options))
+        return await self._session.run(self._session.plan(verb, self.id, *arguments, **options))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id}>"
@@ -257,7 +257,7 @@ class AsyncTaskHandle:
     ``existed``: an earlier enqueue with the same ``unique_key`` was found.
     """
 
-    def __init__(self, session: AsyncSession, workflow_id: str, *, existed: bool = False) -> None:
+    def __init__(self, session: AwaitedSession, workflow_id: str, *, existed: bool = False) -> None:
         self._workflow = AsyncWorkflowHandle(session, workflow_id)
         self.id = workflow_id
         self.existed = existed

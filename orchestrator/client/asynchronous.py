@@ -5,16 +5,14 @@ What a method does, raises and takes is said there; only ``with_options`` and ``
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
-from orchestrator.client import trials
 from orchestrator.client.async_handles import AsyncTaskHandle, AsyncWorkflowHandle
 from orchestrator.client.calls import Calls, Enqueueable, Registrable, Startable
 from orchestrator.client.options import GivenOptions
-from orchestrator.client.sessions import AsyncSession, client_settings
+from orchestrator.client.sessions import AwaitedSession, awaited_session, client_settings
 from orchestrator.model.event_handlers import EventExecution, EventHandler
 from orchestrator.model.schedules import CronSchedule, Schedule, ScheduleExecution
 from orchestrator.model.summaries import TaskSummary, WorkflowSummary
@@ -32,6 +30,7 @@ from orchestrator.store.context import StoreContext
 if TYPE_CHECKING:
     from orchestrator.testing.results import WorkflowResult
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -42,20 +41,26 @@ class AsyncClient:
     """
 
     def __init__(
-        self, url: str | None = None, *, settings: Settings | None = None, namespace: str | None = None
+        self,
+        url: str | None = None,
+        *,
+        settings: Settings | None = None,
+        namespace: str | None = None,
+        key_id: str | None = None,
+        key_secret: str | None = None,
     ) -> None:
-        self._use(AsyncSession(client_settings(url, settings, namespace)))
+        self._use(awaited_session(client_settings(url, settings, namespace, key_id=key_id, key_secret=key_secret)))
 
     @classmethod
-    def over(cls, session: AsyncSession) -> Self:
+    def over(cls, session: AwaitedSession) -> Self:
         """A client on a session that is at hand; the test environment makes its client this way."""
         client = cls.__new__(cls)
         client._use(session)
         return client
 
-    def _use(self, session: AsyncSession, calls: Calls | None = None) -> None:
+    def _use(self, session: AwaitedSession, calls: Calls | None = None) -> None:
         self._session = session
-        self._calls = calls or Calls(session.store)
+        self._calls = calls or Calls(session.plan)
 
     # --- the store ----------------------------------------------------------------------------------------------------
 
@@ -67,7 +72,7 @@ class AsyncClient:
     @property
     def settings(self) -> Settings:
         """What this client goes by."""
-        return self._session.store.settings
+        return self._session.settings
 
     @property
     def store(self) -> StoreContext:
@@ -77,6 +82,11 @@ class AsyncClient:
     async def run(self, plan: Plan[T]) -> T:
         """Drive any plan. Example: ``await client.run(operations.queues(client.store))``"""
         return await self._session.run(plan)
+
+    async def _do(
+        self, verb: Callable[Concatenate[StoreContext, P], Plan[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return await self._session.run(self._session.plan(verb, *args, **kwargs))
 
     async def close(self) -> None:
         """Close the connections; the next call opens new ones."""
@@ -143,8 +153,7 @@ class AsyncClient:
         jumps. Raises ``DefinitionNotFound``, ``InvalidRequest`` and, without the extra ``test``, ``MissingExtra``.
         Example: ``await client.test_workflow("order", {"id": 7}, mocks={"charge": [{"paid": True}]})``
         """
-        found = await self.run(trials.fetch(self.store, workflow, self._calls.options.version))
-        return await asyncio.to_thread(trials.play, found, input, mocks)
+        return await self.run(self._calls.test_workflow(workflow, input, mocks))
 
     async def execute_until_halt(
         self, workflow: Startable, input: Mapping[str, Any] | None = None, /, **inputs: Any
@@ -170,15 +179,15 @@ class AsyncClient:
         reset_callbacks, remove or terminate_remove. Raises ``InvalidRequest`` for no ids or too many.
         Example: ``(await client.act_on_workflows("terminate", ids, {"reason": "wrong price"})).failed``
         """
-        return await self.run(bulk.act_on_all(self.store, action, workflow_ids, arguments))
+        return await self._do(bulk.act_on_all, action, workflow_ids, arguments)
 
     async def delete_workflow_version(self, name: str, version: int) -> None:
         """Forget one version of a registered workflow; executions keep their own. Raises ``DefinitionNotFound``."""
-        await self.run(metadata.delete_workflow(self.store, name, version))
+        await self._do(metadata.delete_workflow, name, version)
 
     async def running_workflows(self, name: str) -> list[str]:
         """The ids of the executions of this workflow that are RUNNING, the latest start first, at most ten thousand."""
-        return await self.run(listing.running_ids(self.store, name))
+        return await self._do(listing.running_ids, name)
 
     async def correlated_workflows(
         self, name: str, correlation_ids: Sequence[str], *, include_closed: bool = False
@@ -187,7 +196,7 @@ class AsyncClient:
 
         Without ``include_closed`` only those that have not ended.
         """
-        return await self.run(listing.correlated(self.store, name, correlation_ids, include_closed=include_closed))
+        return await self._do(listing.correlated, name, correlation_ids, include_closed=include_closed)
 
     async def import_execution(
         self, document: Mapping[str, Any], *, workflow_id: str | None = None, is_new: bool = False
@@ -197,9 +206,7 @@ class AsyncClient:
         Raises ``InvalidRequest`` for a document that is none or has not ended, ``Conflict`` for an id that is taken.
         Example: ``await client.import_execution(json.load(file), is_new=True)``
         """
-        imported = await self.run(
-            transfer.import_execution(self.store, document, workflow_id=workflow_id, is_new=is_new)
-        )
+        imported = await self._do(transfer.import_execution, document, workflow_id=workflow_id, is_new=is_new)
         return AsyncWorkflowHandle(self._session, imported)
 
     async def list_workflows(
@@ -216,7 +223,7 @@ class AsyncClient:
         Example: ``(await client.list_workflows(status="RUNNING")).total``
         """
         conditions: dict[str, Any] = {"status": status, "name": name, "correlation_id": correlation_id}
-        return await self.run(listing.list_workflows(self.store, **conditions, start=start, size=size))
+        return await self._do(listing.list_workflows, **conditions, start=start, size=size)
 
     async def search(
         self,
@@ -232,10 +239,15 @@ class AsyncClient:
 
         Raises ``InvalidRequest``. Example: ``(await client.search("status=FAILED", free_text="timeout*")).total``
         """
-        plan = search.search_workflows(
-            self.store, query, free_text=free_text, sort=sort, start=start, size=size, top_level_only=top_level_only
+        return await self._do(
+            search.search_workflows,
+            query,
+            free_text=free_text,
+            sort=sort,
+            start=start,
+            size=size,
+            top_level_only=top_level_only,
         )
-        return await self.run(plan)
 
     async def search_tasks(
         self,
@@ -250,8 +262,7 @@ class AsyncClient:
 
         Example: ``(await client.search_tasks("taskDefName=charge AND status=FAILED")).items``
         """
-        plan = search.search_tasks(self.store, query, free_text=free_text, sort=sort, start=start, size=size)
-        return await self.run(plan)
+        return await self._do(search.search_tasks, query, free_text=free_text, sort=sort, start=start, size=size)
 
     # --- events -------------------------------------------------------------------------------------------------------
 
@@ -260,19 +271,19 @@ class AsyncClient:
 
         Raises ``DefinitionInvalid``. Example: ``await client.apply_event_handlers(event_handler_from_dict(document))``
         """
-        await self.run(events.apply_handlers(self.store, handlers))
+        await self._do(events.apply_handlers, handlers)
 
     async def event_handler(self, name: str) -> EventHandler:
         """One event handler by name. Raises ``NotFound``."""
-        return await self.run(events.get_handler(self.store, name))
+        return await self._do(events.get_handler, name)
 
     async def event_handlers(self, event: str | None = None) -> list[EventHandler]:
         """All event handlers by name, or those of one event."""
-        return await self.run(events.list_handlers(self.store, event))
+        return await self._do(events.list_handlers, event)
 
     async def delete_event_handler(self, name: str) -> None:
         """Forget an event handler. Raises ``NotFound``."""
-        await self.run(events.remove_handler(self.store, name))
+        await self._do(events.remove_handler, name)
 
     async def publish_event(self, event: str, payload: Any, *, message_id: str | None = None) -> str:
         """Give the handlers of ``event`` a message; returns its id. Repeated under the same id it is handled once.
@@ -280,7 +291,7 @@ class AsyncClient:
         Raises ``InvalidRequest``, ``InvalidPayload`` and, when the queue is full, ``StoreUnavailable``.
         Example: ``await client.publish_event("conductor:order:paid", {"orderId": "7"})``
         """
-        return await self.run(events.publish(self.store, event, payload, message_id=message_id))
+        return await self._do(events.publish, event, payload, message_id=message_id)
 
     async def event_executions(
         self, handler: str | None = None, *, event: str | None = None, size: int = 100
@@ -289,7 +300,7 @@ class AsyncClient:
 
         Example: ``(await client.event_executions("ship"))[0].status``
         """
-        return await self.run(events.executions(self.store, handler, event=event, size=size))
+        return await self._do(events.executions, handler, event=event, size=size)
 
     # --- schedules ----------------------------------------------------------------------------------------------------
 
@@ -316,27 +327,27 @@ class AsyncClient:
 
         Raises ``DefinitionInvalid``. Example: ``await client.save_schedule(schedule_from_dict(document))``
         """
-        return await self.run(schedules.save(self.store, schedule))
+        return await self._do(schedules.save, schedule)
 
     async def schedule(self, name: str) -> Schedule:
         """One schedule by name, with its next due time. Raises ``NotFound``."""
-        return await self.run(schedules.get(self.store, name))
+        return await self._do(schedules.get, name)
 
     async def schedules(self, workflow_name: str | None = None) -> list[Schedule]:
         """All schedules by name, or those that start this workflow."""
-        return await self.run(schedules.list_schedules(self.store, workflow_name))
+        return await self._do(schedules.list_schedules, workflow_name)
 
     async def pause_schedule(self, name: str, reason: str | None = None) -> None:
         """Start nothing more by a schedule until it is resumed. Raises ``NotFound``."""
-        await self.run(schedules.pause(self.store, name, reason))
+        await self._do(schedules.pause, name, reason)
 
     async def resume_schedule(self, name: str) -> None:
         """Go on from now; what came due during the pause is left out. Raises ``NotFound``."""
-        await self.run(schedules.resume(self.store, name))
+        await self._do(schedules.resume, name)
 
     async def delete_schedule(self, name: str) -> None:
         """Forget a schedule; what it has started goes on. Raises ``NotFound``."""
-        await self.run(schedules.remove(self.store, name))
+        await self._do(schedules.remove, name)
 
     async def schedule_times(self, cron: str, *, zone: str = "UTC", limit: int = 5) -> list[int]:
         """When a schedule with this expression would be due next, epoch milliseconds, five times at most.
@@ -344,14 +355,14 @@ class AsyncClient:
         Raises ``InvalidRequest``. Example: ``await client.schedule_times("0 0 9 ? * MON-FRI", zone="Europe/Berlin")``
         """
         crons = [CronSchedule(cron_expression=cron, zone_id=zone)]
-        return await self.run(schedules.next_times(self.store, crons, limit=limit))
+        return await self._do(schedules.next_times, crons, limit=limit)
 
     async def schedule_executions(self, name: str | None = None, *, size: int = 100) -> list[ScheduleExecution]:
         """What became of due times, the latest first: of one schedule or of all.
 
         Example: ``(await client.schedule_executions("nightly"))[0].workflow_id``
         """
-        return await self.run(schedules.executions(self.store, name, size=size))
+        return await self._do(schedules.executions, name, size=size)
 
     # --- single tasks -------------------------------------------------------------------------------------------------
 

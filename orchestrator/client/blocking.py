@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
-from orchestrator.client import trials
 from orchestrator.client.calls import Calls, Enqueueable, Registrable, Startable
 from orchestrator.client.handles import TaskHandle, WorkflowHandle
 from orchestrator.client.options import GivenOptions
-from orchestrator.client.sessions import BlockingSession, Session, client_settings
+from orchestrator.client.sessions import Session, blocking_session, client_settings
 from orchestrator.model.event_handlers import EventExecution, EventHandler
 from orchestrator.model.schedules import CronSchedule, Schedule, ScheduleExecution
 from orchestrator.model.summaries import TaskSummary, WorkflowSummary
@@ -31,22 +30,30 @@ from orchestrator.store.context import StoreContext
 if TYPE_CHECKING:
     from orchestrator.testing.results import WorkflowResult
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Client:
-    """The way into an installation from Python, straight on its Redis. Safe to share between threads and after a fork.
+    """The way into an installation from Python. Safe to share between threads and after a fork.
 
-    Without ``url`` (or ``settings``) it is the Redis of ``ORCHESTRATOR_REDIS_URL``, else of the ``orchestrator dev``
-    that runs in the current folder, else ``redis://localhost:6379/0``. The first call connects and checks the store;
-    every call may raise ``StoreUnavailable`` or ``StoreRefused``.
+    ``url`` is that of the Redis, or ``http://`` or ``https://`` that of a server, with ``key_id`` and ``key_secret`` if it
+    has keys. Without one (or ``settings``) it is ``ORCHESTRATOR_REDIS_URL``, else ``ORCHESTRATOR_SERVER_URL``, else the
+    Redis of the ``orchestrator dev`` in the current folder, else ``redis://localhost:6379/0``. The first call connects;
+    every call may raise ``Unavailable``, over HTTP also ``Unauthorized`` and ``Forbidden``.
     Example: ``Client().execute_workflow(hello, name="Ada")``
     """
 
     def __init__(
-        self, url: str | None = None, *, settings: Settings | None = None, namespace: str | None = None
+        self,
+        url: str | None = None,
+        *,
+        settings: Settings | None = None,
+        namespace: str | None = None,
+        key_id: str | None = None,
+        key_secret: str | None = None,
     ) -> None:
-        self._use(BlockingSession(client_settings(url, settings, namespace)))
+        self._use(blocking_session(client_settings(url, settings, namespace, key_id=key_id, key_secret=key_secret)))
 
     @classmethod
     def over(cls, session: Session) -> Self:
@@ -57,7 +64,7 @@ class Client:
 
     def _use(self, session: Session, calls: Calls | None = None) -> None:
         self._session = session
-        self._calls = calls or Calls(session.store)
+        self._calls = calls or Calls(session.plan)
 
     # --- the store ----------------------------------------------------------------------------------------------------
 
@@ -69,7 +76,7 @@ class Client:
     @property
     def settings(self) -> Settings:
         """What this client goes by."""
-        return self._session.store.settings
+        return self._session.settings
 
     @property
     def store(self) -> StoreContext:
@@ -79,6 +86,9 @@ class Client:
     def run(self, plan: Plan[T]) -> T:
         """Drive any plan. Example: ``client.run(operations.queues(client.store))``"""
         return self._session.run(plan)
+
+    def _do(self, verb: Callable[Concatenate[StoreContext, P], Plan[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._session.run(self._session.plan(verb, *args, **kwargs))
 
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""
@@ -143,7 +153,7 @@ class Client:
         jumps. Raises ``DefinitionNotFound``, ``InvalidRequest`` and, without the extra ``test``, ``MissingExtra``.
         Example: ``client.test_workflow("order", {"id": 7}, mocks={"charge": [{"paid": True}]})``
         """
-        return trials.play(self.run(trials.fetch(self.store, workflow, self._calls.options.version)), input, mocks)
+        return self.run(self._calls.test_workflow(workflow, input, mocks))
 
     def execute_until_halt(self, workflow: Startable, input: Mapping[str, Any] | None = None, /, **inputs: Any) -> Halt:
         """Start an execution and wait until it halts: it has ended, or it waits for a signal.
@@ -167,15 +177,15 @@ class Client:
         reset_callbacks, remove or terminate_remove. Raises ``InvalidRequest`` for no ids or too many.
         Example: ``(client.act_on_workflows("terminate", ids, {"reason": "wrong price"})).failed``
         """
-        return self.run(bulk.act_on_all(self.store, action, workflow_ids, arguments))
+        return self._do(bulk.act_on_all, action, workflow_ids, arguments)
 
     def delete_workflow_version(self, name: str, version: int) -> None:
         """Forget one version of a registered workflow; executions keep their own. Raises ``DefinitionNotFound``."""
-        self.run(metadata.delete_workflow(self.store, name, version))
+        self._do(metadata.delete_workflow, name, version)
 
     def running_workflows(self, name: str) -> list[str]:
         """The ids of the executions of this workflow that are RUNNING, the latest start first, at most ten thousand."""
-        return self.run(listing.running_ids(self.store, name))
+        return self._do(listing.running_ids, name)
 
     def correlated_workflows(
         self, name: str, correlation_ids: Sequence[str], *, include_closed: bool = False
@@ -184,7 +194,7 @@ class Client:
 
         Without ``include_closed`` only those that have not ended.
         """
-        return self.run(listing.correlated(self.store, name, correlation_ids, include_closed=include_closed))
+        return self._do(listing.correlated, name, correlation_ids, include_closed=include_closed)
 
     def import_execution(
         self, document: Mapping[str, Any], *, workflow_id: str | None = None, is_new: bool = False
@@ -194,7 +204,7 @@ class Client:
         Raises ``InvalidRequest`` for a document that is none or has not ended, ``Conflict`` for an id that is taken.
         Example: ``client.import_execution(json.load(file), is_new=True)``
         """
-        imported = self.run(transfer.import_execution(self.store, document, workflow_id=workflow_id, is_new=is_new))
+        imported = self._do(transfer.import_execution, document, workflow_id=workflow_id, is_new=is_new)
         return WorkflowHandle(self._session, imported)
 
     def list_workflows(
@@ -211,7 +221,7 @@ class Client:
         Example: ``[item.workflow_id for item in client.list_workflows(status="RUNNING").items]``
         """
         conditions: dict[str, Any] = {"status": status, "name": name, "correlation_id": correlation_id}
-        return self.run(listing.list_workflows(self.store, **conditions, start=start, size=size))
+        return self._do(listing.list_workflows, **conditions, start=start, size=size)
 
     def search(
         self,
@@ -227,10 +237,15 @@ class Client:
 
         Raises ``InvalidRequest``. Example: ``client.search("status=FAILED", free_text="timeout*").total``
         """
-        plan = search.search_workflows(
-            self.store, query, free_text=free_text, sort=sort, start=start, size=size, top_level_only=top_level_only
+        return self._do(
+            search.search_workflows,
+            query,
+            free_text=free_text,
+            sort=sort,
+            start=start,
+            size=size,
+            top_level_only=top_level_only,
         )
-        return self.run(plan)
 
     def search_tasks(
         self,
@@ -245,8 +260,7 @@ class Client:
 
         Example: ``client.search_tasks("taskDefName=charge AND status=FAILED").items``
         """
-        plan = search.search_tasks(self.store, query, free_text=free_text, sort=sort, start=start, size=size)
-        return self.run(plan)
+        return self._do(search.search_tasks, query, free_text=free_text, sort=sort, start=start, size=size)
 
     # --- events -------------------------------------------------------------------------------------------------------
 
@@ -255,19 +269,19 @@ class Client:
 
         Raises ``DefinitionInvalid``. Example: ``client.apply_event_handlers(event_handler_from_dict(document))``
         """
-        self.run(events.apply_handlers(self.store, handlers))
+        self._do(events.apply_handlers, handlers)
 
     def event_handler(self, name: str) -> EventHandler:
         """One event handler by name. Raises ``NotFound``."""
-        return self.run(events.get_handler(self.store, name))
+        return self._do(events.get_handler, name)
 
     def event_handlers(self, event: str | None = None) -> list[EventHandler]:
         """All event handlers by name, or those of one event."""
-        return self.run(events.list_handlers(self.store, event))
+        return self._do(events.list_handlers, event)
 
     def delete_event_handler(self, name: str) -> None:
         """Forget an event handler. Raises ``NotFound``."""
-        self.run(events.remove_handler(self.store, name))
+        self._do(events.remove_handler, name)
 
     def publish_event(self, event: str, payload: Any, *, message_id: str | None = None) -> str:
         """Give the handlers of ``event`` a message; returns its id. Repeated under the same id it is handled once.
@@ -275,7 +289,7 @@ class Client:
         Raises ``InvalidRequest``, ``InvalidPayload`` and, when the queue is full, ``StoreUnavailable``.
         Example: ``client.publish_event("conductor:order:paid", {"orderId": "7"})``
         """
-        return self.run(events.publish(self.store, event, payload, message_id=message_id))
+        return self._do(events.publish, event, payload, message_id=message_id)
 
     def event_executions(
         self, handler: str | None = None, *, event: str | None = None, size: int = 100
@@ -284,7 +298,7 @@ class Client:
 
         Example: ``(client.event_executions("ship"))[0].status``
         """
-        return self.run(events.executions(self.store, handler, event=event, size=size))
+        return self._do(events.executions, handler, event=event, size=size)
 
     # --- schedules ----------------------------------------------------------------------------------------------------
 
@@ -311,27 +325,27 @@ class Client:
 
         Raises ``DefinitionInvalid``. Example: ``client.save_schedule(schedule_from_dict(document))``
         """
-        return self.run(schedules.save(self.store, schedule))
+        return self._do(schedules.save, schedule)
 
     def schedule(self, name: str) -> Schedule:
         """One schedule by name, with its next due time. Raises ``NotFound``."""
-        return self.run(schedules.get(self.store, name))
+        return self._do(schedules.get, name)
 
     def schedules(self, workflow_name: str | None = None) -> list[Schedule]:
         """All schedules by name, or those that start this workflow."""
-        return self.run(schedules.list_schedules(self.store, workflow_name))
+        return self._do(schedules.list_schedules, workflow_name)
 
     def pause_schedule(self, name: str, reason: str | None = None) -> None:
         """Start nothing more by a schedule until it is resumed. Raises ``NotFound``."""
-        self.run(schedules.pause(self.store, name, reason))
+        self._do(schedules.pause, name, reason)
 
     def resume_schedule(self, name: str) -> None:
         """Go on from now; what came due during the pause is left out. Raises ``NotFound``."""
-        self.run(schedules.resume(self.store, name))
+        self._do(schedules.resume, name)
 
     def delete_schedule(self, name: str) -> None:
         """Forget a schedule; what it has started goes on. Raises ``NotFound``."""
-        self.run(schedules.remove(self.store, name))
+        self._do(schedules.remove, name)
 
     def schedule_times(self, cron: str, *, zone: str = "UTC", limit: int = 5) -> list[int]:
         """When a schedule with this expression would be due next, epoch milliseconds, five times at most.
@@ -339,14 +353,14 @@ class Client:
         Raises ``InvalidRequest``. Example: ``client.schedule_times("0 0 9 ? * MON-FRI", zone="Europe/Berlin")``
         """
         crons = [CronSchedule(cron_expression=cron, zone_id=zone)]
-        return self.run(schedules.next_times(self.store, crons, limit=limit))
+        return self._do(schedules.next_times, crons, limit=limit)
 
     def schedule_executions(self, name: str | None = None, *, size: int = 100) -> list[ScheduleExecution]:
         """What became of due times, the latest first: of one schedule or of all.
 
         Example: ``(client.schedule_executions("nightly"))[0].workflow_id``
         """
-        return self.run(schedules.executions(self.store, name, size=size))
+        return self._do(schedules.executions, name, size=size)
 
     # --- single tasks -------------------------------------------------------------------------------------------------
 

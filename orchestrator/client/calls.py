@@ -9,27 +9,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from orchestrator.binding import encode_output
+from orchestrator.client import trials
 from orchestrator.client.enqueueing import check_inputs, delay_input, one_task_workflow
 from orchestrator.client.options import Options
+from orchestrator.client.sessions import Planner
 from orchestrator.engine.starts import Resolved
 from orchestrator.errors import InvalidRequest, OrchestratorError
 from orchestrator.model.definitions import IdempotencyStrategy, SchemaDef, TaskDef, WorkflowDef
 from orchestrator.model.execution import StartWorkflowRequest
 from orchestrator.model.schedules import Schedule
 from orchestrator.model.wire import workflow_def_to_dict
-from orchestrator.plan import Plan
+from orchestrator.plan import Outside, Plan
 from orchestrator.service import halts, metadata, schedules, starting
+from orchestrator.service.companions import company, company_of
 from orchestrator.service.halts import Halt
 from orchestrator.service.metadata import Applied
 from orchestrator.service.starting import Launch, StartedWorkflow
-from orchestrator.store.context import StoreContext
 from orchestrator.task import BoundTask, Task
 from orchestrator.workflow import Workflow
+
+if TYPE_CHECKING:
+    from orchestrator.testing.results import WorkflowResult
 
 Registrable = Workflow | WorkflowDef | Task[..., Any] | TaskDef | SchemaDef
 Startable = Workflow | WorkflowDef | str
@@ -39,10 +45,10 @@ _RESOLVED_MAX = 500
 
 
 class Calls:
-    """The calls of one client on one store, under the options of the moment."""
+    """The calls of one client, under the options of the moment; ``plan`` is that of its session."""
 
-    def __init__(self, store: StoreContext, options: Options | None = None) -> None:
-        self.store = store
+    def __init__(self, plan: Planner, options: Options | None = None) -> None:
+        self._plan = plan
         self.options = options or Options()
         # Shared by all copies, so that options cost nothing.
         self._introduced: set[str] = set()
@@ -54,7 +60,7 @@ class Calls:
         if unknown:
             names = ", ".join(Options.__dataclass_fields__)
             raise InvalidRequest(f"{min(unknown)!r} is not an option; there are: {names}")
-        copy = Calls(self.store, replace(self.options, **given))
+        copy = Calls(self._plan, replace(self.options, **given))
         copy._introduced, copy._resolved = self._introduced, self._resolved
         return copy
 
@@ -67,7 +73,7 @@ class Calls:
             for definition in _definitions(thing):
                 version = 0 if isinstance(definition, TaskDef) else definition.version
                 definitions[type(definition), definition.name, version] = definition
-        return metadata.apply(self.store, list(definitions.values()))
+        return self._plan(metadata.apply, list(definitions.values()))
 
     # --- starting -----------------------------------------------------------------------------------------------------
 
@@ -76,7 +82,7 @@ class Calls:
     ) -> Plan[StartedWorkflow]:
         """Start a workflow object, definition or name with the merged inputs."""
         launch = yield from self._launch_workflow(workflow, _merged(input, inputs))
-        return (yield from starting.start(self.store, launch, wait_commit=wait_commit and self.options.wait_commit))
+        return (yield from self._plan(starting.start, launch, wait_commit=wait_commit and self.options.wait_commit))
 
     def execute_until_halt(
         self, workflow: Startable, input: Mapping[str, Any] | None, inputs: Mapping[str, Any]
@@ -85,14 +91,26 @@ class Calls:
         options = self.options
         launch = yield from self._launch_workflow(workflow, _merged(input, inputs))
         return (
-            yield from halts.execute(
-                self.store,
+            yield from self._plan(
+                halts.execute,
                 launch,
                 wait_until_refs=options.wait_until_refs,
                 return_strategy=options.return_strategy,
                 timeout_s=halts.EXECUTE_WAIT_S if options.timeout_s is None else options.timeout_s,
             )
         )
+
+    def test_workflow(
+        self, workflow: Startable, input: Mapping[str, Any] | None, mocks: Mapping[str, Any]
+    ) -> Plan[WorkflowResult]:
+        """Fetch a workflow with all it may start, and run it here with mocked outcomes."""
+        found = yield from (
+            self._plan(company_of, workflow, self.options.version)
+            if isinstance(workflow, str)
+            else self._plan(company, workflow.definition() if isinstance(workflow, Workflow) else workflow)
+        )
+        result: WorkflowResult = yield Outside(partial(trials.play, found, input, mocks))
+        return result
 
     def _launch_workflow(self, workflow: Startable, given: dict[str, Any]) -> Plan[Launch]:
         options = self.options
@@ -126,7 +144,7 @@ class Calls:
             zone_id=zone,
             run_catchup_schedule_instances=catch_up,
         )
-        return (yield from schedules.save(self.store, schedule))
+        return (yield from self._plan(schedules.save, schedule))
 
     def enqueue(
         self, task: Enqueueable, input: Mapping[str, Any] | None, inputs: Mapping[str, Any]
@@ -134,7 +152,7 @@ class Calls:
         """Enqueue one task; answered when it is stored, without waiting for its first step."""
         yield from self._introduce(_tasks([task]))
         launch = self._launch_task(task, _merged(input, inputs))
-        return (yield from starting.start(self.store, launch, wait_commit=False))
+        return (yield from self._plan(starting.start, launch, wait_commit=False))
 
     def enqueue_many(self, items: Sequence[tuple[Enqueueable, Mapping[str, Any]]]) -> Plan[list[StartedWorkflow]]:
         """Enqueue tasks with their inputs in few round trips; raises the first error after all have been sent."""
@@ -142,7 +160,7 @@ class Calls:
             raise InvalidRequest("enqueue_many makes many executions: workflow_id and request_id name only one")
         yield from self._introduce(_tasks([task for task, _ in items]))
         launches = [self._launch_task(task, _merged(inputs, {})) for task, inputs in items]
-        answers = yield from starting.start_many(self.store, launches)
+        answers = yield from self._plan(starting.start_many, launches)
         errors = [answer for answer in answers if isinstance(answer, OrchestratorError)]
         if errors:
             errors[0].add_note(f"{len(errors)} of {len(items)} tasks were not enqueued, the others were")
@@ -200,14 +218,14 @@ class Calls:
         if found is None:
             if len(self._resolved) >= _RESOLVED_MAX:
                 self._resolved.clear()
-            found = self._resolved[body] = yield from starting.resolve_given(self.store, definition)
+            found = self._resolved[body] = yield from self._plan(starting.resolve_given, definition)
         return found
 
     def _introduce(self, tasks: Sequence[Task[..., Any]]) -> Plan[None]:
         """Register the TaskDefs of tasks this client has not met before, where there are none."""
         new = {task.name: task for task in tasks if task.name not in self._introduced}
         if new:
-            yield from metadata.put_absent_task_defs(self.store, [task.definition() for task in new.values()])
+            yield from self._plan(metadata.introduce, [task.definition() for task in new.values()])
             self._introduced.update(new)
 
 

@@ -35,7 +35,7 @@ class WorkflowHandle:
 
     def status(self) -> WorkflowStatus:
         """Where it stands now."""
-        return self._session.run(workflows.standing(self._session.store, self.id)).status
+        return self._do(workflows.standing).status
 
     def result(self, timeout_s: float | None = None) -> dict[str, Any]:
         """Wait for its end and return its output; ``None`` waits as long as it takes.
@@ -43,15 +43,15 @@ class WorkflowHandle:
         Raises ``WorkflowFailed``, ``WorkflowTerminated`` or ``WorkflowTimedOut`` for any end but COMPLETED, and
         ``WaitTimeout`` when it is still under way; the execution goes on then.
         """
-        return self._session.run(workflows.result(self._session.store, self.id, timeout_s))
+        return self._do(workflows.result, timeout_s)
 
     def output(self) -> dict[str, Any]:
         """Its output as it is now, without waiting: ``{}`` before the end."""
-        return self._session.run(workflows.standing(self._session.store, self.id)).output
+        return self._do(workflows.standing).output
 
     def describe(self) -> Workflow:
         """Everything about it, with its tasks. Example: ``handle.describe().task("charge").output_data``"""
-        return self._session.run(workflows.get(self._session.store, self.id))
+        return self._do(workflows.get)
 
     def why(self) -> Explanation:
         """What exactly it waits for: tasks, places in queues, limits, timers, signals, children.
@@ -248,7 +248,7 @@ class WorkflowHandle:
         return self._do(messages.push, payload, message_id=message_id, timeout_s=timeout_s)
 
     def _do(self, verb: Callable[..., Plan[T]], *arguments: Any, **options: Any) -> T:
-        return self._session.run(verb(self._session.store, self.id, *arguments, **options))
+        return self._session.run(self._session.plan(verb, self.id, *arguments, **options))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id}>"

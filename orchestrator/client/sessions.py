@@ -12,8 +12,9 @@ import json
 import logging
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from orchestrator.errors import InvalidRequest
 from orchestrator.plan import Plan
@@ -26,11 +27,24 @@ log = logging.getLogger(__name__)
 
 DEV_FACTS = Path(".orchestrator") / "dev.json"
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+HTTP = ("http://", "https://")
+
+
+class Planner(Protocol):
+    """From a verb of the service to its plan on what a session speaks to."""
+
+    def __call__(
+        self, verb: Callable[Concatenate[StoreContext, P], Plan[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Plan[T]: ...
 
 
 class Session(Protocol):
-    """What a ``Client`` needs: the store's names, a way to run plans, an end."""
+    """What a ``Client`` needs: the plans of verbs, a way to run them, an end; and what only a store has."""
+
+    settings: Settings
 
     @property
     def connection(self) -> Connection: ...
@@ -38,33 +52,98 @@ class Session(Protocol):
     @property
     def store(self) -> StoreContext: ...
 
+    def plan(
+        self, verb: Callable[Concatenate[StoreContext, P], Plan[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Plan[T]: ...
+
     def run(self, plan: Plan[T]) -> T: ...
 
     def close(self) -> None: ...
 
 
-def client_settings(url: str | None = None, settings: Settings | None = None, namespace: str | None = None) -> Settings:
-    """The settings of a client.
+class AwaitedSession(Protocol):
+    """What an ``AsyncClient`` needs: the same, awaited."""
 
-    The Redis is ``url``, else that of ``settings``, else ``ORCHESTRATOR_REDIS_URL``, else the ``dev`` that runs in the
-    current folder, else ``redis://localhost:6379/0``. Raises ``InvalidRequest`` for an HTTP address and
-    ``SettingsInvalid``. Example: ``client_settings("redis://db:6379/0").redis_url``
+    settings: Settings
+
+    @property
+    def connection(self) -> Connection: ...
+
+    @property
+    def store(self) -> StoreContext: ...
+
+    def plan(
+        self, verb: Callable[Concatenate[StoreContext, P], Plan[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Plan[T]: ...
+
+    async def run(self, plan: Plan[T]) -> T: ...
+
+    async def close(self) -> None: ...
+
+
+def blocking_session(settings: Settings) -> Session:
+    """The session of these settings: with a server when they name one, else with the Redis.
+
+    Raises ``MissingExtra`` when HTTP needs a package that is not there.
     """
+    if settings.server_url:
+        from orchestrator.client.http_sessions import HttpSession
+
+        return HttpSession(settings)
+    return BlockingSession(settings)
+
+
+def awaited_session(settings: Settings) -> AwaitedSession:
+    """Like ``blocking_session``, for asyncio."""
+    if settings.server_url:
+        from orchestrator.client.http_sessions import AsyncHttpSession
+
+        return AsyncHttpSession(settings)
+    return AsyncSession(settings)
+
+
+def client_settings(
+    url: str | None = None,
+    settings: Settings | None = None,
+    namespace: str | None = None,
+    *,
+    key_id: str | None = None,
+    key_secret: str | None = None,
+) -> Settings:
+    """The settings of a client; it speaks to the server ``server_url`` if that is set, else to the Redis.
+
+    The address is ``url``, else that of ``settings``, else ``ORCHESTRATOR_REDIS_URL``, else ``ORCHESTRATOR_SERVER_URL``, else
+    the ``dev`` that runs in the current folder, else ``redis://localhost:6379/0``. Raises ``SettingsInvalid``.
+    Example: ``client_settings("redis://db:6379/0").redis_url``
+    """
+    given: dict[str, Any] = {"namespace": namespace, "auth_key": key_id, "auth_secret": key_secret}
+    if url is not None:
+        is_http = url.startswith(HTTP)
+        given |= {"server_url": url} if is_http else {"redis_url": url, "server_url": ""}
     if settings is not None:
         values = {name: getattr(settings, name) for name in settings.__dataclass_fields__ if name != "sources"}
-        given = {"redis_url": url, "namespace": namespace}
         changed = {name: value for name, value in given.items() if value is not None}
-        found = load_settings({}, **{**values, **changed})
-    else:
-        found = load_settings(redis_url=url, namespace=namespace)
-        if found.source("redis_url") == "default":
-            dev_url = _dev_url(DEV_FACTS)
-            if dev_url is not None:
-                found = load_settings(redis_url=dev_url, namespace=namespace)
-    if found.redis_url.startswith(("http://", "https://")):
+        return load_settings({}, **{**values, **changed})
+    found = load_settings(**given)
+    if url is None and found.source("redis_url") != "default":
+        return load_settings(**{**given, "server_url": ""})
+    if not found.server_url and found.source("redis_url") == "default":
+        dev_url = _dev_url(DEV_FACTS)
+        if dev_url is not None:
+            return load_settings(**{**given, "redis_url": dev_url})
+    return found
+
+
+def store_settings(url: str | None = None) -> Settings:
+    """The settings of a program that works on the Redis itself, found as those of a client.
+
+    Raises ``InvalidRequest`` for the address of a server.
+    """
+    found = client_settings(url)
+    if found.server_url:
         raise InvalidRequest(
-            f"{found.redis_url}: clients speak to Redis directly for now, the HTTP client comes with the server; give "
-            "the address of the Redis, e.g. redis://localhost:6379/0"
+            f"{found.server_url} is a server, and this needs the Redis behind it; give its address, e.g. "
+            "redis://localhost:6379/0"
         )
     return found
 
@@ -94,10 +173,17 @@ class BlockingSession:
     """The store for threads; safe to share between them and after a fork."""
 
     def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self.connection = connect(settings.redis_url, settings)
         self.store = StoreContext(settings, is_ordered=not self.connection.is_cluster)
         self._is_checked = False
         self._lock = threading.Lock()
+
+    def plan(
+        self, verb: Callable[Concatenate[StoreContext, P], Plan[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Plan[T]:
+        """The plan of a verb on this store."""
+        return verb(self.store, *args, **kwargs)
 
     def run(self, plan: Plan[T]) -> T:
         """Drive a plan; the first one checks the store. Raises what the plan or the check raises."""
@@ -117,10 +203,17 @@ class AsyncSession:
     """The store for one event loop: the one it is first used in. ``connection``: one that is open already."""
 
     def __init__(self, settings: Settings, connection: Connection | None = None) -> None:
+        self.settings = settings
         self.connection = connection or connect(settings.redis_url, settings)
         self.store = StoreContext(settings, is_ordered=not self.connection.is_cluster)
         self._is_checked = False
         self._lock = asyncio.Lock()
+
+    def plan(
+        self, verb: Callable[Concatenate[StoreContext, P], Plan[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Plan[T]:
+        """The plan of a verb on this store."""
+        return verb(self.store, *args, **kwargs)
 
     async def run(self, plan: Plan[T]) -> T:
         """Drive a plan; the first one checks the store. Raises what the plan or the check raises."""

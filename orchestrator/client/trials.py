@@ -10,23 +10,12 @@ import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.client.calls import Startable
 from orchestrator.model.requests import WorkflowTestRequest
 from orchestrator.model.wire_write import write_struct
-from orchestrator.plan import Plan
-from orchestrator.service.companions import Company, company, company_of
-from orchestrator.store.context import StoreContext
-from orchestrator.workflow import Workflow
+from orchestrator.service.companions import Company
 
 if TYPE_CHECKING:
     from orchestrator.testing.results import WorkflowResult
-
-
-def fetch(store: StoreContext, workflow: Startable, version: int | None) -> Plan[Company]:
-    """The workflow under test with all it may start. Raises ``DefinitionNotFound``."""
-    if isinstance(workflow, str):
-        return company_of(store, workflow, version)
-    return company(store, workflow.definition() if isinstance(workflow, Workflow) else workflow)
 
 
 def play(found: Company, input: Mapping[str, Any] | None, mocks: Mapping[str, Any]) -> WorkflowResult:

@@ -87,9 +87,9 @@ def execute(
     After ``timeout_s`` (at most 600) the state of that moment is given; that is no error. Raises like ``starting.start``
     and ``InvalidRequest``. Example: ``executor.run(execute(store, launch, wait_until_refs=["charge"])).output``
     """
-    strategy, left_s = _strategy(return_strategy), _bounded(timeout_s)
+    strategy, left_s = _strategy(return_strategy), bounded(timeout_s)
     request_id = launch.request_id or new_request_id()
-    launch = launch._replace(request_id=request_id, watch_ms=_watch_ms(left_s))
+    launch = launch._replace(request_id=request_id, watch_ms=max(launch.watch_ms, watch_ms(left_s)))
     started = yield from starting.start(store, launch, wait_commit=False)
     return (yield from _await(store, started.workflow_id, strategy, request_id, frozenset(wait_until_refs), left_s))
 
@@ -103,7 +103,7 @@ def await_halt(
     timeout_s: float = EXECUTE_WAIT_S,
 ) -> Plan[Halt]:
     """Wait until a workflow that is under way halts, as ``execute`` does. Raises ``WorkflowNotFound``, ``InvalidRequest``."""
-    strategy, left_s = _strategy(return_strategy), _bounded(timeout_s)
+    strategy, left_s = _strategy(return_strategy), bounded(timeout_s)
     return (yield from _await(store, workflow_id, strategy, "", frozenset(wait_until_refs), left_s))
 
 
@@ -162,11 +162,11 @@ def signal_and_wait(
     request_id: str | None = None,
 ) -> Plan[Halt]:
     """Signal like ``signal``, then wait until the workflow that was asked for halts again, like ``execute``."""
-    strategy, left_s = _strategy(return_strategy), _bounded(timeout_s)
+    strategy, left_s = _strategy(return_strategy), bounded(timeout_s)
     request_id = request_id or new_request_id()
     began_s = _clock.monotonic_s()
     yield from signal(
-        store, workflow_id, name, payload, status=status, watch_ms=_watch_ms(left_s), request_id=request_id
+        store, workflow_id, name, payload, status=status, watch_ms=watch_ms(left_s), request_id=request_id
     )
     left_s = max(0.0, left_s - (_clock.monotonic_s() - began_s))
     return (yield from _await(store, workflow_id, strategy, request_id, frozenset(wait_until_refs), left_s))
@@ -188,7 +188,7 @@ def update_state_and_wait(
 
     Raises like both, and ``InvalidRequest`` for a result without the name of its task.
     """
-    strategy, left_s = _strategy(return_strategy), _bounded(timeout_s)
+    strategy, left_s = _strategy(return_strategy), bounded(timeout_s)
     if result is not None and ref is None:
         raise InvalidRequest("taskReferenceName must name the task that the result is of")
     request_id = request_id or new_request_id()
@@ -292,11 +292,13 @@ def _strategy(given: str) -> ReturnStrategy:
     return ReturnStrategy(given)
 
 
-def _bounded(timeout_s: float) -> float:
+def bounded(timeout_s: float) -> float:
+    """A wait that is not too long. Raises ``InvalidRequest``."""
     if not 0 <= timeout_s <= WAIT_S_MAX:
         raise InvalidRequest(f"timeout_s={timeout_s:g} is outside 0 to {WAIT_S_MAX:g} seconds")
     return timeout_s
 
 
-def _watch_ms(timeout_s: float) -> int:
+def watch_ms(timeout_s: float) -> int:
+    """For how long a workflow is to tell of every change when somebody waits for so long."""
     return round(timeout_s * 1000) + 1000

@@ -186,6 +186,11 @@ def put_absent_task_defs(store: StoreContext, task_defs: Sequence[TaskDef]) -> P
     return list(replies)
 
 
+def introduce(store: StoreContext, task_defs: Sequence[TaskDef]) -> Plan[None]:
+    """Store those that nobody has stored yet, for whoever only starts what they are of."""
+    yield from put_absent_task_defs(store, task_defs)
+
+
 def get_task_def(store: StoreContext, name: str) -> Plan[TaskDef]:
     """The registered definition of a task. Raises ``DefinitionNotFound``."""
     body = yield catalog.get_task_definition(store.keys, name)

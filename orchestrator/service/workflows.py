@@ -6,7 +6,7 @@ ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -65,6 +65,10 @@ class TaskPage(NamedTuple):
     tasks: list[Task]
 
 
+Look = Callable[[float], Plan[Standing]]
+"""Where an execution stands, once it has ended or after so many seconds."""
+
+
 # --- look -------------------------------------------------------------------------------------------------------------
 
 
@@ -114,25 +118,35 @@ def standing(store: StoreContext, workflow_id: str) -> Plan[Standing]:
 # --- wait -------------------------------------------------------------------------------------------------------------
 
 
+def standing_within(store: StoreContext, workflow_id: str, wait_s: float) -> Plan[Standing]:
+    """Where the execution stands once it has ended, or after ``wait_s`` seconds. Raises ``WorkflowNotFound``."""
+    channel = store.keys.done_channel(store.keys.partition_of(workflow_id), workflow_id)
+    reply = yield Wait(channel, _standing_command(store, workflow_id), _is_over, wait_s)
+    return (yield from _standing(store, workflow_id, reply))
+
+
 def await_end(store: StoreContext, workflow_id: str, timeout_s: float | None = None) -> Plan[Standing]:
     """Wait until the execution has ended; ``None`` waits as long as it takes.
 
     Raises ``WorkflowNotFound``, and ``WaitTimeout`` when it is still under way after ``timeout_s`` seconds.
     """
-    left_s = WAIT_SLICE_S if timeout_s is None else max(0.0, timeout_s)
-    channel = store.keys.done_channel(store.keys.partition_of(workflow_id), workflow_id)
-    command = _standing_command(store, workflow_id)
+    return ended(partial(standing_within, store, workflow_id), timeout_s)
+
+
+def ended(look: Look, timeout_s: float | None, slice_s_max: float = WAIT_SLICE_S) -> Plan[Standing]:
+    """The end of an execution, looked for in slices of so many seconds, on Redis or anywhere else."""
+    left_s = slice_s_max if timeout_s is None else max(0.0, timeout_s)
     while True:
-        slice_s = min(left_s, WAIT_SLICE_S)
-        found = yield from _standing(store, workflow_id, (yield Wait(channel, command, _is_over, slice_s)))
+        slice_s = min(left_s, slice_s_max)
+        found = yield from look(slice_s)
         if is_terminal(found.status):
             return found
         if timeout_s is not None:
             left_s -= slice_s
             if left_s <= 0:
                 raise WaitTimeout(
-                    f"workflow {workflow_id} is still {found.status} after {timeout_s:g} s and goes on; wait longer, "
-                    f"or look at it with: orchestrator workflow get {workflow_id}"
+                    f"workflow {found.workflow_id} is still {found.status} after {timeout_s:g} s and goes on; wait longer, "
+                    f"or look at it with: orchestrator workflow get {found.workflow_id}"
                 )
 
 
@@ -142,10 +156,14 @@ def result(store: StoreContext, workflow_id: str, timeout_s: float | None = None
     Raises ``WorkflowFailed``, ``WorkflowTerminated`` or ``WorkflowTimedOut`` for any other end, and like ``await_end``.
     Example: ``executor.run(result(store, workflow_id, timeout_s=30))``
     """
-    end = yield from await_end(store, workflow_id, timeout_s)
+    return output_of((yield from await_end(store, workflow_id, timeout_s)))
+
+
+def output_of(end: Standing) -> dict[str, Any]:
+    """The output of an execution that is COMPLETED. Raises like ``result`` for any other end."""
     unsuccessful = _UNSUCCESSFUL.get(end.status)
     if unsuccessful is not None:
-        raise unsuccessful(workflow_id, end.reason, end.output)
+        raise unsuccessful(end.workflow_id, end.reason, end.output)
     return end.output
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from orchestrator.client.blocking import Client
 from orchestrator.engine.decider import Decider
@@ -39,6 +39,7 @@ from orchestrator.testing.worker import InlineWorker
 STEPS_MAX = 100_000
 """So many steps without an end are a workflow that never ends."""
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _names = itertools.count(1)
@@ -65,6 +66,7 @@ class Environment:
         settings = replace(settings or Settings(partitions=1), redis_url=f"fakeredis://{self._name}")
         self.connection = connect(f"fakeredis://{self._name}", settings, declared_clock=True)
         self.store = StoreContext(settings)
+        self.settings = settings
         self._executor = self.connection.sync()
         self._slots: set[str] = set()
         self._is_stale = True  # the decider has not looked since the clock moved or the client spoke
@@ -154,6 +156,12 @@ class Environment:
         self.close()
 
     # --- the session of the client ----------------------------------------------------------------------------------
+
+    def plan(
+        self, verb: Callable[Concatenate[StoreContext, P], Plan[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Plan[T]:
+        """The plan of a verb on this store."""
+        return verb(self.store, *args, **kwargs)
 
     def run(self, plan: Plan[T]) -> T:
         """Drive a plan of the client; where it waits, the environment works."""

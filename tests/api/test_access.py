@@ -50,6 +50,42 @@ async def locked(fakeredis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
             yield Locked(client, http, keys)
 
 
+READING_VERBS = {
+    "definitions/company",
+    "definitions/tasks",
+    "definitions/tasks/{name}",
+    "definitions/workflows",
+    "definitions/workflows/{name}",
+    "definitions/workflows/{name}/company",
+    "definitions/workflows/{name}/versions",
+    "environment",
+    "events/executions",
+    "events/handlers",
+    "events/handlers/{name}",
+    "queues",
+    "schedules",
+    "schedules/executions",
+    "schedules/search",
+    "schedules/times",
+    "schedules/{name}",
+    "schemas",
+    "schemas/{name}",
+    "tasks/search",
+    "tasks/{task_id}",
+    "tasks/{task_id}/logs",
+    "workflows/correlated",
+    "workflows/list",
+    "workflows/running",
+    "workflows/search",
+    "workflows/{workflow_id}",
+    "workflows/{workflow_id}/await",
+    "workflows/{workflow_id}/await-halt",
+    "workflows/{workflow_id}/export",
+    "workflows/{workflow_id}/standing",
+    "workflows/{workflow_id}/why",
+}
+"""They are asked with a body because their arguments are those of a plan."""
+
 # --- every route, every role ------------------------------------------------------------------------------------------
 
 
@@ -95,7 +131,10 @@ def test_what_changes_something_is_not_for_viewers() -> None:
     found = [
         f"{route.method} {route.path}"
         for route in ROUTES
-        if route.method != "GET" and route.role in (Role.OPEN, Role.VIEWER) and route.path not in harmless
+        if route.method != "GET"
+        and route.role in (Role.OPEN, Role.VIEWER)
+        and route.path not in harmless
+        and route.path.removeprefix("/verbs/") not in READING_VERBS
     ]
     assert found == []
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from orchestrator import Workflow, task
+from orchestrator import Client, Workflow, task
+from orchestrator.api import create_app
 from orchestrator.engine.process import DeciderProcess
 from orchestrator.settings import Settings
 from orchestrator.testing import Environment, environment
 from orchestrator_workers.worker import Worker
+from tests.support.served import Served, ServedEnvironment
 
 
 @task
@@ -24,11 +27,24 @@ hello = Workflow("hello").then(greet, name="${workflow.input.name}")
 waiting = Workflow("waiting").wait(signal="go").then(greet, name="${go.output.name}")
 
 
-@pytest.fixture
-def env() -> Iterator[Environment]:
-    """An installation that serves ``greet``."""
+@pytest.fixture(scope="session")
+def served() -> Iterator[ServedEnvironment]:
+    """A server for the environments of all tests."""
+    with ServedEnvironment() as served:
+        yield served
+
+
+@pytest.fixture(params=["redis", "http"])
+def env(request: pytest.FixtureRequest) -> Iterator[Environment]:
+    """An installation that serves ``greet``; its client speaks to the store, and the other time to a server before it."""
     with environment([greet]) as env:
-        yield env
+        if request.param == "redis":
+            yield env
+            return
+        served: ServedEnvironment = request.getfixturevalue("served")
+        served.show(env)
+        with Client(served.url) as env.client:
+            yield env
 
 
 @pytest.fixture
@@ -54,3 +70,13 @@ def live(redis_url: str) -> Iterator[Settings]:
     stop.set()
     for thread in threads:
         thread.join(10)
+
+
+@pytest.fixture(params=["redis", "http"])
+def address(request: pytest.FixtureRequest, live: Settings) -> Iterator[Settings]:
+    """The settings of a client of ``live``: one time of its Redis, the other of a server before it."""
+    if request.param == "redis":
+        yield live
+        return
+    with Served(create_app(settings=live)) as served:
+        yield replace(live, server_url=served.url)

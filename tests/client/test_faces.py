@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import orchestrator
+from orchestrator.api import create_app
 from orchestrator.client import (
     AsyncClient,
     AsyncTaskHandle,
@@ -21,7 +22,7 @@ from orchestrator.client import (
     WorkflowHandle,
     client_settings,
 )
-from orchestrator.errors import InvalidRequest, StoreRefused, StoreUnavailable
+from orchestrator.errors import InvalidRequest, MissingExtra, StoreRefused, StoreUnavailable
 from orchestrator.settings import Settings
 from tests.client.conftest import hello
 
@@ -30,7 +31,7 @@ from tests.client.conftest import hello
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """An empty folder and no settings in the environment."""
     for name in list(os.environ):
-        if name.startswith("ORCHESTRATOR_"):
+        if name.startswith(("ORCHESTRATOR_", "CONDUCTOR_AUTH_")):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -105,9 +106,36 @@ def test_facts_of_a_dev_that_is_gone_or_garbled_are_ignored(alone: Path, text: s
     assert client_settings().redis_url == "redis://localhost:6379/0"
 
 
-def test_an_http_address_is_refused_with_what_to_give_instead() -> None:
-    with pytest.raises(InvalidRequest, match=r"comes with the server.*redis://"):
-        Client("http://localhost:8080")
+def test_an_address_of_a_server_comes_from_the_argument_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert client_settings("http://argument:1").server_url == "http://argument:1"
+    monkeypatch.setenv("ORCHESTRATOR_SERVER_URL", "http://env:1")
+    assert client_settings().server_url == "http://env:1"
+    assert client_settings("redis://argument:1/0").server_url == ""
+    monkeypatch.setenv("ORCHESTRATOR_REDIS_URL", "redis://env:1/0")
+    assert client_settings().server_url == ""
+
+
+def test_the_key_of_a_client_is_found_under_our_names_and_conductors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONDUCTOR_AUTH_KEY", "theirs")
+    monkeypatch.setenv("CONDUCTOR_AUTH_SECRET", "sesame")
+    found = client_settings("http://x:1")
+    assert (found.auth_key, found.auth_secret) == ("theirs", "sesame")
+    assert "sesame" not in repr(found)
+    monkeypatch.setenv("ORCHESTRATOR_AUTH_KEY", "ours")
+    assert client_settings("http://x:1").auth_key == "ours"
+    assert client_settings("http://x:1", key_id="given").auth_key == "given"
+
+
+def test_without_its_package_an_http_client_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "orchestrator.client.http_sessions", raising=False)
+    monkeypatch.setitem(sys.modules, "httpx2", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'redis-orchestrator\[http\]'"):
+        Client("http://127.0.0.1:1")
+
+
+def test_what_works_on_redis_itself_is_not_given_a_server() -> None:
+    with pytest.raises(InvalidRequest, match="needs the Redis behind it"):
+        create_app("http://127.0.0.1:1")
 
 
 def test_a_client_of_another_layout_is_refused_at_its_first_call(fakeredis_url: str) -> None:

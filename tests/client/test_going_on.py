@@ -178,7 +178,7 @@ def is_stale(env: Environment, task: Task) -> bool:
     """Whether a word on this attempt changes nothing any more."""
     late = TaskResult(workflow_instance_id=task.workflow_instance_id, task_id=task.task_id, status=TaskStatus.COMPLETED)
     try:
-        return not env.client.run(task_service.update_task(env.store, late)).is_accepted
+        return not env.run(task_service.update_task(env.store, late)).is_accepted
     except TaskNotFound:
         return True
 

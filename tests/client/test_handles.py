@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import RetryPolicy, Workflow, task
-from orchestrator.client.calls import Calls
+from orchestrator import Client, RetryPolicy, Workflow, task
 from orchestrator.errors import (
     Conflict,
     DefinitionNotFound,
@@ -23,9 +22,8 @@ from orchestrator.errors import (
     WorkflowTimedOut,
 )
 from orchestrator.plan import Wait
-from orchestrator.service import actions, workflows
+from orchestrator.service import workflows
 from orchestrator.settings import Settings
-from orchestrator.store.connection import connect
 from orchestrator.store.context import StoreContext
 from orchestrator.testing import Environment
 from tests.client.conftest import greet, hello, waiting
@@ -110,10 +108,10 @@ def test_an_action_repeated_under_its_request_id_happens_once(env: Environment) 
 
 def test_without_a_decider_the_outcome_of_an_action_is_unknown(fakeredis_url: str) -> None:
     settings = Settings(redis_url=fakeredis_url, partitions=1)
-    executor, store = connect(settings=settings).sync(), StoreContext(settings)
-    started = executor.run(Calls(store).start_workflow(hello, None, {}, wait_commit=False))
-    with pytest.raises(OutcomeUnknown, match=r"request_id='r-1'"):
-        executor.run(actions.act(store, started.workflow_id, "pause", request_id="r-1", timeout_s=0))
+    with Client(settings=settings) as client:
+        handle = client.with_options(wait_commit=False).start_workflow(hello)
+        with pytest.raises(OutcomeUnknown, match=r"request_id='r-1'"):
+            handle.pause(request_id="r-1", timeout_s=0)
 
 
 def test_an_endless_wait_is_made_of_waits_with_an_end() -> None:
@@ -128,9 +126,9 @@ def test_a_removed_execution_is_gone_from_lists_and_its_key_is_free(env: Environ
     client = env.client.with_options(idempotency_key="k", correlation_id="c")
     handle = client.start_workflow(waiting)
     with pytest.raises(Conflict, match="workflow terminate"):
-        env.client.run(workflows.remove(env.store, handle.id))
+        handle.remove()
     handle.terminate()
-    env.client.run(workflows.remove(env.store, handle.id))
+    handle.remove()
     assert env.client.list_workflows().total == env.client.list_workflows(correlation_id="c").total == 0
     with pytest.raises(WorkflowNotFound):
         handle.status()
@@ -139,16 +137,16 @@ def test_a_removed_execution_is_gone_from_lists_and_its_key_is_free(env: Environ
 
 def test_a_running_execution_is_removed_by_force_with_its_timers(env: Environment) -> None:
     handle = env.client.start_workflow(Workflow("slow", timeout_s=7200).wait(for_s=3600))
-    env.client.run(workflows.remove(env.store, handle.id, force=True))
+    handle.remove(force=True)
     env.run_until_quiet()
     assert env.clock.monotonic_s() == 0
 
 
 def test_unparking_what_is_not_parked_moves_nothing(env: Environment) -> None:
     handle = env.client.start_workflow(waiting)
-    assert env.client.run(workflows.unpark(env.store, handle.id)) == 0
+    assert env.run(workflows.unpark(env.store, handle.id)) == 0
     with pytest.raises(WorkflowNotFound):
-        env.client.run(workflows.unpark(env.store, "nobody"))
+        env.run(workflows.unpark(env.store, "nobody"))
 
 
 # --- acting on what has ended, and on what is under way ----------------------------------------------------------------

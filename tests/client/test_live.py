@@ -14,8 +14,8 @@ from orchestrator.settings import Settings
 from tests.client.conftest import greet, hello, waiting
 
 
-def test_a_program_starts_waits_and_acts(live: Settings) -> None:
-    with Client(settings=live) as client:
+def test_a_program_starts_waits_and_acts(address: Settings) -> None:
+    with Client(settings=address) as client:
         assert client.with_options(timeout_s=10).execute_workflow(hello, name="Ada") == {"result": "Hello, Ada"}
         handle = client.start_workflow(waiting)
         with pytest.raises(WaitTimeout):
@@ -28,21 +28,21 @@ def test_a_program_starts_waits_and_acts(live: Settings) -> None:
         assert client.list_workflows(status="COMPLETED").total == 2
 
 
-def test_a_start_is_answered_when_its_first_step_is_decided(live: Settings) -> None:
-    with Client(settings=live) as client:
+def test_a_start_is_answered_when_its_first_step_is_decided(address: Settings) -> None:
+    with Client(settings=address) as client:
         handle = client.start_workflow(waiting)
         assert handle.describe().task("go").status == "IN_PROGRESS"
 
 
-def test_threads_share_a_client(live: Settings) -> None:
-    with Client(settings=live) as client, ThreadPoolExecutor(8) as pool:
+def test_threads_share_a_client(address: Settings) -> None:
+    with Client(settings=address) as client, ThreadPoolExecutor(8) as pool:
         handles = list(pool.map(lambda number: client.enqueue(greet, name=str(number)), range(40)))
         outputs = list(pool.map(lambda handle: handle.result(timeout_s=20), handles))
     assert outputs == [{"result": f"Hello, {number}"} for number in range(40)]
 
 
-async def test_an_asyncio_program_starts_waits_and_acts(live: Settings) -> None:
-    async with AsyncClient(settings=live) as client:
+async def test_an_asyncio_program_starts_waits_and_acts(address: Settings) -> None:
+    async with AsyncClient(settings=address) as client:
         await client.register(hello, greet)
         assert await client.with_options(timeout_s=10).execute_workflow("hello", name="Ada") == {"result": "Hello, Ada"}
         handle = await client.start_workflow(waiting)
@@ -55,8 +55,8 @@ async def test_an_asyncio_program_starts_waits_and_acts(live: Settings) -> None:
         assert await task.status() == "TERMINATED"
 
 
-def test_a_waiter_hears_of_the_end_at_once(live: Settings) -> None:
-    with Client(settings=live) as client, ThreadPoolExecutor(1) as pool:
+def test_a_waiter_hears_of_the_end_at_once(address: Settings) -> None:
+    with Client(settings=address) as client, ThreadPoolExecutor(1) as pool:
         handle = client.start_workflow(waiting)
         waiter = pool.submit(handle.result, 30)
         handle.signal("go", {"name": "Ada"})

@@ -30,7 +30,7 @@ def test_a_workflow_object_runs_without_being_registered(env: Environment) -> No
 
 def test_the_task_definitions_of_a_started_object_are_registered_where_there_are_none(env: Environment) -> None:
     env.client.start_workflow(hello, name="Ada")
-    stored: bytes = env.client.run(one(Command(("HGET", env.store.keys.task_definitions(), "greet"))))
+    stored: bytes = env.run(one(Command(("HGET", env.store.keys.task_definitions(), "greet"))))
     assert b'"retryCount":3' in stored
 
 

@@ -1,0 +1,131 @@
+"""Every verb that may be asked for over HTTP under ``/verbs``: its path, the plan behind it, and the role it takes.
+
+What is not here needs Redis itself. The path names what the verb is about, for the record of changes. Read by the HTTP
+clients, which send a verb, and by the API, whose routes of ``/verbs`` are made from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from orchestrator.model.access import KeyRole
+from orchestrator.plan import Plan
+from orchestrator.service import (
+    actions,
+    bulk,
+    companions,
+    events,
+    halts,
+    listing,
+    messages,
+    metadata,
+    operations,
+    schedules,
+    schemas,
+    search,
+    secrets,
+    starting,
+    tasks,
+    transfer,
+    workflows,
+)
+from orchestrator.service.why import why
+
+VIEWER, WORKER, OPERATOR, ADMIN = KeyRole
+
+
+class Verb(NamedTuple):
+    """One verb. ``is_repeatable``: asked a second time because the answer was lost, it changes nothing more."""
+
+    path: str
+    plan: Callable[..., Plan[Any]]
+    role: KeyRole
+    is_repeatable: bool = True
+
+
+_WORKFLOW = "workflows/{workflow_id}"
+
+VERBS = (
+    # definitions
+    Verb("definitions/apply", metadata.apply, ADMIN),
+    Verb("definitions/introduce", metadata.introduce, OPERATOR),
+    Verb("definitions/workflows", metadata.list_workflows, VIEWER),
+    Verb("definitions/workflows/{name}", metadata.get_workflow, VIEWER),
+    Verb("definitions/workflows/{name}/versions", metadata.workflow_versions, VIEWER),
+    Verb("definitions/workflows/{name}/delete", metadata.delete_workflow, ADMIN, is_repeatable=False),
+    Verb("definitions/workflows/{name}/company", companions.company_of, VIEWER),
+    Verb("definitions/company", companions.company, VIEWER),
+    Verb("definitions/tasks", metadata.list_task_defs, VIEWER),
+    Verb("definitions/tasks/{name}", metadata.get_task_def, VIEWER),
+    Verb("schemas", schemas.list_all, VIEWER),
+    Verb("schemas/{name}", schemas.get, VIEWER),
+    Verb("schemas/{name}/delete", schemas.delete, ADMIN, is_repeatable=False),
+    # starting and waiting
+    Verb("workflows/start", starting.start, OPERATOR),
+    Verb("workflows/start-many", starting.start_many, OPERATOR),
+    Verb("workflows/execute", halts.execute, OPERATOR),
+    Verb(f"{_WORKFLOW}/await", workflows.standing_within, VIEWER),
+    Verb(f"{_WORKFLOW}/await-halt", halts.await_halt, VIEWER),
+    # looking
+    Verb("workflows/list", listing.list_workflows, VIEWER),
+    Verb("workflows/search", search.search_workflows, VIEWER),
+    Verb("workflows/running", listing.running_ids, VIEWER),
+    Verb("workflows/correlated", listing.correlated, VIEWER),
+    Verb("tasks/search", search.search_tasks, VIEWER),
+    Verb(_WORKFLOW, workflows.get, VIEWER),
+    Verb(f"{_WORKFLOW}/standing", workflows.standing, VIEWER),
+    Verb(f"{_WORKFLOW}/why", why, VIEWER),
+    Verb(f"{_WORKFLOW}/export", transfer.export_execution, VIEWER),
+    Verb("tasks/{task_id}", tasks.get_task, VIEWER),
+    Verb("tasks/{task_id}/logs", tasks.logs, VIEWER),
+    Verb("queues", operations.queues, VIEWER),
+    # acting
+    Verb("workflows/import", transfer.import_execution, OPERATOR, is_repeatable=False),
+    Verb("workflows/act", bulk.act_on_all, OPERATOR),
+    Verb(f"{_WORKFLOW}/pause", actions.pause, OPERATOR),
+    Verb(f"{_WORKFLOW}/resume", actions.resume, OPERATOR),
+    Verb(f"{_WORKFLOW}/terminate", actions.terminate, OPERATOR),
+    Verb(f"{_WORKFLOW}/restart", actions.restart, OPERATOR),
+    Verb(f"{_WORKFLOW}/retry", actions.retry, OPERATOR),
+    Verb(f"{_WORKFLOW}/rerun", actions.rerun, OPERATOR),
+    Verb(f"{_WORKFLOW}/skip", actions.skip, OPERATOR),
+    Verb(f"{_WORKFLOW}/jump", actions.jump, OPERATOR),
+    Verb(f"{_WORKFLOW}/update-variables", actions.update_variables, OPERATOR),
+    Verb(f"{_WORKFLOW}/update-state", actions.update_state, OPERATOR),
+    Verb(f"{_WORKFLOW}/reset-callbacks", actions.reset_callbacks, OPERATOR),
+    Verb(f"{_WORKFLOW}/remove", workflows.remove, OPERATOR, is_repeatable=False),
+    Verb(f"{_WORKFLOW}/unpark", workflows.unpark, OPERATOR),
+    Verb(f"{_WORKFLOW}/signal", halts.signal, OPERATOR),
+    Verb(f"{_WORKFLOW}/signal-and-wait", halts.signal_and_wait, OPERATOR),
+    Verb(f"{_WORKFLOW}/push-message", messages.push, OPERATOR),
+    Verb(f"{_WORKFLOW}/tasks/{{ref}}/update", tasks.update_task_by_ref, WORKER, is_repeatable=False),
+    Verb("tasks/update", tasks.update_task, WORKER),
+    # events
+    Verb("events/handlers/apply", events.apply_handlers, ADMIN),
+    Verb("events/handlers", events.list_handlers, VIEWER),
+    Verb("events/handlers/{name}", events.get_handler, VIEWER),
+    Verb("events/handlers/{name}/remove", events.remove_handler, ADMIN, is_repeatable=False),
+    Verb("events/{event}/publish", events.publish, OPERATOR),
+    Verb("events/executions", events.executions, VIEWER),
+    # schedules
+    Verb("schedules/save", schedules.save, OPERATOR),
+    Verb("schedules", schedules.list_schedules, VIEWER),
+    Verb("schedules/search", schedules.search, VIEWER),
+    Verb("schedules/times", schedules.next_times, VIEWER),
+    Verb("schedules/executions", schedules.executions, VIEWER),
+    Verb("schedules/{name}", schedules.get, VIEWER),
+    Verb("schedules/{name}/pause", schedules.pause, OPERATOR),
+    Verb("schedules/{name}/resume", schedules.resume, OPERATOR),
+    Verb("schedules/{name}/remove", schedules.remove, OPERATOR, is_repeatable=False),
+    # secrets and environment values
+    Verb("secrets", secrets.names, ADMIN),
+    Verb("secrets/{name}/put", secrets.put, ADMIN),
+    Verb("secrets/{name}/delete", secrets.delete, ADMIN, is_repeatable=False),
+    Verb("environment", secrets.environment_values, VIEWER),
+    Verb("environment/{name}/put", secrets.put_environment, ADMIN),
+    Verb("environment/{name}/delete", secrets.delete_environment, ADMIN, is_repeatable=False),
+)
+
+BY_PLAN = {verb.plan: verb for verb in VERBS}
+"""The row of a plan."""

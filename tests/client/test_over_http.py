@@ -1,0 +1,358 @@
+"""Clients over HTTP: every method there is, who may call, and what happens when answers do not come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from orchestrator import Client, TaskHandle, WorkflowHandle
+from orchestrator.api import create_app
+from orchestrator.client.http_sessions import HttpSession
+from orchestrator.client.remote import Answer, Exchange, Lost, Pause, Remote, base_url
+from orchestrator.errors import (
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    OutcomeUnknown,
+    RateLimited,
+    ServerUnavailable,
+    StoreUnavailable,
+    Unauthorized,
+    WaitTimeout,
+)
+from orchestrator.model.access import KeyRole
+from orchestrator.model.event_handlers import event_handler_from_dict
+from orchestrator.protocol import forms
+from orchestrator.protocol.verbs import VERBS, Verb
+from orchestrator.service import access, operations, schedules, workflows
+from orchestrator.settings import Settings
+from orchestrator.testing import Environment
+from tests.client.conftest import greet, hello, waiting
+from tests.support.served import Served, ServedEnvironment
+
+HANDLER = {
+    "name": "ship",
+    "event": "conductor:order:paid",
+    "active": True,
+    "actions": [{"action": "start_workflow", "start_workflow": {"name": "hello", "input": {"name": "${who}"}}}],
+}
+NOT_ASKED = {"over", "run", "close", "connection", "settings", "store"}
+"""Of a client: what is about its session, and what only Redis has."""
+
+
+class Noted:
+    """An object whose methods are noted by name when they are called, and so are those of the handles they give."""
+
+    def __init__(self, target: Any, called: set[tuple[type, str]]) -> None:
+        self._target, self._called = target, called
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._target, name)
+        if not callable(found):
+            return found
+        self._called.add((type(self._target), name))
+        return lambda *args, **kwargs: self._noted(found(*args, **kwargs))
+
+    def _noted(self, answer: Any) -> Any:
+        if isinstance(answer, list):
+            return [self._noted(item) for item in answer]
+        return Noted(answer, self._called) if isinstance(answer, Client | WorkflowHandle | TaskHandle) else answer
+
+
+def public(kind: type) -> set[tuple[type, str]]:
+    return {(kind, name) for name in vars(kind) if not name.startswith("_") and name not in NOT_ASKED}
+
+
+def test_every_method_does_the_same_on_redis_and_over_http(env: Environment) -> None:
+    called: set[tuple[type, str]] = set()
+    client = Noted(env.client, called)
+    _definitions_and_starts(env, client)
+    _acts_on_what_is_under_way(env, client)
+    _acts_on_what_has_ended(env, client)
+    _events(env, client)
+    _schedules(env, client)
+    assert called == public(Client) | public(WorkflowHandle) | public(TaskHandle)
+
+
+def _definitions_and_starts(env: Environment, client: Any) -> None:
+    assert [applied.name for applied in client.register(hello, greet)] == ["greet", "hello"]
+    assert client.execute_workflow("hello", name="Ada") == {"result": "Hello, Ada"}
+    handle = client.with_options(correlation_id="c", idempotency_key="k").start_workflow(waiting)
+    assert not handle.existed
+    again = client.with_options(idempotency_key="k", idempotency_strategy="RETURN_EXISTING").start_workflow(waiting)
+    assert (again.id, again.existed) == (handle.id, True)
+    assert client.workflow(handle.id).status() == "RUNNING"
+    assert client.running_workflows("waiting") == [handle.id]
+    assert client.correlated_workflows("waiting", ["c"]) == {"c": [handle.id]}
+    (line,) = client.list_workflows(correlation_id="c").items
+    assert (line.workflow_id, line.status) == (handle.id, "RUNNING")
+    assert client.search("workflowType=hello").items[0].output == '{"result":"Hello, Ada"}'
+    assert client.search_tasks("taskDefName=greet").total == 1
+    tried = client.test_workflow("hello", {"name": "x"}, mocks={"greet": [{"result": "mocked"}]})
+    assert tried.status == "COMPLETED"
+    halt = client.execute_until_halt(waiting)
+    assert (halt.target.status, halt.timed_out) == ("RUNNING", False)
+    task, other = client.enqueue_many([(greet, {"name": "a"}), (greet, {"name": "b"})])
+    assert task.result(timeout_s=5) == {"result": "Hello, a"}
+    assert other.workflow().output() == {"result": "Hello, b"}
+    later = client.with_options(delay_s=60).enqueue(greet, name="late")
+    later.cancel()
+    assert later.status() == "TERMINATED"
+
+
+def _acts_on_what_is_under_way(env: Environment, client: Any) -> None:
+    handle = client.start_workflow(waiting)
+    handle.pause()
+    assert handle.status() == "PAUSED"
+    handle.resume()
+    handle.update_variables({"a": 1})
+    handle.update_state(variables={"b": [1.5, None]})
+    assert handle.describe().variables == {"a": 1, "b": [1.5, None]}
+    assert [reason.kind for reason in handle.why().reasons] == ["SIGNAL"]
+    assert handle.reset_callbacks() == 0
+    assert handle.push_message({"paid": 1}, message_id="m") == "m"
+    handle.skip("greet", output={"result": "skipped"})
+    handle.signal("go", {"name": "Ada"})
+    assert handle.describe().task("greet").status == "SKIPPED"
+    other = client.start_workflow(waiting)
+    halt = other.signal_and_wait("go", {"name": "Bob"})
+    assert (halt.workflow.status, halt.output) == ("COMPLETED", {"result": "Hello, Bob"})
+    third = client.start_workflow(waiting)
+    assert third.update_task("go", output={"name": "Eve"})
+    assert third.result() == {"result": "Hello, Eve"}
+    fourth = client.start_workflow(waiting)
+    fourth.jump("greet", {"name": "Jo"})
+    assert fourth.result() == {"result": "Hello, Jo"}
+    assert client.act_on_workflows("terminate", [fourth.id, "nobody"]).failed.keys() == {fourth.id, "nobody"}
+
+
+def _acts_on_what_has_ended(env: Environment, client: Any) -> None:
+    handle = client.start_workflow(waiting)
+    handle.terminate("enough")
+    handle.retry()
+    handle.terminate()
+    handle.restart()
+    handle.terminate()
+    handle.rerun("go")
+    handle.signal("go", {"name": "Ada"})
+    assert handle.result() == {"result": "Hello, Ada"}
+    copy = client.import_execution(handle.export(), is_new=True)
+    assert copy.output() == {"result": "Hello, Ada"}
+    copy.remove()
+    client.delete_workflow_version("hello", 1)
+
+
+def _events(env: Environment, client: Any) -> None:
+    client.register(hello)
+    client.apply_event_handlers(event_handler_from_dict(HANDLER))
+    assert client.event_handler("ship") == client.event_handlers()[0] == event_handler_from_dict(HANDLER)
+    message = client.publish_event("conductor:order:paid", {"who": "Ada"}, message_id="paid-1")
+    env.drain()
+    assert message == "paid-1"
+    assert client.event_executions("ship")[0].status == "COMPLETED"
+    client.delete_event_handler("ship")
+    with pytest.raises(NotFound):
+        client.event_handler("ship")
+
+
+def _schedules(env: Environment, client: Any) -> None:
+    made = client.schedule_workflow("nightly", hello, "0 0 2 * * ?", input={"name": "Ada"})
+    assert client.save_schedule(made).name == "nightly"
+    assert client.schedule("nightly").cron_expression == client.schedules()[0].cron_expression == "0 0 2 * * ?"
+    assert len(client.schedule_times("0 0 2 * * ?", limit=3)) == 3
+    client.pause_schedule("nightly", "holidays")
+    assert client.schedule("nightly").paused
+    client.resume_schedule("nightly")
+    env.clock.advance(2 * 86_400)
+    env.decide()
+    assert client.schedule_executions("nightly")[0].workflow_id
+    client.delete_schedule("nightly")
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.path)
+def test_what_a_path_names_is_taken_by_its_verb(verb: Verb) -> None:
+    named = {part[1:-1] for part in verb.path.split("/") if part.startswith("{")}
+    assert named <= forms.parameters_of(verb.plan).keys()
+    assert forms.answer_of(verb.plan) is not None
+
+
+# --- where, and who ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("http://h:8080", "http://h:8080/api"),
+        ("https://h/flows/", "https://h/flows/api"),
+        ("http://h:8080/api", "http://h:8080/api"),
+    ],
+)
+def test_an_address_may_have_a_path_and_end_as_conductors_do(url: str, base: str) -> None:
+    assert base_url(url) == base
+
+
+@pytest.mark.parametrize("url", ["ftp://h", "http://", "http://user:secret@h", "http://h?x=1"])
+def test_what_is_no_address_is_refused_without_showing_secrets(url: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        base_url(url)
+    assert "secret" not in str(refused.value)
+
+
+def test_what_needs_redis_says_so(served: ServedEnvironment) -> None:
+    with Client(served.url) as client:
+        session = client._session
+        for needs in (
+            lambda: client.store,
+            lambda: client.connection,
+            lambda: session.plan(operations.diagnose),
+        ):
+            with pytest.raises(InvalidRequest, match="redis://"):
+                needs()
+
+
+@pytest.fixture
+def locked(live: Settings) -> Iterator[tuple[str, dict[KeyRole, tuple[str, str]]]]:
+    """The address of a server with keys, and a key of each role."""
+    with Client(settings=live) as client, ExitStack() as stack:
+        keys = {}
+        for role in KeyRole:
+            key, secret = client.run(access.create_key(client.store, str(role), role))
+            keys[role] = key.id, secret
+        yield stack.enter_context(Served(create_app(settings=live))).url, keys
+
+
+def test_a_client_gets_a_token_with_its_key_and_another_when_it_is_refused(
+    locked: tuple[str, dict[KeyRole, tuple[str, str]]],
+) -> None:
+    url, keys = locked
+    key_id, key_secret = keys[KeyRole.VIEWER]
+    with Client(url, key_id=key_id, key_secret=key_secret) as client:
+        assert client.list_workflows().total == 0
+        session = client._session
+        assert isinstance(session, HttpSession)
+        session.remote._token = "worn out"
+        assert client.list_workflows().total == 0
+        with pytest.raises(Forbidden, match="needs the role operator"):
+            client.start_workflow("hello")
+    for wrong in (Client(url), Client(url, key_id=key_id, key_secret="wrong")):
+        with wrong, pytest.raises(Unauthorized):
+            wrong.list_workflows()
+
+
+# --- when answers do not come -----------------------------------------------------------------------------------------
+
+
+class Forgetful(HttpSession):
+    """A session that loses the first answer of its server, after the server has done what was asked."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(Settings(server_url=url))
+        self.is_fresh, self.pauses = True, list[float]()
+
+    def _do(self, step: Any) -> Any:
+        if isinstance(step, Pause):
+            return self.pauses.append(step.seconds)
+        answer = super()._do(step)
+        if isinstance(step, Exchange) and self.is_fresh:
+            self.is_fresh = False
+            raise Lost("the connection broke", was_sent=True)
+        return answer
+
+
+def test_what_was_started_when_its_answer_was_lost_is_not_started_again(
+    env: Environment, served: ServedEnvironment
+) -> None:
+    served.show(env)
+    env.client.register(hello, waiting)
+    with Client.over(Forgetful(served.url)) as client:
+        handle = client.start_workflow("waiting")
+    assert env.client.list_workflows().total == 1
+    with Client.over(Forgetful(served.url)) as client:
+        assert client.enqueue_many([("greet", {"name": "a"}), ("greet", {"name": "b"})])[0].id != handle.id
+    assert env.client.list_workflows().total == 3
+    with Client.over(Forgetful(served.url)) as client:
+        client.workflow(handle.id).signal("go", {"name": "Ada"})
+    assert env.client.workflow(handle.id).result() == {"result": "Hello, Ada"}
+
+
+def test_what_cannot_be_repeated_is_unknown_when_its_answer_is_lost(
+    env: Environment, served: ServedEnvironment
+) -> None:
+    served.show(env)
+    handle = env.client.start_workflow(waiting)
+    with Client.over(Forgetful(served.url)) as client, pytest.raises(OutcomeUnknown, match="look whether"):
+        client.workflow(handle.id).remove(force=True)
+    assert env.client.list_workflows().total == 0
+
+
+def spoken(answers: list[Answer | Lost]) -> tuple[Any, list[float]]:
+    """What a question gives, or raises, when it is answered like this; and how long it pauses between."""
+    plan, pauses = Remote("http://h").plan(workflows.standing, "w"), list[float]()
+    step: Any = next(plan)
+    try:
+        while True:
+            if isinstance(step, Pause):
+                pauses.append(step.seconds)
+                step = plan.send(None)
+                continue
+            answer = answers.pop(0)
+            step = plan.throw(answer) if isinstance(answer, Lost) else plan.send(answer)
+    except StopIteration as stop:
+        return stop.value, pauses
+    except Exception as error:
+        return error, pauses
+
+
+STANDING = Answer(200, b'{"workflowId": "w", "status": "RUNNING", "output": {}, "reason": null}')
+AWAY = Answer(503, b'{"code": "STORE_UNAVAILABLE", "message": "Redis is away"}', "3")
+
+
+def test_what_passes_by_itself_is_asked_again_as_late_as_the_server_says() -> None:
+    found, pauses = spoken([AWAY, Answer(502, b"<html>"), Answer(429, b"{}", "1"), Lost("x", was_sent=True), STANDING])
+    assert found.status == "RUNNING"
+    assert pauses == [3.0, 0.4, 1.0, 1.6]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (AWAY, StoreUnavailable),
+        (Answer(504, b"<html>"), ServerUnavailable),
+        (Lost("no route", was_sent=False), ServerUnavailable),
+    ],
+)
+def test_what_does_not_pass_is_raised_after_a_few_tries(answer: Answer | Lost, error: type[Exception]) -> None:
+    found, pauses = spoken([answer] * 5)
+    assert isinstance(found, error)
+    assert len(pauses) == 4
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (Answer(429, b'{"code": "RATE_LIMITED", "message": "full"}'), RateLimited),
+        (Answer(404, b'{"status": 404, "message": "No such resource"}'), InvalidRequest),
+        (Answer(401, b"who are you"), Unauthorized),
+        (Answer(500, b"{}"), ServerUnavailable),
+    ],
+)
+def test_what_waiting_cannot_mend_is_raised_at_once(answer: Answer, error: type[Exception]) -> None:
+    found, pauses = spoken([answer])
+    assert (type(found), pauses) == (error, [])
+
+
+def test_long_waits_are_made_of_requests_that_proxies_bear() -> None:
+    plan = Remote("http://h").plan(workflows.result, "w", 50)
+    steps: list[Any] = [next(plan), plan.send(STANDING), plan.send(STANDING)]
+    assert [step.body for step in steps] == [b'{"waitS":20.0}', b'{"waitS":20.0}', b'{"waitS":10.0}']
+    assert max(step.timeout_s for step in steps) < 60
+    with pytest.raises(WaitTimeout, match="still RUNNING after 50 s"):
+        plan.send(STANDING)
+
+
+def test_the_row_of_a_verb_is_found_by_its_plan() -> None:
+    assert {verb.plan for verb in VERBS if verb.path == "schedules"} == {schedules.list_schedules}
+    assert len({verb.plan for verb in VERBS}) == len(VERBS)

@@ -175,6 +175,7 @@ SAYINGS: list[tuple[Callable[[Workflow], object], str]] = [
     (lambda w: w.kafka_publish("orders", 1, servers="k"), "kafka_publish  (KAFKA_PUBLISH, orders)"),
     (lambda w: w.pull_messages(batch_size=5), "pull_messages  (PULL_WORKFLOW_MESSAGES, up to 5)"),
     (lambda w: w.human(ref="approve"), "approve  (HUMAN)"),
+    (lambda w: w.wait_for_webhook({"$.a": 1, "$.b": "x"}), "wait_for_webhook  (WAIT_FOR_WEBHOOK, $.a = 1, $.b = x)"),
     (lambda w: w.with_options(optional=True).noop(), "noop  (NOOP, optional)"),
 ]
 

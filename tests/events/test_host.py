@@ -11,23 +11,29 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator.client import AsyncClient, Client
+from orchestrator.client.handles import WorkflowHandle
 from orchestrator.engine.process import DeciderProcess
 from orchestrator.events import conditions
 from orchestrator.events.host import EventsHost, HandlerDesk
 from orchestrator.model.definitions import WorkflowDef
 from orchestrator.model.event_handlers import EventHandler, event_handler_from_dict
+from orchestrator.model.webhooks import Verifier, Webhook
 from orchestrator.plan import Command
+from orchestrator.service import webhooks
+from orchestrator.service.secrets import new_key
 from orchestrator.settings import Settings
 from orchestrator.store import event_queue
 from orchestrator.store.connection import connect
 from orchestrator.store.context import StoreContext
-from tests.support.build import noop, workflow_def
+from tests.support.build import noop, step, workflow_def
 from tests.support.eventually import eventually, eventually_async
 
 ROOT = Path(__file__).parents[2]
@@ -201,3 +207,43 @@ def test_every_message_has_one_effect_although_processes_are_killed(settings: Se
         assert running[0].wait(20) == 0
         pending = executor.do(event_queue.idle(client.store.keys, EVENT, 0, 10))
         assert pending == {}
+
+
+@pytest.mark.usefixtures("decider")
+def test_every_delivery_has_one_effect_although_processes_are_killed(settings: Settings, roles: Roles) -> None:
+    """An acknowledged delivery ends the task that awaits it, and not the next one that awaits the like."""
+    number_of, matches = 60, {"matches": {"$.n": "${workflow.input.n}"}}
+    flow = workflow_def(step("WAIT_FOR_WEBHOOK", "one", matches), step("WAIT_FOR_WEBHOOK", "two", matches))
+    webhook = Webhook(
+        name="bank",
+        verifier=Verifier.HEADER_BASED,
+        headers={"X-Token": "s3cret"},
+        receiver_workflow_names_to_versions={"flow": 1},
+        workflows_to_start={"new": 1},
+    )
+    settings = replace(settings, secrets_key=new_key())
+    with Client(settings=settings) as client:
+        client.register(flow, workflow_def(noop("n"), name="new"))
+        bank = str(client.run(webhooks.put(client.store, webhook, 0)).id)
+        handles = [client.start_workflow("flow", n=number) for number in range(number_of)]
+        running = [roles.start() for _ in range(2)]
+        for number in range(number_of):
+            headers, body = {"x-token": "s3cret", "webhook-id": f"d{number}"}, b'{"n": %d}' % number
+            client.run(webhooks.receive(client.store, bank, headers, body, 0))
+            if number == number_of // 2:
+                eventually(lambda: client.list_workflows(name="new").total > 0, timeout_s=20)
+                running.pop(0).send_signal(signal.SIGKILL)
+                running.append(roles.start())
+        stream, executor = client.store.keys.event_queue(webhooks.EVENT), client.connection.sync()
+        eventually(lambda: executor.do(Command(("XLEN", stream))) == 0, timeout_s=40)
+        assert client.list_workflows(name="new", size=1000).total == number_of
+        told = client.run(webhooks.deliveries(client.store, bank, size=1000))
+        assert [(one.status, one.task_count) for one in told] == [("COMPLETED", 1)] * number_of
+        for handle in handles:
+            eventually(partial(has_gone_on, handle))
+            assert [str(task.status) for task in handle.describe().tasks] == ["COMPLETED", "IN_PROGRESS"]
+
+
+def has_gone_on(handle: WorkflowHandle) -> bool:
+    """Whether the second task has begun."""
+    return len(handle.describe().tasks) == 2

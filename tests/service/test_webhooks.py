@@ -13,7 +13,7 @@ from orchestrator.errors import DefinitionInvalid, NotFound, Unauthorized
 from orchestrator.model.definitions import WorkflowTask
 from orchestrator.model.webhooks import Verifier, Webhook
 from orchestrator.plan import Command, Plan
-from orchestrator.service import secrets, webhook_deliveries, webhooks
+from orchestrator.service import secrets, webhook_deliveries, webhooks, why
 from orchestrator.settings import Settings
 from orchestrator.testing import Environment
 from tests.support.build import noop, step, workflow_def
@@ -202,3 +202,40 @@ def test_what_is_wrong_with_a_definition_is_said_at_once(env: Environment) -> No
     with pytest.raises(DefinitionInvalid) as caught:
         env.client.run(webhooks.put(env.store, webhook, 0))
     assert {one.path for one in caught.value.problems} == {"name", "secretValue", "workflowsToStart.new"}
+
+
+def test_what_a_delivery_asks_does_not_depend_on_how_many_executions_wait(env: Environment) -> None:
+    bank = hook(env, receiver_workflow_names_to_versions={"flow": 1})
+
+    def asked(delivery_id: str) -> int:
+        packed = pack({"webhook": bank, "delivery": delivery_id, "event": {"order": "7"}})
+        return env.client.run(_counted(webhook_deliveries.deliver(env.store, packed, env.clock.now_ms())))
+
+    sizes = []
+    for count in (1, 60):
+        for number in range(count):
+            env.client.start_workflow("flow", id=f"{count}-{number}")
+        env.drain()
+        sizes.append(asked(f"d-{count}"))
+    assert indexed(env) == 61
+    # One range is asked of each partition in which anybody waits, so at most once more per partition.
+    assert 0 <= sizes[1] - sizes[0] <= env.store.keys.partitions
+
+
+def _counted(plan: Plan[Any]) -> Plan[int]:
+    """How many commands and scripts a plan asks for."""
+    count, reply = 0, None
+    while True:
+        try:
+            asked = plan.send(reply)
+        except StopIteration:
+            return count
+        count += len(asked) if isinstance(asked, list) else 1
+        reply = yield asked
+
+
+def test_why_a_workflow_does_not_go_on_names_the_event(env: Environment) -> None:
+    handle = env.client.start_workflow("flow", id="7")
+    env.drain()
+    (reason,) = env.client.run(why.why(env.store, handle.id)).reasons
+    assert (reason.kind, reason.facts) == ("WEBHOOK", {"matches": {"$.order": "7"}})

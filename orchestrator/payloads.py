@@ -99,6 +99,17 @@ class PayloadStorage:
             )
         return self._storage.read(path)
 
+    def write(self, path: str, data: bytes) -> None:
+        """Keep a payload that belongs to no workflow yet. Raises ``PayloadUnavailable``."""
+        if self._storage is None:
+            raise PayloadUnavailable(f"payload {path} cannot be kept: this process has no payload_storage")
+        self._storage.write(path, data)
+
+    def forget(self, folder: str) -> None:
+        """Forget all payloads of a folder that is no workflow's."""
+        if self._storage is not None:
+            self._storage.remove(folder)
+
     def remove(self, workflow_id: str) -> None:
         """Forget all payloads of a workflow."""
         if self._storage is not None:

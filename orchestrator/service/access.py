@@ -26,6 +26,7 @@ TOKEN_LIFE_S = 3_600
 """Longer than Conductor's clients wait before they renew theirs (45 minutes)."""
 
 ALGORITHM = "HS256"
+OPEN_SIGNING = b"this installation has no keys and is open to whoever reaches it"
 NAME_CHARS_MAX = 100
 REQUESTS_PER_S_MAX = 100_000
 AUDIT_READ_MAX = 10_000
@@ -129,6 +130,33 @@ def key_of(keyring: Keyring, token: str) -> AccessKey:
     if key is None or key.is_revoked:
         raise Unauthorized("the key of this token was revoked")
     return key
+
+
+def sign(store: StoreContext, claims: dict[str, str], life_s: int) -> Plan[str]:
+    """A text that nobody else can make and that says ``claims`` for ``life_s``; it is no token."""
+    keyring = yield from read_keyring(store)
+    payload = {**claims, "exp": _clock.now_ms() // 1000 + life_s}
+    text: str = _jwt().encode(payload, _signing(keyring), algorithm=ALGORITHM)
+    return text
+
+
+def signed(store: StoreContext, text: str, names: list[str]) -> Plan[dict[str, str]]:
+    """What ``sign`` put into a text, if it has all these names. Raises ``Unauthorized``, ``TokenExpired``."""
+    jwt, keyring = _jwt(), (yield from read_keyring(store))
+    try:
+        found: dict[str, str] = jwt.decode(
+            text, _signing(keyring), algorithms=[ALGORITHM], options={"require": [*names, "exp"]}
+        )
+    except jwt.ExpiredSignatureError:
+        raise TokenExpired("the address has expired; ask for another") from None
+    except jwt.InvalidTokenError as error:
+        raise Unauthorized(f"the address is not one of ours: {error}") from None
+    return found
+
+
+def _signing(keyring: Keyring) -> bytes:
+    """An open installation has nothing to protect, and no secret."""
+    return OPEN_SIGNING if keyring.is_open else keyring.signing
 
 
 def count_request(store: StoreContext, key: AccessKey) -> Plan[None]:

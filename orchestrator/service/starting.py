@@ -34,7 +34,7 @@ from orchestrator.model.definitions import IdempotencyStrategy, WorkflowDef
 from orchestrator.model.execution import StartWorkflowRequest, validate_start_request
 from orchestrator.model.records import FORMAT, Meta
 from orchestrator.plan import Command, Plan, Wait
-from orchestrator.service import admission, schemas
+from orchestrator.service import admission, schemas, uploads
 from orchestrator.store import catalog
 from orchestrator.store.context import StoreContext
 from orchestrator.store.partition import StartReply, StartVerdict, idempotency_field
@@ -113,7 +113,9 @@ def prepare(store: StoreContext, launch: Launch, resolved: Resolved, versions: d
     """
     request = launch.request
     workflow_id, request_id = _identify(store, launch, resolved.name)
-    given = with_defaults(resolved.definition, request.input)
+    path = request.external_input_payload_storage_path
+    brought = uploads.taken(store, path, request.input, f"workflow {request.name}")
+    given = with_defaults(resolved.definition, brought)
     schemas.require_valid_input(resolved.definition, given)
     key = request.idempotency_key
     meta = Meta(
@@ -209,11 +211,6 @@ def _check(launch: Launch) -> None:
     problems = validate_start_request(request, lambda _: [])
     if problems:
         raise DefinitionInvalid(f"start of workflow {request.name!r}", problems)
-    if request.external_input_payload_storage_path:
-        raise InvalidRequest(
-            f"workflow {request.name}: externalInputPayloadStoragePath is not read; send the input itself, large ones are "
-            "moved to the payload storage by themselves"
-        )
     if launch.workflow_id is not None:
         check_workflow_id(launch.workflow_id)
         if request.idempotency_key:

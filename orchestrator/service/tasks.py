@@ -21,7 +21,7 @@ from orchestrator.model.execution import Task, TaskExecLog, TaskResult, validate
 from orchestrator.model.records import FORMAT, Outcome, Scheduled, decode_scheduled, encode
 from orchestrator.model.status import RESULT_STATUSES, is_terminal
 from orchestrator.plan import Command, Plan, Wait
-from orchestrator.service import actions, secrets
+from orchestrator.service import actions, secrets, uploads
 from orchestrator.service.actions import ActOptions
 from orchestrator.service.lending import MARGIN_MS, loan_ms
 from orchestrator.service.workflows import get, unknown_workflow
@@ -92,6 +92,10 @@ def update_task(store: StoreContext, result: TaskResult, *, wait_commit: bool = 
         raise DefinitionInvalid("task result", problems)
     if result.extend_lease:
         return (yield from _extend(store, result.task_id))
+    brought = uploads.taken(
+        store, result.external_output_payload_storage_path, result.output_data, f"task {result.task_id}"
+    )
+    packed = _packed(store, brought)
     outcome = Outcome(
         FORMAT,
         str(result.status),
@@ -99,7 +103,7 @@ def update_task(store: StoreContext, result: TaskResult, *, wait_commit: bool = 
         result.callback_after_seconds * 1000,
         worker_id=result.worker_id,
         logs=[(line.created_time, line.log) for line in result.logs],
-        output=_packed(store, result.output_data),
+        output=packed,
     )
     return (yield from _say(store, result.task_id, outcome, wait_commit=wait_commit))
 

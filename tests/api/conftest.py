@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import httpx2
 import pytest
@@ -31,10 +32,18 @@ async def http(store_url: str) -> AsyncIterator[httpx2.AsyncClient]:
         yield http
 
 
+@pytest.fixture
+def decider_settings() -> dict[str, Any]:
+    """Settings of ``decider`` that a file of tests may have of its own."""
+    return {}
+
+
 @pytest.fixture(params=["fakeredis", "redis"])
-def decider(request: pytest.FixtureRequest) -> Iterator[Settings]:
+def decider(request: pytest.FixtureRequest, decider_settings: dict[str, Any]) -> Iterator[Settings]:
     """The settings of an installation, in process or on a server, with a decider in a thread."""
-    settings = Settings(redis_url=request.getfixturevalue(f"{request.param}_url"), partitions=2, drain_timeout_s=1)
+    settings = Settings(
+        redis_url=request.getfixturevalue(f"{request.param}_url"), partitions=2, drain_timeout_s=1, **decider_settings
+    )
     process, ready = DeciderProcess(settings), threading.Event()
     thread = threading.Thread(target=process.run, args=(ready.set,))
     thread.start()

@@ -17,7 +17,14 @@ from typing import Any
 
 from conductor.client import http
 from conductor.client.configuration.configuration import Configuration
+from conductor.client.event.event_client import EventClient
+from conductor.client.event.queue.kafka_queue_configuration import (
+    KafkaConsumerConfiguration,
+    KafkaProducerConfiguration,
+    KafkaQueueConfiguration,
+)
 from conductor.client.http import models
+from conductor.client.http.api_client import ApiClient
 from conductor.client.metadata_client import MetadataClient
 from conductor.client.orkes.models.metadata_tag import MetadataTag
 from conductor.client.orkes_clients import OrkesClients
@@ -38,6 +45,7 @@ INTERFACES = {
     "secret": SecretClient,
     "schema": SchemaClient,
     "executor": WorkflowExecutor,
+    "event": EventClient,
 }
 
 
@@ -53,6 +61,7 @@ def clients_of(url: str) -> dict[str, Any]:
         "secret": clients.get_secret_client(),
         "schema": clients.get_schema_client(),
         "executor": clients.get_workflow_executor(),
+        "event": EventClient(ApiClient(configuration)),
     }
 
 
@@ -94,6 +103,8 @@ def given(value: Any) -> Any:
 
 
 def _model(name: str) -> Callable[..., Any]:
+    if name == "KafkaQueueConfiguration":
+        return _kafka_queue
     if name == "MetadataTag":
         return MetadataTag  # type: ignore[no-any-return]
     if name.startswith("Schedule"):  # Schedule and ScheduleInfo
@@ -102,6 +113,13 @@ def _model(name: str) -> Callable[..., Any]:
     if hasattr(models, name):
         return getattr(models, name)  # type: ignore[no-any-return]
     return getattr(importlib.import_module(f"{http.__name__}.models.{snake}"), name)  # type: ignore[no-any-return]
+
+
+def _kafka_queue(topic: str, servers: str) -> Any:
+    queue = KafkaQueueConfiguration(topic)
+    queue.add_consumer(KafkaConsumerConfiguration(servers))
+    queue.add_producer(KafkaProducerConfiguration(servers))
+    return queue
 
 
 # --- from the SDK -----------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from tests.conformance.python.hand import Sdk
 pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
-CLIENTS = ("workflow", "task", "metadata", "scheduler", "secret", "schema", "executor")
+CLIENTS = ("workflow", "task", "metadata", "scheduler", "secret", "schema", "executor", "event")
 
 
 def driven(client: str) -> set[str]:

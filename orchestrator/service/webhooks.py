@@ -62,8 +62,9 @@ def put(store: StoreContext, webhook: Webhook, now_ms: int, *, is_new: bool = Fa
     created = read(before).create_time if before is not None else now_ms
     secret = webhook.secret_value and (yield from _kept(store, f"{_OWN}{chosen}", webhook.secret_value))
     headers = {}
-    for number, (name, value) in enumerate(sorted(webhook.headers.items())):
-        headers[name] = yield from _kept(store, f"{_OWN}{chosen}-{number}", value)
+    for name, value in webhook.headers.items():
+        own = hashlib.sha256(name.lower().encode()).hexdigest()[:12]
+        headers[name] = yield from _kept(store, f"{_OWN}{chosen}-{own}", value)
     kept = replace(webhook, id=chosen, secret_value=secret, headers=headers, create_time=created, update_time=now_ms)
     yield from hear(store)
     yield catalog.put_webhook(store.keys, chosen, msgspec.json.encode(kept))

@@ -197,6 +197,15 @@ def test_a_secret_in_clear_is_kept_encrypted_and_goes_with_its_webhook(env: Envi
     assert f"webhook-{kept.id}" not in env.client.run(secrets.names(env.store))
 
 
+def test_a_header_that_is_added_leaves_the_secret_of_the_others_alone(env: Environment) -> None:
+    webhook = Webhook(name="w", verifier=Verifier.HEADER_BASED, headers={"X-Token": "old"})
+    kept: Webhook = env.client.run(webhooks.put(env.store, webhook, 0))
+    kept.headers["A-Token"] = "new"
+    env.client.run(webhooks.put(env.store, kept, 1))
+    headers = {"x-token": "old", "a-token": "new"}
+    assert env.client.run(webhooks.receive(env.store, str(kept.id), headers, b"{}", 0)).answer == ""
+
+
 def test_what_is_wrong_with_a_definition_is_said_at_once(env: Environment) -> None:
     webhook = Webhook(name=" ", verifier=Verifier.STRIPE, workflows_to_start={"new": "x"})
     with pytest.raises(DefinitionInvalid) as caught:

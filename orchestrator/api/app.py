@@ -24,7 +24,6 @@ try:
     from starlette.middleware.cors import CORSMiddleware
     from starlette.requests import ClientDisconnect, Request
     from starlette.responses import Response
-    from starlette.routing import Mount
 except ImportError as error:
     raise MissingExtra("the HTTP server", "server") from error
 
@@ -79,7 +78,9 @@ def create_app(
     shared = Middleware(
         CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"], expose_headers=["Retry-After"]
     )
-    return Starlette(routes=[Mount("/", door)], lifespan=lifespan, middleware=[shared] if origins else [])
+    app = Starlette(lifespan=lifespan, middleware=[shared] if origins else [])
+    app.router.default = door  # not a mount, whose pattern ends at the first line break of a path
+    return app
 
 
 def _settings(url: str | None, given: Settings | None) -> Settings:

@@ -11,7 +11,7 @@ import msgspec
 from starlette.responses import Response
 
 from orchestrator.api.errors import JSON
-from orchestrator.api.routes import Html, Route
+from orchestrator.api.routes import Document, Route
 from orchestrator.clock import SystemClock
 from orchestrator.model.execution import Task, Workflow
 from orchestrator.model.wire import task_to_dict, workflow_to_dict
@@ -26,10 +26,9 @@ def response_of(route: Route, answer: Any) -> Response:
         return Response(b"", route.empty_status or route.status)
     if isinstance(answer, Response):
         return answer
-    if isinstance(answer, Html):
-        return Response(answer, route.status, media_type="text/html")
     if isinstance(answer, str):
-        return Response(answer, route.status, media_type="text/plain")
+        media_type = answer.media_type if isinstance(answer, Document) else "text/plain"
+        return Response(answer, route.status, media_type=media_type)
     return Response(msgspec.json.encode(document(answer)), route.status, media_type=JSON)
 
 

@@ -9,12 +9,18 @@ from starlette.responses import Response
 
 import orchestrator
 from orchestrator.api.errors import JSON, RETRY_AFTER_S
-from orchestrator.api.routes import Role, Route
+from orchestrator.api.routes import Document, Role, Route
 from orchestrator.api.visits import Visit
 from orchestrator.errors import OrchestratorError
 from orchestrator.metrics import CONTENT_TYPE
 from orchestrator.plan import Command, Plan
 from orchestrator.store.context import StoreContext
+
+
+class Exposition(Document):
+    """An answer in the format of Prometheus."""
+
+    media_type = CONTENT_TYPE
 
 
 async def health(visit: Visit) -> Response:
@@ -43,9 +49,9 @@ async def actuator(visit: Visit) -> Response:
     return Response(msgspec.json.encode(document), 200 if is_up else 503, media_type=JSON)
 
 
-async def metrics(visit: Visit) -> Response:
+async def metrics(visit: Visit) -> Exposition:
     """What this server counts and what is true of the installation, for Prometheus."""
-    return Response(await visit.run(visit.metrics.page(visit.store)), media_type=CONTENT_TYPE)
+    return Exposition(await visit.run(visit.metrics.page(visit.store)))
 
 
 def version(_: StoreContext) -> Plan[str]:

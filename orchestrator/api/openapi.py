@@ -12,7 +12,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 from starlette.responses import Response
 
-from orchestrator.api.routes import Html, Parameter, Role, Route
+from orchestrator.api.routes import Document, Parameter, Role, Route
 from orchestrator.model.wire_write import json_name
 
 Json = dict[str, Any]
@@ -102,8 +102,8 @@ def _responses(route: Route, schemas: _Schemas) -> Json:
     for option in options:
         if option is None or option is NoneType:
             found[str(route.empty_status or route.status)] = {"description": "Nothing to tell."}
-        elif option is Html:
-            found[str(route.status)] = {"description": "A page.", "content": {"text/html": {}}}
+        elif isinstance(option, type) and issubclass(option, Document):
+            found[str(route.status)] = {"description": "As asked.", "content": {option.media_type: {}}}
         else:
             media = "text/plain" if option is str else "application/json"
             content = {media: {"schema": schemas.of(option)}}

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import Any, ClassVar, NamedTuple, get_args, get_type_hints
 
 from orchestrator.model.wire_write import json_name
 
@@ -34,8 +34,16 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
-class Html(str):
+class Document(str):
+    """An answer that is text of a kind of its own; the type in a handler's signature says which."""
+
+    media_type: ClassVar[str]
+
+
+class Html(Document):
     """An answer that is a page."""
+
+    media_type = "text/html"
 
 
 class Parameter(NamedTuple):

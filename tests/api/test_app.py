@@ -52,6 +52,18 @@ async def test_a_value_in_a_path_may_hold_a_slash(http: httpx2.AsyncClient) -> N
     assert (found.status_code, found.json()["name"]) == (200, "eu/charge:now")
 
 
+@pytest.mark.parametrize(
+    "value", ["a%0Ab", "a%00b", "%2e%2e", "..%2F..%2Fsecrets", "%252e", "a" * 4_000, "%20", ";x=1"]
+)
+async def test_whatever_stands_in_a_path_is_a_value_and_leads_nowhere_else(
+    http: httpx2.AsyncClient, value: str
+) -> None:
+    answer = await http.get(f"http://door/api/metadata/workflow/{value}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "DEFINITION_NOT_FOUND")
+    unknown = await http.get(f"http://door/api/{value}/{value}")
+    assert (unknown.status_code, unknown.json()["status"]) == (404, 404)
+
+
 @pytest.mark.parametrize("text", ["true", "True", "TRUE", "1"])
 async def test_booleans_come_in_any_case(http: httpx2.AsyncClient, text: str) -> None:
     await http.post("/metadata/workflow", json=HELLO)
@@ -219,6 +231,7 @@ def test_only_what_anybody_may_see_is_open() -> None:
         "/actuator/health",
         "/api-docs",
         "/docs",
+        "/externalstorage/{pass_}",
         "/health",
         "/livez",
         "/readyz",

@@ -18,6 +18,11 @@ class Regression(NamedTuple):
 
 REGRESSIONS = (
     Regression(
+        645,
+        "S2: a decider held an event that unpark had just moved; it was committed without looking whether it was there, and "
+        "its moved copy decided again",
+    ),
+    Regression(
         642,
         "L1: a worker over HTTP that reported on an ended task of a workflow whose record was damaged got an internal error "
         "instead of being told so",

@@ -95,6 +95,27 @@ def test_an_owner_that_missed_the_unparking_is_told_to_decide(stuck: Scene) -> N
     assert stuck.everything() == before
 
 
+def test_an_owner_that_holds_an_event_which_unpark_moved_does_not_commit_it(stuck: Scene) -> None:
+    held = stuck.inbox()[-1]
+    set_aside(stuck)
+    stuck.do(unpark(stuck.keys, 1, "w1"))
+    before = stuck.everything()
+    for is_cut, verdict in ((True, "CONFLICT"), (False, "GONE")):  # the second time it looks whether the event is there
+        batch = stuck.batch()
+        batch.section("w1", 0, [held.id]).put_workflow("c", b"core")
+        if is_cut:
+            batch.cut_inbox(held.id)
+        assert stuck.commit(batch).verdicts == [(verdict, "")]
+        assert stuck.everything() == before
+    for expected in (0, 1):  # what is there is committed, and from then on as always
+        batch = stuck.batch()
+        batch.section("w1", expected, [stuck.inbox()[0].id]).put_workflow("c", b"core")
+        if expected:
+            batch.cut_inbox(stuck.inbox()[0].id)
+        assert stuck.commit(batch).verdicts == [("OK", "")]
+    assert len(stuck.inbox()) == 1
+
+
 def test_a_workflow_without_record_cannot_be_set_aside(stuck: Scene) -> None:
     events = ids(stuck.inbox())
     before = stuck.everything()

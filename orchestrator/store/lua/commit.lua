@@ -39,20 +39,21 @@ local trim, relayed = ARGV[4], tonumber(ARGV[5])
 local at = 6 + relayed
 local sections = tonumber(ARGV[at])
 at = at + 1
-local verdicts, starts, trims = {}, {}, trim ~= ''
+local verdicts, starts, moved, trims = {}, {}, {}, trim ~= ''
 for s = 1, sections do
   starts[s] = at
-  local known = pcall('HMGET', KEYS[tonumber(ARGV[at])], 'v', 'q')
+  local known = pcall('HMGET', KEYS[tonumber(ARGV[at])], 'v', 'q', 'qm')
   local verdict = 'OK'
   if known.err then
     verdict = 'CORRUPT'
-  elseif (known[1] or '') ~= ARGV[at + 1] or (trim ~= '' and known[2]) then
+  elseif (known[1] or '') ~= ARGV[at + 1] or (trim ~= '' and (known[2] or known[3])) then
     verdict = 'CONFLICT'
   end
+  moved[s] = known[3]
   local events = tonumber(ARGV[at + 2])
   at = at + 3
   -- A single event is checked by deleting it. What this owner has just read can only be gone if another owner, another
-  -- version or a quarantine came in between, and those are found out anyway.
+  -- version, a quarantine or the end of one (qm) came in between, and those are found out anyway.
   if events > 1 and trim == '' then
     for i = at, at + events - 1 do
       if verdict == 'OK' and #call('XRANGE', ev, ARGV[i], ARGV[i]) == 0 then verdict = 'GONE' end
@@ -106,6 +107,7 @@ for s = 1, sections do
     at = at + 3 + events
     local fields = tonumber(ARGV[at])
     call('HSET', w, 'v', version, unpack(ARGV, at + 1, at + fields))
+    if moved[s] then call('HDEL', w, 'qm') end
     at = at + fields + 1
     local operations = tonumber(ARGV[at])
     at = at + 1

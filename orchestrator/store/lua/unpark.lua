@@ -30,6 +30,8 @@ for i = 1, #younger do
   redis.call('XADD', ev, '*', unpack(younger[i][2]))
   redis.call('XDEL', ev, younger[i][1])
 end
+-- Its owner may hold the ids that the younger ones had until now: the next commit looks whether its events are there (qm).
+if #younger > 0 then redis.call('HSET', w, 'qm', '1') end
 local left = redis.call('XLEN', park)
 if left == 0 then
   redis.call('HDEL', w, 'q', 'qe', 'qt', 'qu')

@@ -35,7 +35,7 @@ FORMAT_VERSION = 1
 _PAYLOADS = frozenset({"i", "o", "x"})
 """Fields that hold a payload, which may be kept elsewhere."""
 
-_LEFT_BEHIND = frozenset({"q", "qe", "qt", "qu", "rid"})
+_LEFT_BEHIND = frozenset({"q", "qe", "qm", "qt", "qu", "rid"})
 """Fields of the store it came from: quarantine, and the request that started it."""
 
 

@@ -84,7 +84,7 @@ class Keys:
     # --- partition slot: one workflow ------------------------------------------------------------------------------
 
     def workflow(self, partition: int, workflow_id: str) -> str:
-        """Hash: v s rid t n m i c x o (see ``partition.WORKFLOW_FIELDS``) and q qe qt qu in quarantine. No TTL."""
+        """Hash: v s rid t n m i c x o (see ``partition.WORKFLOW_FIELDS``) and q qe qt qu qm of a quarantine. No TTL."""
         return f"{self._partition[partition]}w:{workflow_id}"
 
     def tasks(self, partition: int, workflow_id: str) -> str:

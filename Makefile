@@ -53,8 +53,8 @@ $(PEER)/.ready: $(READY)
 	@$(PEER)/bin/python -m pip --disable-pip-version-check install --quiet 'saq==0.26.4' 'redis<8' typing_extensions hiredis uvloop
 	@touch $@
 
-fuzz: $(READY) ## make 20,000 random requests from the API's own description (FUZZ_EXAMPLES=250)
-	@FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),250) $(RUN) -m pytest tests/api/test_fuzzing.py $(ARGS)
+fuzz: $(READY) ## make 20,000 requests from the API's own description (FUZZ_REQUESTS=20000)
+	@FUZZ_REQUESTS=$(or $(FUZZ_REQUESTS),20000) $(RUN) -m pytest -s tests/api/test_fuzzing.py $(ARGS)
 
 conformance: $(READY) $(SDK)/.ready $(SDK_JS)/.ready ## run the official Conductor SDKs against our server
 	@$(RUN) -m pytest -m "" tests/conformance $(ARGS)

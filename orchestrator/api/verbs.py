@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from types import NoneType
 from typing import Any
 
 from orchestrator.api.routes import Handler, Role, Route
@@ -20,6 +21,8 @@ from orchestrator.store.context import StoreContext
 Json = dict[str, Any]
 
 _PLACE = re.compile(r"\{(\w+)\}")
+_SENT_AS_IT_IS: dict[Any, Any] = {str: Plan[str], NoneType: Plan[None]}
+"""Answers that are not JSON: text and nothing."""
 
 
 def _handler_of(verb: Verb) -> Handler:
@@ -31,6 +34,7 @@ def _handler_of(verb: Verb) -> Handler:
         return forms.write(answer)
 
     handler.__doc__ = verb.plan.__doc__
+    handler.__annotations__["return"] = _SENT_AS_IT_IS.get(forms.answer_of(verb.plan), Plan[Any])
     return _with_parameters(handler, places)
 
 

@@ -169,7 +169,7 @@ def _read_action(item: object) -> tuple[EventAction | None, list[Problem]]:
     if not isinstance(item, Mapping):
         return None, [Problem("", "must be an object", item)]
     word = item.get("action")
-    if word not in set(ActionKind):
+    if word not in list(ActionKind):
         return None, [Problem("action", f"must be one of {', '.join(ActionKind)}", word)]
     kind = ActionKind(word)
     expand = item.get("expandInlineJSON", item.get("expandInlineJson"))

@@ -226,6 +226,23 @@ async def test_the_description_has_every_route_with_its_types(http: httpx2.Async
     assert workflow_def["properties"]["timeoutSeconds"] == {"type": "integer", "format": "int64"}
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "kinds"),
+    [
+        ("get", "/metrics", {"text/plain; version=0.0.4; charset=utf-8"}),
+        ("get", "/actuator/prometheus", {"text/plain; version=0.0.4; charset=utf-8"}),
+        ("post", "/verbs/events/{event}/publish", {"text/plain"}),
+        ("post", "/verbs/secrets/{name}/put", set()),
+        ("post", "/verbs/schedules", {"application/json"}),
+    ],
+)
+async def test_the_description_says_which_answers_are_text_or_empty(
+    http: httpx2.AsyncClient, method: str, path: str, kinds: set[str]
+) -> None:
+    described = (await http.get("/api-docs")).json()["paths"][path][method]
+    assert set(described["responses"]["200"].get("content", {})) == kinds
+
+
 def test_only_what_anybody_may_see_is_open() -> None:
     assert {route.path for route in ROUTES if route.role is Role.OPEN} == {
         "/actuator/health",

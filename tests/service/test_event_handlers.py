@@ -76,6 +76,7 @@ def test_a_handler_is_off_unless_it_says_otherwise() -> None:
         ({"event": "sqs:orders"}, "event", "Unknown queue type sqs; there are conductor, redis_stream, kafka"),
         ({"actions": "all"}, "actions", "must be a list"),
         ({"actions": [{"action": "start_agent"}]}, "actions[0].action", "must be one of start_workflow, complete_task"),
+        ({"actions": [{"action": []}]}, "actions[0].action", "must be one of start_workflow, complete_task"),
         ({"actions": [{"action": "start_workflow"}]}, "actions[0].start_workflow.name", "must be named"),
         (
             {"actions": [{"action": "fail_task", "fail_task": {"workflowId": "w"}}]},

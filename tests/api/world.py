@@ -64,7 +64,13 @@ QUEUE: Json = {"consumer": {"bootstrap.servers": "kafka:9092"}}
 # --- values of requests -----------------------------------------------------------------------------------------------
 
 REFS = ("gate", "work")
-QUERY: Json = {"operation": "WRITE", "taskType": ["work"], "cronExpression": "0 0 12 * * ?", "waitForSeconds": 1}
+QUERY: Json = {
+    "cronExpression": "0 0 12 * * ?",
+    "operation": "WRITE",
+    "taskType": ["work"],
+    "timeoutMillis": 50,
+    "waitForSeconds": 1,
+}
 PATH = {
     "correlation_id": ORDER,
     "event": "conductor:news",

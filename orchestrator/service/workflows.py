@@ -119,7 +119,13 @@ def standing(store: StoreContext, workflow_id: str) -> Plan[Standing]:
 
 
 def standing_within(store: StoreContext, workflow_id: str, wait_s: float) -> Plan[Standing]:
-    """Where the execution stands once it has ended, or after ``wait_s`` seconds. Raises ``WorkflowNotFound``."""
+    """Where the execution stands once it has ended, or after ``wait_s`` seconds, a minute at most.
+
+    Raises ``WorkflowNotFound``, and ``InvalidRequest`` for a longer wait: whoever may only look must not hold a server's
+    connection for as long as he likes.
+    """
+    if not 0 <= wait_s <= WAIT_SLICE_S:
+        raise InvalidRequest(f"waitS={wait_s:g} is outside 0 to {WAIT_SLICE_S:g} seconds; ask again after that")
     channel = store.keys.done_channel(store.keys.partition_of(workflow_id), workflow_id)
     reply = yield Wait(channel, _standing_command(store, workflow_id), _is_over, wait_s)
     return (yield from _standing(store, workflow_id, reply))

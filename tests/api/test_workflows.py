@@ -361,3 +361,10 @@ async def test_one_action_on_many_answers_by_id(http: httpx2.AsyncClient) -> Non
 @pytest.mark.parametrize("ids", [[], [str(number) for number in range(1001)]])
 async def test_no_ids_and_too_many_are_refused(http: httpx2.AsyncClient, ids: list[str]) -> None:
     assert (await http.put("/workflow/bulk/pause", json=ids)).status_code == 400
+
+
+@pytest.mark.parametrize("wait_s", [60.5, -1, 1e9])
+async def test_nobody_holds_a_connection_for_as_long_as_he_likes(http: httpx2.AsyncClient, wait_s: float) -> None:
+    workflow_id = await start(http, "waiting")
+    answer = await http.post(f"/verbs/workflows/{workflow_id}/await", json={"waitS": wait_s})
+    assert (answer.status_code, "outside 0 to 60 seconds" in answer.text) == (400, True)

@@ -51,7 +51,6 @@ DELIVERIES = [
 @click.option("--id", "webhook_id", help="Store it under this id, replacing what is there. Default: a new id.")
 def put(file: str, webhook_id: str | None) -> None:
     """Store a webhook from a JSON file (- is stdin) and print its id."""
-    from orchestrator.clock import SystemClock
     from orchestrator.errors import DefinitionInvalid
     from orchestrator.model.webhooks import Webhook
     from orchestrator.model.wire_read import read_struct
@@ -62,7 +61,7 @@ def put(file: str, webhook_id: str | None) -> None:
         raise DefinitionInvalid(file, problems)
     webhook.id = webhook_id or webhook.id
     with current_session().store() as store:
-        kept = store.run(webhooks.put, webhook, SystemClock().now_ms(), is_new=True)
+        kept = store.run(webhooks.put, webhook, is_new=True)
     click.echo(kept.id)
     say(f"deliveries come to: POST /api/webhook/{kept.id}")
 

@@ -23,13 +23,13 @@ _clock = SystemClock()
 
 def create(store: StoreContext, body: Webhook) -> Plan[Webhook]:
     """Store a new webhook; the answer has its id."""
-    return webhooks.put(store, body, _clock.now_ms(), is_new=True)
+    return webhooks.put(store, body, is_new=True)
 
 
 def update(store: StoreContext, id: str, body: Webhook) -> Plan[Webhook]:
     """Replace a webhook."""
     body.id = id
-    return webhooks.put(store, body, _clock.now_ms())
+    return webhooks.put(store, body)
 
 
 def get(store: StoreContext, id: str) -> Plan[Webhook]:

@@ -16,8 +16,9 @@ from orchestrator.client.sessions import AwaitedSession, awaited_session, client
 from orchestrator.model.event_handlers import EventExecution, EventHandler
 from orchestrator.model.schedules import CronSchedule, Schedule, ScheduleExecution
 from orchestrator.model.summaries import TaskSummary, WorkflowSummary
+from orchestrator.model.webhooks import Delivery, Webhook
 from orchestrator.plan import Plan
-from orchestrator.service import bulk, events, listing, metadata, schedules, search, transfer
+from orchestrator.service import bulk, events, listing, metadata, schedules, search, transfer, webhooks
 from orchestrator.service.bulk import BulkResult
 from orchestrator.service.halts import Halt
 from orchestrator.service.metadata import Applied
@@ -301,6 +302,36 @@ class AsyncClient:
         Example: ``(await client.event_executions("ship"))[0].status``
         """
         return await self._do(events.executions, handler, event=event, size=size)
+
+    # --- webhooks -----------------------------------------------------------------------------------------------------
+
+    async def save_webhook(self, webhook: Webhook) -> Webhook:
+        """Store a webhook, replacing one of the same id, and give it as it is kept: with an id, secrets as references.
+
+        Deliveries come to ``/api/webhook/<id>`` of a server. Raises ``DefinitionInvalid`` and, for a secret in clear
+        that cannot be encrypted, ``InvalidRequest``.
+        Example: ``await client.save_webhook(Webhook(name="bank", verifier=Verifier.STRIPE, secret_value="whsec_..."))``
+        """
+        return await self._do(webhooks.put, webhook, is_new=True)
+
+    async def webhook(self, webhook_id: str) -> Webhook:
+        """One webhook by id; its secrets are references. Raises ``NotFound``."""
+        return await self._do(webhooks.get, webhook_id)
+
+    async def webhooks(self) -> list[Webhook]:
+        """All webhooks by id."""
+        return await self._do(webhooks.list_all)
+
+    async def delete_webhook(self, webhook_id: str) -> None:
+        """Forget a webhook; its address is unknown from now on. Raises ``NotFound``."""
+        await self._do(webhooks.delete, webhook_id)
+
+    async def webhook_deliveries(self, webhook_id: str, *, size: int = 100) -> list[Delivery]:
+        """What became of deliveries, the latest first, those that were rejected among them. Raises ``NotFound``.
+
+        Example: ``(await client.webhook_deliveries("bank"))[0].status``
+        """
+        return await self._do(webhooks.deliveries, webhook_id, size)
 
     # --- schedules ----------------------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from orchestrator.service import (
     starting,
     tasks,
     transfer,
+    webhooks,
     workflows,
 )
 from orchestrator.service.why import why
@@ -108,6 +109,12 @@ VERBS = (
     Verb("events/handlers/{name}/remove", events.remove_handler, ADMIN, is_repeatable=False),
     Verb("events/{event}/publish", events.publish, OPERATOR),
     Verb("events/executions", events.executions, VIEWER),
+    # webhooks
+    Verb("webhooks/save", webhooks.put, ADMIN),
+    Verb("webhooks", webhooks.list_all, VIEWER),
+    Verb("webhooks/{webhook_id}", webhooks.get, VIEWER),
+    Verb("webhooks/{webhook_id}/deliveries", webhooks.deliveries, VIEWER),
+    Verb("webhooks/{webhook_id}/delete", webhooks.delete, ADMIN, is_repeatable=False),
     # schedules
     Verb("schedules/save", schedules.save, OPERATOR),
     Verb("schedules", schedules.list_schedules, VIEWER),

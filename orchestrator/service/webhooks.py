@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec.structs import replace
 
+from orchestrator.clock import SystemClock
 from orchestrator.codec import pack
 from orchestrator.core.secret_references import REFERENCE
 from orchestrator.errors import DefinitionInvalid, InvalidRequest, NotFound, StoreUnavailable, Unauthorized
@@ -36,6 +37,8 @@ _ID_HEADERS = ("webhook-id", "x-github-delivery", "x-delivery-id", "idempotency-
 _ID_FIELDS = {Verifier.SLACK_BASED: "event_id", Verifier.STRIPE: "id"}
 _OWN = "webhook-"
 
+_clock = SystemClock()
+
 
 class Receipt(NamedTuple):
     """What the sender is told: ``answer`` is a challenge to be repeated, or empty."""
@@ -47,18 +50,19 @@ class Receipt(NamedTuple):
 # --- definitions ------------------------------------------------------------------------------------------------------
 
 
-def put(store: StoreContext, webhook: Webhook, now_ms: int, *, is_new: bool = False) -> Plan[Webhook]:
-    """Store a webhook, under a new id when it has none; gives it as it is kept.
+def put(store: StoreContext, webhook: Webhook, *, is_new: bool = False, request_id: str | None = None) -> Plan[Webhook]:
+    """Store a webhook; gives it as it is kept. One without an id gets ``request_id``, or a fresh one.
 
     Raises ``DefinitionInvalid``, ``NotFound`` (an id that nobody has, unless ``is_new``) and what keeping a secret raises.
     """
     problems = validate_webhook(webhook)
     if problems:
         raise DefinitionInvalid(f"webhook {webhook.name!r}", problems)
-    chosen = webhook.id or new_request_id()
+    chosen = webhook.id or request_id or new_request_id()
     before: bytes | None = yield catalog.get_webhook(store.keys, chosen)
     if before is None and webhook.id is not None and not is_new:
         raise _unknown(chosen)
+    now_ms = _clock.now_ms()
     created = read(before).create_time if before is not None else now_ms
     secret = webhook.secret_value and (yield from _kept(store, f"{_OWN}{chosen}", webhook.secret_value))
     headers = {}

@@ -120,6 +120,9 @@ LOWEST_ROLE = {
     POST /verbs/tasks/search
     POST /verbs/tasks/{task_id}
     POST /verbs/tasks/{task_id}/logs
+    POST /verbs/webhooks
+    POST /verbs/webhooks/{webhook_id}
+    POST /verbs/webhooks/{webhook_id}/deliveries
     POST /verbs/workflows/correlated
     POST /verbs/workflows/list
     POST /verbs/workflows/running
@@ -255,6 +258,8 @@ LOWEST_ROLE = {
     POST /verbs/secrets
     POST /verbs/secrets/{name}/delete
     POST /verbs/secrets/{name}/put
+    POST /verbs/webhooks/save
+    POST /verbs/webhooks/{webhook_id}/delete
     """,
 }
 """What may be called from each role on; None: without a key. A line names the methods and the path."""

@@ -82,6 +82,7 @@ PATH = {
     "status": "COMPLETED",
     "task_type": "work",
     "version": "1",
+    "webhook_id": "hub",
 }
 PATH_BELOW = {
     ("/environment", "key"): "region",
@@ -134,6 +135,7 @@ ARGUMENTS: Json = {
     "variables": WORDS,
     "version": 1,
     "waitS": 0.05,
+    "webhook": HOOK,
     "workflow": WAITING,
 }
 """Arguments of verbs by their names; those that are about an execution are added."""

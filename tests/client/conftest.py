@@ -24,6 +24,7 @@ async def greet(name: str, greeting: str = "Hello") -> str:
 
 
 hello = Workflow("hello").then(greet, name="${workflow.input.name}")
+SETTINGS = Settings(partitions=1, secret_values={"TOKEN": "s3cret"})
 waiting = Workflow("waiting").wait(signal="go").then(greet, name="${go.output.name}")
 
 
@@ -37,7 +38,7 @@ def served() -> Iterator[ServedEnvironment]:
 @pytest.fixture(params=["redis", "http"])
 def env(request: pytest.FixtureRequest) -> Iterator[Environment]:
     """An installation that serves ``greet``; its client speaks to the store, and the other time to a server before it."""
-    with environment([greet]) as env:
+    with environment([greet], settings=SETTINGS) as env:
         if request.param == "redis":
             yield env
             return

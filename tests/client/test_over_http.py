@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
-from orchestrator import Client, TaskHandle, WorkflowHandle
+from orchestrator import AsyncClient, AsyncTaskHandle, AsyncWorkflowHandle, Client, TaskHandle, WorkflowHandle
 from orchestrator.api import create_app
 from orchestrator.client.http_sessions import HttpSession
 from orchestrator.client.remote import Answer, Exchange, Lost, Pause, Remote, base_url
 from orchestrator.errors import (
+    DefinitionInvalid,
     Forbidden,
     InvalidRequest,
     NotFound,
@@ -25,13 +28,17 @@ from orchestrator.errors import (
 )
 from orchestrator.model.access import KeyRole
 from orchestrator.model.event_handlers import event_handler_from_dict
+from orchestrator.model.webhooks import Verifier, Webhook
+from orchestrator.plan import Plan
 from orchestrator.protocol import forms
 from orchestrator.protocol.verbs import VERBS, Verb
-from orchestrator.service import access, operations, schedules, workflows
+from orchestrator.service import access, operations, schedules, webhooks, workflows
 from orchestrator.settings import Settings
 from orchestrator.testing import Environment
 from tests.client.conftest import greet, hello, waiting
 from tests.support.served import Served, ServedEnvironment
+
+T = TypeVar("T")
 
 HANDLER = {
     "name": "ship",
@@ -39,15 +46,22 @@ HANDLER = {
     "active": True,
     "actions": [{"action": "start_workflow", "start_workflow": {"name": "hello", "input": {"name": "${who}"}}}],
 }
+TOKEN = {"X-Token": "${workflow.secrets.TOKEN}"}
 NOT_ASKED = {"over", "run", "close", "connection", "settings", "store"}
 """Of a client: what is about its session, and what only Redis has."""
 
 
-class Noted:
-    """An object whose methods are noted by name when they are called, and so are those of the handles they give."""
+FACES = (Client, WorkflowHandle, TaskHandle), (AsyncClient, AsyncWorkflowHandle, AsyncTaskHandle)
 
-    def __init__(self, target: Any, called: set[tuple[type, str]]) -> None:
-        self._target, self._called = target, called
+
+class Noted:
+    """An object whose methods are noted by name when they are called, and so are those of the handles they give.
+
+    What they give to be awaited is awaited in ``loop``.
+    """
+
+    def __init__(self, target: Any, called: set[tuple[type, str]], loop: asyncio.Runner) -> None:
+        self._target, self._called, self._loop = target, called, loop
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._target, name)
@@ -57,24 +71,51 @@ class Noted:
         return lambda *args, **kwargs: self._noted(found(*args, **kwargs))
 
     def _noted(self, answer: Any) -> Any:
+        if inspect.iscoroutine(answer):
+            answer = self._loop.run(answer)
         if isinstance(answer, list):
             return [self._noted(item) for item in answer]
-        return Noted(answer, self._called) if isinstance(answer, Client | WorkflowHandle | TaskHandle) else answer
+        return Noted(answer, self._called, self._loop) if isinstance(answer, (*FACES[0], *FACES[1])) else answer
 
 
 def public(kind: type) -> set[tuple[type, str]]:
     return {(kind, name) for name in vars(kind) if not name.startswith("_") and name not in NOT_ASKED}
 
 
-def test_every_method_does_the_same_on_redis_and_over_http(env: Environment) -> None:
+class Awaited:
+    """A test's environment as the session of a client whose calls are awaited."""
+
+    def __init__(self, env: Environment) -> None:
+        self.settings, self.store, self.connection, self.plan = env.settings, env.store, env.connection, env.plan
+        self._env = env
+
+    async def run(self, plan: Plan[T]) -> T:
+        return self._env.run(plan)
+
+    async def close(self) -> None:
+        """It is closed by the test."""
+
+
+@pytest.mark.parametrize("face", FACES, ids=["blocking", "awaited"])
+def test_every_method_does_the_same_on_redis_and_over_http(env: Environment, face: tuple[type, ...]) -> None:
     called: set[tuple[type, str]] = set()
-    client = Noted(env.client, called)
+    with asyncio.Runner() as loop, ExitStack() as closing:
+        target: Any = env.client
+        if face is FACES[1]:
+            url = env.client.settings.server_url
+            target = AsyncClient(url) if url else AsyncClient.over(Awaited(env))
+            closing.callback(lambda: loop.run(target.close()))
+        _all_methods(env, Noted(target, called, loop))
+    assert called == {one for kind in face for one in public(kind)}
+
+
+def _all_methods(env: Environment, client: Any) -> None:
     _definitions_and_starts(env, client)
     _acts_on_what_is_under_way(env, client)
     _acts_on_what_has_ended(env, client)
     _events(env, client)
     _schedules(env, client)
-    assert called == public(Client) | public(WorkflowHandle) | public(TaskHandle)
+    _webhooks(env, client)
 
 
 def _definitions_and_starts(env: Environment, client: Any) -> None:
@@ -170,6 +211,28 @@ def _schedules(env: Environment, client: Any) -> None:
     env.decide()
     assert client.schedule_executions("nightly")[0].workflow_id
     client.delete_schedule("nightly")
+
+
+def _webhooks(env: Environment, client: Any) -> None:
+    asked = Webhook(name="bank", verifier=Verifier.HEADER_BASED, headers=TOKEN, workflows_to_start={"hello": None})
+    kept = client.save_webhook(asked)
+    assert client.webhook(kept.id) == client.webhooks()[0] == kept
+    assert client.save_webhook(kept).create_time == kept.create_time
+    assert [one.id for one in client.webhooks()] == [kept.id]
+    assert (kept.name, kept.headers, kept.workflows_to_start) == ("bank", TOKEN, {"hello": None})
+    with pytest.raises(DefinitionInvalid, match="a webhook needs a name"):
+        client.save_webhook(Webhook(name=" ", verifier=Verifier.HEADER_BASED, headers=TOKEN))
+    with pytest.raises(Unauthorized):
+        env.run(webhooks.receive(env.store, kept.id, {"x-token": "guess"}, b"{}", 0))
+    env.run(webhooks.receive(env.store, kept.id, {"x-token": "s3cret", "webhook-id": "d"}, b'{"name": "Ada"}', 0))
+    env.drain()
+    told = {one.status: one for one in client.webhook_deliveries(kept.id)}
+    assert (told["COMPLETED"].delivery_id, told["REJECTED"].workflow_ids) == ("d", [])
+    assert client.workflow(told["COMPLETED"].workflow_ids[0]).result() == {"result": "Hello, Ada"}
+    assert len(client.webhook_deliveries(kept.id, size=1)) == 1
+    client.delete_webhook(kept.id)
+    with pytest.raises(NotFound):
+        client.webhook(kept.id)
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.path)
@@ -273,6 +336,9 @@ def test_what_was_started_when_its_answer_was_lost_is_not_started_again(
     with Client.over(Forgetful(served.url)) as client:
         assert client.enqueue_many([("greet", {"name": "a"}), ("greet", {"name": "b"})])[0].id != handle.id
     assert env.client.list_workflows().total == 3
+    with Client.over(Forgetful(served.url)) as client:
+        kept = client.save_webhook(Webhook(name="w", verifier=Verifier.HEADER_BASED, headers=TOKEN))
+    assert [one.id for one in env.client.webhooks()] == [kept.id]
     with Client.over(Forgetful(served.url)) as client:
         client.workflow(handle.id).signal("go", {"name": "Ada"})
     assert env.client.workflow(handle.id).result() == {"result": "Hello, Ada"}

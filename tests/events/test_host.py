@@ -224,7 +224,7 @@ def test_every_delivery_has_one_effect_although_processes_are_killed(settings: S
     settings = replace(settings, secrets_key=new_key())
     with Client(settings=settings) as client:
         client.register(flow, workflow_def(noop("n"), name="new"))
-        bank = str(client.run(webhooks.put(client.store, webhook, 0)).id)
+        bank = str(client.save_webhook(webhook).id)
         handles = [client.start_workflow("flow", n=number) for number in range(number_of)]
         running = [roles.start() for _ in range(2)]
         for number in range(number_of):

@@ -38,7 +38,7 @@ def hook(env: Environment, **fields: Any) -> str:
     webhook = Webhook(
         name="bank", verifier=Verifier.HEADER_BASED, headers={"X-Token": "${workflow.secrets.TOKEN}"}, **fields
     )
-    kept: Webhook = env.client.run(webhooks.put(env.store, webhook, env.clock.now_ms()))
+    kept: Webhook = env.client.run(webhooks.put(env.store, webhook))
     assert kept.id is not None
     return kept.id
 
@@ -188,10 +188,10 @@ def test_a_delivery_that_proves_nothing_is_kept_as_rejected(env: Environment) ->
 
 def test_a_secret_in_clear_is_kept_encrypted_and_goes_with_its_webhook(env: Environment) -> None:
     webhook = Webhook(name="hub", verifier=Verifier.SIGNATURE_BASED, secret_value="clear")
-    kept: Webhook = env.client.run(webhooks.put(env.store, webhook, 0))
+    kept: Webhook = env.client.run(webhooks.put(env.store, webhook))
     assert kept.secret_value == f"${{workflow.secrets.webhook-{kept.id}}}"
     assert env.client.run(secrets.value(env.store, f"webhook-{kept.id}")) == "clear"
-    env.client.run(webhooks.put(env.store, kept, 1))
+    env.client.run(webhooks.put(env.store, kept))
     assert env.client.run(secrets.value(env.store, f"webhook-{kept.id}")) == "clear"
     env.client.run(webhooks.delete(env.store, str(kept.id)))
     assert f"webhook-{kept.id}" not in env.client.run(secrets.names(env.store))
@@ -199,9 +199,9 @@ def test_a_secret_in_clear_is_kept_encrypted_and_goes_with_its_webhook(env: Envi
 
 def test_a_header_that_is_added_leaves_the_secret_of_the_others_alone(env: Environment) -> None:
     webhook = Webhook(name="w", verifier=Verifier.HEADER_BASED, headers={"X-Token": "old"})
-    kept: Webhook = env.client.run(webhooks.put(env.store, webhook, 0))
+    kept: Webhook = env.client.run(webhooks.put(env.store, webhook))
     kept.headers["A-Token"] = "new"
-    env.client.run(webhooks.put(env.store, kept, 1))
+    env.client.run(webhooks.put(env.store, kept))
     headers = {"x-token": "old", "a-token": "new"}
     assert env.client.run(webhooks.receive(env.store, str(kept.id), headers, b"{}", 0)).answer == ""
 
@@ -209,7 +209,7 @@ def test_a_header_that_is_added_leaves_the_secret_of_the_others_alone(env: Envir
 def test_what_is_wrong_with_a_definition_is_said_at_once(env: Environment) -> None:
     webhook = Webhook(name=" ", verifier=Verifier.STRIPE, workflows_to_start={"new": "x"})
     with pytest.raises(DefinitionInvalid) as caught:
-        env.client.run(webhooks.put(env.store, webhook, 0))
+        env.client.run(webhooks.put(env.store, webhook))
     assert {one.path for one in caught.value.problems} == {"name", "secretValue", "workflowsToStart.new"}
 
 

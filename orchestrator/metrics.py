@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-from orchestrator.clock import Clock, SystemClock
+from orchestrator.clock import SystemClock
 from orchestrator.core.draft import Draft
 from orchestrator.errors import InvalidRequest, MissingExtra
 from orchestrator.model.records import Result, Scheduled
@@ -245,23 +245,6 @@ def _histogram(
     registry: CollectorRegistry, name: str, told: str, buckets: tuple[float, ...], *labels: str
 ) -> Histogram:
     return Histogram(name, told, labels, namespace=PREFIX, registry=registry, buckets=buckets)
-
-
-class Pulse:
-    """Whether something goes on beating: it is dead when it has been silent for a minute. Example: ``pulse.beat()``"""
-
-    def __init__(self, silence_s_max: float = 60.0, clock: Clock | None = None) -> None:
-        self._silence_s_max = silence_s_max
-        self._clock = clock or _clock
-        self.beat()
-
-    def beat(self) -> None:
-        """It is alive."""
-        self._beat_s = self._clock.monotonic_s()
-
-    def is_live(self) -> bool:
-        """Whether it has beaten lately."""
-        return self._clock.monotonic_s() - self._beat_s <= self._silence_s_max
 
 
 # --- the small port -----------------------------------------------------------------------------------------------------

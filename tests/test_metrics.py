@@ -16,7 +16,6 @@ from orchestrator.metrics import (
     LABELS_MAX,
     DeciderMetrics,
     ProbePort,
-    Pulse,
     ServerMetrics,
     WorkerMetrics,
     families,
@@ -231,26 +230,6 @@ def test_the_small_port_tells_what_its_process_knows() -> None:
         assert httpx2.get(f"{url}/secrets").status_code == 404
         with pytest.raises(InvalidRequest, match="metrics cannot be served"):
             ProbePort("127.0.0.1", probes.port, DeciderMetrics().registry, lambda: True)
-
-
-def test_a_pulse_that_stops_is_noticed() -> None:
-    class Watch:
-        at_s = 0.0
-
-        def now_ms(self) -> int:
-            return 0
-
-        def monotonic_s(self) -> float:
-            return self.at_s
-
-    watch = Watch()
-    pulse = Pulse(60, watch)
-    watch.at_s = 59
-    assert pulse.is_live()
-    watch.at_s = 61
-    assert not pulse.is_live()
-    pulse.beat()
-    assert pulse.is_live()
 
 
 def test_a_decider_process_serves_its_metrics_and_probes(command: Command, redis_url: str, unused_port: int) -> None:

@@ -83,19 +83,18 @@ def decider(
         contextlib.suppress(ArchiveUnavailable),
     ):  # one that is away does not hold up deciding
         store.run(shelf.join)
-    watched = watching.watch_decider(metrics_host, metrics_port)
-    with _system_tasks(session) as system_tasks, firing, archiving, watched.port as port:
+    watch = watching.watch_decider(metrics_host, metrics_port)
+    with watch.begin() as begun, _system_tasks(session) as system_tasks, firing, archiving:
 
         def ready() -> None:
-            if port is not None:
-                port.is_ready = True
             if hosts_system:
                 system_tasks.start()
             firing.start()
             archiving.start()
+            begun()
             tell(ready_fd, {})
 
-        run_decider(session.settings, name, on_ready=ready, witness=watched.witness, on_turn=watched.on_turn)
+        run_decider(session.settings, name, on_ready=ready, witness=watch.witness, on_turn=watch.pulse())
 
 
 @click.command(cls=Leaf, examples=SYSTEM_EXAMPLES)
@@ -123,13 +122,11 @@ def system(
     from orchestrator_workers.system import run_system, slots_of
 
     session = current_session(is_role=True)
-    watched = watching.watch_worker(metrics_host, metrics_port, slots_of(concurrency, only))
-    with watched.port as port:
+    watch = watching.watch_worker(metrics_host, metrics_port, slots_of(concurrency, only))
+    with watch.begin() as begun:
 
         def ready() -> None:
-            watched.on_loop()
-            if port is not None:
-                port.is_ready = True
+            begun()
             tell(ready_fd, {})
 
         return run_system(
@@ -140,7 +137,8 @@ def system(
             name=name,
             host_fd=host_fd,
             on_ready=ready,
-            observer=watched.observer,
+            observer=watch.observer,
+            new_pulse=watch.pulse,
         )
 
 
@@ -179,13 +177,11 @@ def worker(
             return _idle()
     if pool is not None:
         _move_to(pool, served)
-    watched = watching.watch_worker(metrics_host, metrics_port, concurrency)
-    with watched.port as port:
+    watch = watching.watch_worker(metrics_host, metrics_port, concurrency)
+    with watch.begin() as begun:
 
         def ready() -> None:
-            watched.on_loop()
-            if port is not None:
-                port.is_ready = True
+            begun()
             tell(ready_fd, told)
 
         return run_worker(
@@ -196,7 +192,8 @@ def worker(
             drain_timeout_s=drain_timeout,
             name=name,
             on_ready=ready,
-            observer=watched.observer,
+            observer=watch.observer,
+            on_turn=watch.pulse(),
         )
 
 

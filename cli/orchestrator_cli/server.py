@@ -17,6 +17,7 @@ from orchestrator_cli.command import Leaf
 from orchestrator_cli.output import say
 from orchestrator_cli.roles import ready_option, tell
 from orchestrator_cli.session import current_session
+from orchestrator_cli.watching import Watch
 
 EXAMPLES = """
 orchestrator server
@@ -58,19 +59,21 @@ def server(
     listening = socket.socket(fileno=fd) if fd is not None else listen(host, port)
 
     def ready() -> None:
+        begun()
         if ready_fd is None:
             at = address(listening, "https" if tls_cert else "http")
             say(f"Serving {at}/api (described at {at}/docs)")
         tell(ready_fd, {})
 
-    with listening:
+    watch = Watch()
+    with listening, watch.begin() as begun:
         if not (has_keys or is_open or is_local(listening)):
             raise InvalidRequest(
                 f"{address(listening)} can be reached from other machines, and there are no keys, so anybody could do "
                 "everything. Make one first: orchestrator key create NAME --role admin; or say --open"
             )
         tls = Tls(tls_cert, tls_key) if tls_cert else None
-        run_server(session.settings, listening, on_ready=ready, origins=origins, tls=tls)
+        run_server(session.settings, listening, on_ready=ready, on_turn=watch.pulse(), origins=origins, tls=tls)
 
 
 def listen(host: str, port: int) -> socket.socket:

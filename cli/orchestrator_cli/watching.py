@@ -1,64 +1,78 @@
-"""What a decider or worker is watched with: counters and a small port, when ``--metrics-port`` asks for them.
+"""What a role is watched with: whether it goes on, for whoever started it, and counters on a small port when asked for.
 
-Without a port nothing is counted and nothing of Prometheus is loaded. Called by ``roles``.
+Without ``--metrics-port`` nothing is counted and nothing of Prometheus is loaded. Called by the roles.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from orchestrator_cli.liveness import Liveness
+from orchestrator_cli.notify import Notifier
 
 if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
     from orchestrator.engine.witness import Witness
     from orchestrator.metrics import ProbePort
 
-LOOP_TIMEOUT_S = 5.0
 
+@dataclass
+class Watch:
+    """One role's process. ``witness`` and ``observer`` are what it tells of its work, if anybody asked.
 
-class WatchedDecider(NamedTuple):
-    """What a decider is given; its port, as a context, is None when nobody asked."""
+    Example: ``with watch.begin() as ready: run_decider(settings, on_ready=ready, on_turn=watch.pulse())``
+    """
 
-    port: AbstractContextManager[ProbePort | None]
+    host: str = ""
+    port: int | None = None
+    registry: CollectorRegistry | None = None
     witness: Witness | None = None
-    on_turn: Callable[[], None] | None = None
+    observer: Callable[[str, dict[str, Any]], None] | None = None
+    liveness: Liveness = field(default_factory=Liveness)
+
+    def pulse(self) -> Callable[[], None]:
+        """What one more loop of the process is to call at every turn."""
+        return self.liveness.pulse()
+
+    @contextlib.contextmanager
+    def begin(self) -> Iterator[Callable[[], None]]:
+        """Watch until the end of the context; what it gives is to be called when the role is ready."""
+        with self._probes() as probes, Notifier(self.liveness.is_live) as notifier:
+
+            def ready() -> None:
+                if probes is not None:
+                    probes.is_ready = True
+                notifier.ready()
+
+            yield ready
+
+    def _probes(self) -> contextlib.AbstractContextManager[ProbePort | None]:
+        if self.port is None or self.registry is None:
+            return contextlib.nullcontext()
+        from orchestrator.metrics import ProbePort
+
+        return ProbePort(self.host, self.port, self.registry, self.liveness.is_live)
 
 
-class WatchedWorker(NamedTuple):
-    """What a worker is given. ``on_loop`` is to be called in its event loop."""
-
-    port: AbstractContextManager[ProbePort | None]
-    observer: Callable[[str, dict[str, Any]], None] | None
-    on_loop: Callable[[], None]
-
-
-def watch_decider(host: str, port: int | None) -> WatchedDecider:
-    """Counters and probes of a decider: alive is one that goes on turning."""
+def watch_decider(host: str, port: int | None) -> Watch:
+    """The watch of a decider."""
     if port is None:
-        return WatchedDecider(contextlib.nullcontext())
-    from orchestrator.metrics import DeciderMetrics, ProbePort, Pulse
+        return Watch()
+    from orchestrator.metrics import DeciderMetrics
 
-    metrics, pulse = DeciderMetrics(), Pulse()
-    return WatchedDecider(ProbePort(host, port, metrics.registry, pulse.is_live), metrics, pulse.beat)
+    metrics = DeciderMetrics()
+    return Watch(host, port, metrics.registry, witness=metrics)
 
 
-def watch_worker(host: str, port: int | None, slots: int) -> WatchedWorker:
-    """Counters and probes of a worker of so many slots: alive is one whose event loop answers."""
+def watch_worker(host: str, port: int | None, slots: int) -> Watch:
+    """The watch of a worker of so many slots."""
     if port is None:
-        return WatchedWorker(contextlib.nullcontext(), None, lambda: None)
-    from orchestrator.metrics import ProbePort, WorkerMetrics
+        return Watch()
+    from orchestrator.metrics import WorkerMetrics
 
-    metrics, loops = WorkerMetrics(slots), list[asyncio.AbstractEventLoop]()
-
-    def is_live() -> bool:
-        if not loops:
-            return True
-        answer = asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loops[0])
-        with contextlib.suppress(TimeoutError):
-            answer.result(LOOP_TIMEOUT_S)
-        return answer.done()
-
-    probes = ProbePort(host, port, metrics.registry, is_live)
-    return WatchedWorker(probes, metrics.observe, lambda: loops.append(asyncio.get_running_loop()))
+    metrics = WorkerMetrics(slots)
+    return Watch(host, port, metrics.registry, observer=metrics.observe)

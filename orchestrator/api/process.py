@@ -38,10 +38,14 @@ def run_server(
     listening: socket.socket,
     *,
     on_ready: Callable[[], None],
+    on_turn: Callable[[], None] | None = None,
     origins: Sequence[str] = (),
     tls: Tls | None = None,
 ) -> None:
-    """Serve the API on a socket until a signal. Example: ``run_server(Settings(), socket.create_server(("", 8080)), ...)``"""
+    """Serve the API on a socket until a signal; ``on_turn`` is called all the time while the event loop is not stuck.
+
+    Example: ``run_server(Settings(), socket.create_server(("", 8080)), on_ready=...)``
+    """
     config = uvicorn.Config(
         create_app(settings=settings, origins=origins),
         ssl_certfile=tls.certificate if tls else None,
@@ -54,7 +58,7 @@ def run_server(
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
     )
-    server = _Server(config, on_ready)
+    server = _Server(config, on_ready, on_turn)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(server.serve_until_signal(listening))
 
@@ -62,9 +66,12 @@ def run_server(
 class _Server(uvicorn.Server):
     """uvicorn's server, which says when it is ready, and leaves it to us what a signal means for the exit status."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_ready: Callable[[], None], on_turn: Callable[[], None] | None
+    ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._on_turn = on_turn
 
     async def serve_until_signal(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -75,6 +82,11 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._on_turn is not None:
+            self._on_turn()
+        return await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -131,6 +131,7 @@ class ClaimsOfOne:
             self.clock,
             self.launch,
             self.armed.append,
+            lambda: None,
         )
 
     async def launch(self, leased: list[Leased]) -> None:

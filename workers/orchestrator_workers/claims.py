@@ -29,6 +29,7 @@ from orchestrator_workers.pauses import Backoff, Bell
 log = logging.getLogger("orchestrator.worker")
 
 HINT_MAX_S = 2.0
+TURN_S_MAX = 10.0  # also a worker whose slots are all taken shows that it goes on
 CLAIM_MAX = 100  # the most that one claim of one queue grants
 SETTLE_PAUSE_S = 0.002  # how long a lease to give back waits for a free slot, so that it goes with a claim
 SETTLE_LATER_S = 0.02  # how long it waits for others when nobody can be waiting for it
@@ -79,6 +80,7 @@ class Claims:
         clock: Clock,
         launch: Callable[[list[Leased]], Awaitable[None]],
         idle: Callable[[bool], None],
+        on_turn: Callable[[], None],
     ) -> None:
         self._store = store
         self._executor = executor
@@ -90,6 +92,7 @@ class Claims:
         self._now_s = clock.monotonic_s
         self._launch = launch
         self._idle = idle
+        self._on_turn = on_turn
         self._releases: list[Release] = []
         self._handed: list[Leased] = []
         self._early: list[Leased] = []  # handed over while a claim held all free slots: its answer may leave some
@@ -193,6 +196,7 @@ class Claims:
     async def run(self) -> None:
         """Claim until cancelled."""
         while True:
+            self._on_turn()
             wait_s = self._due_in()
             if wait_s == 0:
                 try:
@@ -201,7 +205,7 @@ class Claims:
                     log.warning("claim_failed", extra={"reason": str(error)})
                     await asyncio.sleep(self._backoff.next_s())
             else:
-                await self._bell.wait(wait_s)
+                await self._bell.wait(TURN_S_MAX if wait_s is None else min(wait_s, TURN_S_MAX))
 
     async def run_once(self) -> int:
         """Start what was handed over; or one round trip: give back, claim, then start what was granted.

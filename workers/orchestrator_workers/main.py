@@ -32,11 +32,13 @@ def run_worker(
     name: str | None = None,
     on_ready: Callable[[], None] | None = None,
     observer: Observer | None = None,
+    on_turn: Callable[[], None] | None = None,
 ) -> int:
     """Work until a signal ends it; gives the process's exit status, 0 after an orderly end.
 
-    Raises ``InvalidRequest`` for modules without usable tasks, ``StoreUnavailable`` and ``StoreRefused`` when the store
-    cannot be used at the start; later outages are waited out. Example: ``sys.exit(run_worker(settings, ["my.tasks"]))``
+    ``on_turn`` as in ``Worker``. Raises ``InvalidRequest`` for modules without usable tasks, ``StoreUnavailable`` and
+    ``StoreRefused`` when the store cannot be used at the start; later outages are waited out.
+    Example: ``sys.exit(run_worker(settings, ["my.tasks"]))``
     """
 
     async def work() -> None:
@@ -50,6 +52,7 @@ def run_worker(
             drain_timeout_s=drain_timeout_s,
             name=name,
             observer=observer,
+            on_turn=on_turn,
         )
         await serve([worker], on_ready)
 

@@ -46,13 +46,14 @@ def run_system(
     host_fd: int | None = None,
     on_ready: Callable[[], None] | None = None,
     observer: Observer | None = None,
+    new_pulse: Callable[[], Callable[[], None]] | None = None,
 ) -> int:
     """Carry out system tasks until a signal ends it, or its host's end; gives the exit status, 0 after an orderly end.
 
     ``concurrency`` holds for tasks that talk to other systems and once more for all others, so that peers which hang
     hold up nobody else. ``only`` restricts it to some types, without it messages of events are handled too; ``host_fd``
-    is the end of a pipe whose other end the host keeps open. Raises ``InvalidRequest`` for a type there is none of or
-    that nothing here can carry out, and what ``run_worker`` raises.
+    is the end of a pipe whose other end the host keeps open; ``new_pulse`` gives each of its workers its ``on_turn``.
+    Raises ``InvalidRequest`` for a type there is none of or that nothing here can carry out, and what ``run_worker`` raises.
     Example: ``sys.exit(run_system(load_settings(), only=["HTTP"]))``
     """
 
@@ -70,6 +71,7 @@ def run_system(
                         name=name,
                         registers=False,
                         observer=observer,
+                        on_turn=new_pulse() if new_pulse is not None else None,
                     )
                     for group in _groups(types)
                 ]

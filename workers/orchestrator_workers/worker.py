@@ -55,7 +55,8 @@ class Worker:
     ``store`` is a URL, settings, a connection or a client straight on Redis; ``tasks`` and ``modules`` say what to run
     (``pkg.mod``, ``file.py``, ``file.py:name``); ``concurrency`` how many at once; ``domain`` overrides the tasks' own;
     ``lease_ms`` the setting of that name; ``registers``: whether the tasks' definitions are put into the catalog where
-    they are absent. Raises ``InvalidRequest`` for tasks that cannot be found or share a name.
+    they are absent; ``on_turn`` is called at least every few seconds while claiming is not stuck. Raises
+    ``InvalidRequest`` for tasks that cannot be found or share a name.
     Example: ``async with Worker("redis://localhost:6379/0", tasks=[greet]): ...`` or ``await Worker(...).run()``
     """
 
@@ -72,6 +73,7 @@ class Worker:
         name: str | None = None,
         registers: bool = True,
         observer: Observer | None = None,
+        on_turn: Callable[[], None] | None = None,
     ) -> None:
         if concurrency < 1:
             raise InvalidRequest(f"concurrency={concurrency} must be at least 1")
@@ -90,6 +92,7 @@ class Worker:
         # Two workers of one name must never pass for each other, hence the random part.
         self.name = f"{'_'.join((name or _default_name()).split())}-{secrets.token_hex(3)}"
         self._observe: Observer = observer or _ignore
+        self._on_turn = on_turn or _nothing
         self._clock = SystemClock()
         self._store = StoreContext(settings)
         self._jobs = Jobs(concurrency)
@@ -350,6 +353,7 @@ class Worker:
             self._clock,
             self._launch,
             lambda is_idle: self._wakes.arm() if is_idle else self._wakes.disarm(),
+            self._on_turn,
         )
 
     def _wake_lists(self) -> dict[str, str]:
@@ -373,3 +377,7 @@ def _fields(job: Job) -> dict[str, object]:
 
 def _ignore(event: str, fields: dict[str, object]) -> None:
     """The observer of a worker that nobody observes."""
+
+
+def _nothing() -> None:
+    """What a turn tells nobody."""

@@ -40,6 +40,8 @@ SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 300, 3_600, 86_400)
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
 REQUEST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 STARTED_MAX = 10_000
+SCALING_HORIZON_MS = 30_000
+"""About how long it takes to start one more worker: what a rate limit lets begin meanwhile is work for it."""
 
 _clock = SystemClock()
 
@@ -197,6 +199,11 @@ def families(diagnosis: Diagnosis, queues: dict[str, QueueStats]) -> Iterator[Me
     waiting = GaugeMetricFamily(
         f"{PREFIX}_limit_waiting", "Ready tasks that a limit keeps from workers.", labels=["task_type"]
     )
+    admissible = GaugeMetricFamily(
+        f"{PREFIX}_task_admissible_backlog",
+        "Ready tasks that the limits would let begin within 30 s: what more workers could do.",
+        labels=["task_type"],
+    )
     oldest = GaugeMetricFamily(
         f"{PREFIX}_task_queue_oldest_seconds", "How long the next task has been ready.", labels=["task_type"]
     )
@@ -210,10 +217,11 @@ def families(diagnosis: Diagnosis, queues: dict[str, QueueStats]) -> Iterator[Me
         depth.add_metric([label, "running"], stats.leased)
         in_use.add_metric([label], stats.leased + stats.held)
         waiting.add_metric([label], stats.ready if stats.limited_since_ms is not None else 0)
+        admissible.add_metric([label], stats.admissible(SCALING_HORIZON_MS))
         heads = [one.head_since_ms for one in stats.domains.values() if one.head_since_ms is not None]
         oldest.add_metric([label], max(0, stats.now_ms - min(heads, default=stats.now_ms)) / 1000)
         expired.add_metric([label], stats.expired)
-    yield from (depth, oldest, in_use, waiting, expired)
+    yield from (depth, admissible, oldest, in_use, waiting, expired)
     lags = [
         (one.stats.now_ms - one.stats.oldest_event_ms) / 1000
         for one in diagnosis.partitions

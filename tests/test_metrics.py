@@ -25,6 +25,7 @@ from orchestrator.model.definitions import TaskDef
 from orchestrator.service import dispatch, operations
 from orchestrator.service.dispatch import Want
 from orchestrator.service.operations import Diagnosis
+from orchestrator.store.queue_values import DomainStats, Limits, QueueStats
 from orchestrator.testing import environment
 from tests.api.conftest import caller_of
 from tests.cli.conftest import Command, command
@@ -145,6 +146,7 @@ def test_what_waits_in_queues_is_told_by_task_type() -> None:
         env.client.enqueue("charge", card="2")
         found = samples(env.client.run(ServerMetrics().page(env.store)))
     assert found["orchestrator_task_queue_depth[('state', 'ready'), ('task_type', 'charge')]"] == 2
+    assert found["orchestrator_task_admissible_backlog[('task_type', 'charge')]"] == 2
     assert found["orchestrator_limit_in_use[('task_type', 'charge')]"] == 0
 
 
@@ -157,9 +159,32 @@ def test_a_queue_tells_how_long_its_next_task_waits_and_what_its_limit_holds_bac
         env.clock.advance(5)
         env.run(dispatch.claim_tasks(env.store, [Want("charge", None, 3)], "somebody"))
         found = samples(env.client.run(ServerMetrics().page(env.store)))
+    assert found["orchestrator_task_admissible_backlog[('task_type', 'charge')]"] == 0, "more workers would not help"
     assert found["orchestrator_limit_in_use[('task_type', 'charge')]"] == 1
     assert found["orchestrator_limit_waiting[('task_type', 'charge')]"] == 2
     assert 5 <= found["orchestrator_task_queue_oldest_seconds[('task_type', 'charge')]"] < 6
+
+
+@pytest.mark.parametrize(
+    ("limits", "others", "expected"),
+    [
+        (None, {}, 100),
+        (Limits(1), {}, 100),
+        (Limits(1, concurrency=20), {"leased": 5, "held": 3}, 12),
+        (Limits(1, concurrency=20), {"leased": 25}, 0),  # the limit was lowered under running tasks
+        (Limits(1, rate=2, window_ms=1_000), {"spent": 2}, 58),  # twice a second, for 30 s
+        (Limits(1, rate=40, window_ms=3_600_000), {"spent": 30}, 10),
+        (Limits(1, concurrency=9, rate=40, window_ms=3_600_000), {"spent": 30}, 9),
+        (None, {"is_paused": True}, 0),
+    ],
+)
+def test_the_admissible_backlog_is_what_more_workers_could_do(
+    limits: Limits | None, others: dict[str, Any], expected: int
+) -> None:
+    idle = {"delayed": 7, "leased": 0, "held": 0, "spent": 0, "granted": 0, "expired": 0, "is_paused": False}
+    waits = {"limited_since_ms": None, "limited_ms": 0, "domains": {None: DomainStats(100, 0, None)}}
+    stats = QueueStats(**{"now_ms": 0, "limits": limits, **idle, **waits, **others})
+    assert stats.admissible(30_000) == expected
 
 
 NAMES = {
@@ -167,7 +192,7 @@ NAMES = {
         task_scheduled_total task_retries_total decider_batch_size timer_lag_seconds repair_actions_total""",
     "worker": "task_execute_seconds worker_slots lease_lost_total",
     "server": """http_requests_total http_request_seconds task_queue_depth task_queue_oldest_seconds decider_lag_seconds
-        lease_expired_total limit_in_use limit_waiting inbox_events outbox_entries timers dead_letters
+        task_admissible_backlog lease_expired_total limit_in_use limit_waiting inbox_events outbox_entries timers dead_letters
         quarantined_workflows deciders partitions_unowned redis_rtt_seconds redis_memory_bytes""",
 }
 """What dashboards and alerts are written against: a name that goes breaks them, so it must be taken off here too."""

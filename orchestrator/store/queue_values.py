@@ -169,6 +169,18 @@ class QueueStats(NamedTuple):
         """Tasks ready in all domains."""
         return sum(domain.ready for domain in self.domains.values())
 
+    def admissible(self, horizon_ms: int) -> int:
+        """How many of the ready tasks the limits would let begin within ``horizon_ms``, were there workers for them."""
+        if self.is_paused or self.limits is None:
+            return 0 if self.is_paused else self.ready
+        bounds = [self.ready]
+        if self.limits.concurrency:
+            bounds.append(self.limits.concurrency - self.leased - self.held)
+        if self.limits.rate:
+            windows = max(1.0, horizon_ms / self.limits.window_ms)
+            bounds.append(int(self.limits.rate * windows) - self.spent)
+        return max(0, min(bounds))
+
 
 def read_grant(token: bytes) -> Grant | None:
     """The lease in a wake-up token; ``None`` when it is only a hint to claim."""

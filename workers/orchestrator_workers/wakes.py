@@ -67,6 +67,7 @@ class Wakes:
         self._reads.append(reads)
         while not reads.is_ending:
             await self._armed.wait()
+            await asyncio.sleep(0)  # the outcome of a task that has just run goes out first: its workflow waits for it
             names = lists()
             if not names:  # a domain that nobody has used yet has no list
                 await asyncio.sleep(BLOCK_S)

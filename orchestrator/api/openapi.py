@@ -6,8 +6,8 @@ import inspect
 import re
 from collections.abc import Sequence
 from enum import StrEnum
-from types import NoneType
-from typing import Any, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from starlette.responses import Response
@@ -98,16 +98,16 @@ def _parameter(one: Parameter, place: str, schemas: _Schemas) -> Json:
 
 def _responses(route: Route, schemas: _Schemas) -> Json:
     answer, found = route.shape.answer, dict[str, Json]()
-    options = get_args(answer) if NoneType in get_args(answer) else (answer,)
-    for option in options:
+    options = get_args(answer) if get_origin(answer) in (Union, UnionType) else (answer,)
+    for option in options if {str, NoneType} & set(options) else (answer,):
         if option is None or option is NoneType:
             found[str(route.empty_status or route.status)] = {"description": "Nothing to tell."}
         elif isinstance(option, type) and issubclass(option, Document):
             found[str(route.status)] = {"description": "As asked.", "content": {option.media_type: {}}}
         else:
             media = "text/plain" if option is str else "application/json"
-            content = {media: {"schema": schemas.of(option)}}
-            found[str(route.status)] = {"description": "As asked.", "content": content}
+            said = found.setdefault(str(route.status), {"description": "As asked.", "content": {}})
+            said["content"][media] = {"schema": schemas.of(option)}
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     found["4XX"] = {"description": "The request cannot be carried out; the message says why.", "content": error}
     found["503"] = {"description": "Not now: repeat it after Retry-After seconds.", "content": error}

@@ -65,7 +65,7 @@ async def receive(visit: Visit, id: str) -> str:
     return receipt.answer
 
 
-async def verify(visit: Visit, id: str) -> str:
+async def verify(visit: Visit, id: str) -> str | dict[str, str]:
     """Answer the challenge by which a platform verifies the address."""
     return await visit.run(webhooks.challenge(visit.store, id, dict(visit.http.query_params)))
 

@@ -13,9 +13,9 @@ from typing import Any
 from msgspec import Raw
 
 from orchestrator.codec import pack
+from orchestrator.core.payload_templates import rendered, text_of
 from orchestrator.engine import loading
 from orchestrator.errors import InvalidRequest, NotFound
-from orchestrator.events.payloads import rendered, text_of
 from orchestrator.ids import TASK_SUFFIX_LENGTH, workflow_id_of
 from orchestrator.model.event_handlers import (
     ActionKind,

@@ -1,7 +1,6 @@
-"""A message as a document: opened where it holds JSON inside texts, and read by the ``${...}`` of a handler.
+"""A message as a document: its text as a value, opened where it holds JSON inside texts.
 
-An expression's path is read from the payload itself: ``${order.id}`` and ``${$.order.id}`` are the same, ``${$}`` is all
-of it. What is not there is null. Pure; called by the processor and by the actions.
+Pure; called by the processor and by what reads messages.
 """
 
 from __future__ import annotations
@@ -11,9 +10,6 @@ from typing import Any
 import msgspec
 
 from orchestrator.codec import DEPTH_MAX
-from orchestrator.core.expressions import compile_template
-
-WHOLE = ("${$}", "${ $ }")
 
 
 def parsed(text: str | bytes) -> Any:
@@ -36,47 +32,3 @@ def expanded(value: Any, depth: int = 0) -> Any:
     if isinstance(value, list):
         return [expanded(member, depth + 1) for member in value]
     return value
-
-
-def rendered(template: Any, payload: Any) -> Any:
-    """A part of an action with every expression replaced. Raises ``ValueError`` when it nests too deep.
-
-    Example: ``rendered({"id": "${order.id}"}, {"order": {"id": 7}}) == {"id": 7}``
-    """
-    if template in WHOLE:
-        return payload
-    if isinstance(template, dict):
-        return {key: rendered(member, payload) for key, member in template.items()}
-    if isinstance(template, list):
-        return [rendered(member, payload) for member in template]
-    return compile_template(template).render(_PayloadScope(payload))
-
-
-def text_of(template: str | None, payload: Any) -> str | None:
-    """A text with its expressions replaced; a number is its digits, null and an empty text are None."""
-    value = rendered(template, payload)
-    if value is None or value == "":
-        return None
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-class _PayloadScope:
-    """The payload as the one document that there is."""
-
-    __slots__ = ("_payload",)
-
-    def __init__(self, payload: Any) -> None:
-        self._payload = payload if isinstance(payload, dict) else {}
-
-    def field(self, root: str, name: str) -> Any:
-        found = self._payload.get(root)
-        return found.get(name) if isinstance(found, dict) else None
-
-    def document(self, root: str) -> Any:
-        return self._payload.get(root)
-
-    def constant(self, name: str) -> str | None:
-        return None
-
-    def env(self, name: str) -> str | None:
-        return None

@@ -23,6 +23,8 @@ class Verifier(StrEnum):
     SIGNATURE_BASED = "SIGNATURE_BASED"
     SLACK_BASED = "SLACK_BASED"
     STRIPE = "STRIPE"
+    SENDGRID = "SENDGRID"
+    TWITTER = "TWITTER"
 
 
 class Webhook(msgspec.Struct, kw_only=True):
@@ -80,6 +82,9 @@ def validate_webhook(webhook: Webhook) -> list[Problem]:
     if webhook.verifier is Verifier.HEADER_BASED:
         if not webhook.headers:
             problems.append(Problem("headers", "HEADER_BASED needs the headers that a delivery must have"))
+    elif webhook.verifier is Verifier.SENDGRID:
+        if not webhook.secret_key and not webhook.secret_value:
+            problems.append(Problem("secretKey", "SENDGRID needs the public key that it shows as verification key"))
     elif not webhook.secret_value:
         problems.append(Problem("secretValue", f"{webhook.verifier} needs the secret that deliveries are signed with"))
     return problems

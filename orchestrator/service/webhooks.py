@@ -18,12 +18,12 @@ from msgspec.structs import replace
 from orchestrator.clock import SystemClock
 from orchestrator.codec import pack
 from orchestrator.core.secret_references import REFERENCE
-from orchestrator.errors import DefinitionInvalid, InvalidRequest, NotFound, StoreUnavailable, Unauthorized
+from orchestrator.errors import DefinitionInvalid, InvalidRequest, NotFound, Problem, StoreUnavailable, Unauthorized
 from orchestrator.model.webhooks import Delivery, Verifier, Webhook, validate_webhook
 from orchestrator.plan import Plan
 from orchestrator.service import secrets
 from orchestrator.service.starting import new_request_id
-from orchestrator.service.webhook_signatures import is_same, why_rejected
+from orchestrator.service.webhook_signatures import is_public_key, is_same, token_proof, why_rejected
 from orchestrator.store import catalog, event_queue
 from orchestrator.store.context import StoreContext
 from orchestrator.store.event_queue import Published
@@ -35,6 +35,9 @@ LISTED_MAX = 1_000
 _ID_CHARS_MAX = 200
 _ID_HEADERS = ("webhook-id", "x-github-delivery", "x-delivery-id", "idempotency-key")
 _ID_FIELDS = {Verifier.SLACK_BASED: "event_id", Verifier.STRIPE: "id"}
+_KNOWN_BY_BODY = frozenset({Verifier.SENDGRID, Verifier.TWITTER})
+"""They send no id, and each of their bodies has ids of its events; one that was overheard has its effect only once."""
+
 _OWN = "webhook-"
 
 _clock = SystemClock()
@@ -55,7 +58,7 @@ def put(store: StoreContext, webhook: Webhook, *, is_new: bool = False, request_
 
     Raises ``DefinitionInvalid``, ``NotFound`` (an id that nobody has, unless ``is_new``) and what keeping a secret raises.
     """
-    problems = validate_webhook(webhook)
+    problems = [*validate_webhook(webhook), *_key_problems(webhook)]
     if problems:
         raise DefinitionInvalid(f"webhook {webhook.name!r}", problems)
     chosen = webhook.id or request_id or new_request_id()
@@ -118,6 +121,16 @@ def _kept(store: StoreContext, name: str, value: str) -> Plan[str]:
     return f"${{workflow.secrets.{name}}}"
 
 
+def _key_problems(webhook: Webhook) -> list[Problem]:
+    """Said when the webhook is stored, not when its first delivery is refused."""
+    if webhook.verifier is not Verifier.SENDGRID:
+        return []
+    field, key = ("secretKey", webhook.secret_key) if webhook.secret_key else ("secretValue", webhook.secret_value)
+    if is_public_key(key or "") or not key or REFERENCE.fullmatch(key):
+        return []
+    return [Problem(field, "is not the verification key that SENDGRID shows: a public key in base64")]
+
+
 def _unknown(webhook_id: str) -> NotFound:
     return NotFound(f"there is no webhook {webhook_id}; list them with: orchestrator webhook list")
 
@@ -139,7 +152,7 @@ def receive(
         yield event_queue.bury(store.keys, log_of(webhook_id), new_request_id(), reason, b"")
         raise Unauthorized(f"webhook {webhook_id}: {reason}")
     event = _parsed(headers.get("content-type", ""), body)
-    delivery_id = _delivery_id(webhook, headers, event)
+    delivery_id = _delivery_id(webhook, headers, body, event)
     if webhook.verifier is Verifier.SLACK_BASED and isinstance(event, dict) and event.get("type") == "url_verification":
         return Receipt(delivery_id, str(event.get("challenge", "")))
     message = {"webhook": webhook_id, "delivery": delivery_id, "event": event}
@@ -150,15 +163,22 @@ def receive(
     return Receipt(delivery_id)
 
 
-def challenge(store: StoreContext, webhook_id: str, query: Mapping[str, str]) -> Plan[str]:
+def challenge(store: StoreContext, webhook_id: str, query: Mapping[str, str]) -> Plan[str | dict[str, str]]:
     """The answer to a GET by which a platform verifies an address: its challenge, if it knows the secret.
 
-    Without a challenge it only says that the address is there. Raises ``NotFound``, ``Unauthorized``.
+    TWITTER is shown instead that the secret is known here. Without a challenge it only says that the address is there.
+    Raises ``NotFound``, ``Unauthorized``.
     """
     webhook = yield from get(store, webhook_id)
-    if "hub.challenge" not in query:
+    is_asked_for_proof = webhook.verifier is Verifier.TWITTER and "crc_token" in query
+    if not is_asked_for_proof and "hub.challenge" not in query:
         return ""
     secret, _ = yield from _revealed(store, webhook)
+    if is_asked_for_proof:
+        proof = token_proof(secret, query["crc_token"])
+        if proof is None:
+            raise Unauthorized(f"webhook {webhook_id}: crc_token is not a token to be signed")
+        return {"response_token": proof}
     if not secret or not is_same(query.get("hub.verify_token", ""), secret):
         raise Unauthorized(f"webhook {webhook_id}: the token of this verification is wrong")
     return query["hub.challenge"]
@@ -192,8 +212,10 @@ def _json(body: bytes, otherwise: Any) -> Any:
         return otherwise
 
 
-def _delivery_id(webhook: Webhook, headers: Mapping[str, str], event: Any) -> str:
+def _delivery_id(webhook: Webhook, headers: Mapping[str, str], body: bytes, event: Any) -> str:
     """Under what the sender repeats a delivery; without that each is one of its own."""
+    if webhook.verifier in _KNOWN_BY_BODY:
+        return hashlib.sha256(body).hexdigest()
     field = _ID_FIELDS.get(webhook.verifier)
     own = event.get(field) if field and isinstance(event, dict) else None
     found = next((headers[name] for name in _ID_HEADERS if headers.get(name)), own if isinstance(own, str) else "")

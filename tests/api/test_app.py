@@ -232,6 +232,7 @@ async def test_the_description_has_every_route_with_its_types(http: httpx2.Async
         ("get", "/metrics", {"text/plain; version=0.0.4; charset=utf-8"}),
         ("get", "/actuator/prometheus", {"text/plain; version=0.0.4; charset=utf-8"}),
         ("post", "/verbs/events/{event}/publish", {"text/plain"}),
+        ("get", "/webhook/{id}", {"text/plain", "application/json"}),
         ("post", "/verbs/secrets/{name}/put", set()),
         ("post", "/verbs/schedules", {"application/json"}),
     ],

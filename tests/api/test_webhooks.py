@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -70,6 +71,19 @@ async def test_a_platform_verifies_the_address_by_the_secret(http: httpx2.AsyncC
     assert (await http.get(address, params={**asked, "hub.verify_token": "guess"})).status_code == 401
     assert (await http.get(address)).status_code == 200
     assert (await http.get("/webhook/unknown")).status_code == 404
+
+
+async def test_twitter_is_shown_that_the_secret_is_known(http: httpx2.AsyncClient) -> None:
+    made = (await http.post("/metadata/webhook", json={**HOOK, "verifier": "TWITTER"})).json()
+    address = f"/webhook/{made['id']}"
+    shown = await http.get(address, params={"crc_token": "NWRjYWY4", "nonce": "1"})
+    signed = base64.b64encode(hmac.new(b"s3cret", b"NWRjYWY4", hashlib.sha256).digest()).decode()
+    assert (shown.status_code, shown.json()) == (200, {"response_token": f"sha256={signed}"})
+    assert shown.headers["content-type"] == "application/json"
+    assert (await http.get(address, params={"crc_token": '{"a": 1}'})).status_code == 401
+    assert (await http.get(address)).text == ""
+    other = (await http.post("/metadata/webhook", json=HOOK)).json()
+    assert (await http.get(f"/webhook/{other['id']}", params={"crc_token": "NWRjYWY4"})).text == ""
 
 
 async def test_an_event_queue_keeps_the_configuration_that_the_sdk_sends(http: httpx2.AsyncClient) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from orchestrator.codec import pack
-from orchestrator.errors import DefinitionInvalid, NotFound, Unauthorized
+from orchestrator.errors import DefinitionInvalid, MissingExtra, NotFound, Unauthorized
 from orchestrator.model.definitions import WorkflowTask
 from orchestrator.model.webhooks import Verifier, Webhook
 from orchestrator.plan import Command, Plan
@@ -211,6 +215,45 @@ def test_what_is_wrong_with_a_definition_is_said_at_once(env: Environment) -> No
     with pytest.raises(DefinitionInvalid) as caught:
         env.client.run(webhooks.put(env.store, webhook))
     assert {one.path for one in caught.value.problems} == {"name", "secretValue", "workflowsToStart.new"}
+
+
+def test_a_key_of_sendgrid_that_is_none_is_said_when_the_webhook_is_stored(env: Environment) -> None:
+    for key, value in (("AAAA", None), (None, "AAAA")):
+        with pytest.raises(DefinitionInvalid) as caught:
+            env.client.save_webhook(
+                Webhook(name="mail", verifier=Verifier.SENDGRID, secret_key=key, secret_value=value)
+            )
+        assert [one.path for one in caught.value.problems] == ["secretKey" if key else "secretValue"]
+    with pytest.raises(DefinitionInvalid, match="verification key"):
+        env.client.save_webhook(Webhook(name="mail", verifier=Verifier.SENDGRID))
+    reference = "${workflow.secrets.TOKEN}"
+    kept = env.client.save_webhook(Webhook(name="mail", verifier=Verifier.SENDGRID, secret_value=reference))
+    assert kept.secret_value == reference
+
+
+def test_without_its_package_a_webhook_of_sendgrid_says_what_to_install(
+    env: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'redis-orchestrator\[secrets\]'"):
+        env.client.save_webhook(
+            Webhook(name="mail", verifier=Verifier.SENDGRID, secret_value="${workflow.secrets.TOKEN}")
+        )
+    assert env.client.webhooks() == []
+
+
+def test_a_delivery_of_twitter_that_is_repeated_by_whoever_overheard_it_has_one_effect(env: Environment) -> None:
+    webhook = Webhook(
+        name="x", verifier=Verifier.TWITTER, secret_value="${workflow.secrets.TOKEN}", workflows_to_start={"new": 1}
+    )
+    hooked = str(env.client.save_webhook(webhook).id)
+    body = b'{"for_user_id": "7"}'
+    signed = base64.b64encode(hmac.new(b"s3cret", body, hashlib.sha256).digest()).decode()
+    for forged_id in ("one", "two"):
+        headers = {"x-twitter-webhooks-signature": f"sha256={signed}", "webhook-id": forged_id}
+        env.client.run(webhooks.receive(env.store, hooked, headers, body, env.clock.now_ms()))
+        env.drain()
+    assert env.client.search("workflowType = new").total == 1
 
 
 def test_what_a_delivery_asks_does_not_depend_on_how_many_executions_wait(env: Environment) -> None:

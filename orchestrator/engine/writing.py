@@ -38,7 +38,7 @@ def write(section: Section, keys: Keys, number: int, draft: Draft, payloads: Pay
             section.put_workflow(field, value)
             size += len(value)
     if draft.is_wiped:
-        section.unlink(keys.tasks(number, draft.workflow_id))
+        section.drop_all_records()
     size += _write_records(section, draft, payloads)
     _write_dispatch(section, draft)
     _write_timers(section, draft)
@@ -84,7 +84,7 @@ def _write_records(section: Section, draft: Draft, payloads: PayloadStorage) -> 
         if scheduled.ref not in draft.results:
             stale.append("R" + scheduled.ref)
     if pairs:
-        section.put_records(pairs)
+        section.put_workflow(*pairs)
     stale += [message_field(number) for number in draft.pulled]
     if stale:
         section.drop_records(stale)

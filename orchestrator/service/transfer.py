@@ -27,6 +27,7 @@ from orchestrator.plan import Plan
 from orchestrator.service.workflows import fetch_payload, unknown_workflow
 from orchestrator.store import transfer
 from orchestrator.store.context import StoreContext
+from orchestrator.store.keys import STATE_FIELDS
 from orchestrator.store.partition import load_definition
 
 FORMAT = "orchestrator-execution"
@@ -34,6 +35,9 @@ FORMAT_VERSION = 1
 
 _PAYLOADS = frozenset({"i", "o", "x"})
 """Fields that hold a payload, which may be kept elsewhere."""
+
+_RECORDS = ("S", "R", "M")
+"""What the names of records begin with: tasks as they were scheduled and how they ended, messages."""
 
 _LEFT_BEHIND = frozenset({"q", "qe", "qm", "qt", "qu", "rid"})
 """Fields of the store it came from: quarantine, and the request that started it."""
@@ -180,6 +184,9 @@ def _read(document: Mapping[str, Any]) -> tuple[transfer.RawWorkflow, bytes, str
         decode_core(raw.fields["c"])
         decode_meta(raw.fields["m"])
         int(raw.fields["v"])
+        odd = [*(raw.fields.keys() - set(STATE_FIELDS)), *(name for name in raw.tasks if name[:1] not in _RECORDS)]
+        if odd:
+            raise InvalidRequest(f"{odd[0]!r} in the records of this export is nothing that an execution has")
         for name, value in raw.tasks.items():
             if name.startswith("S"):
                 decode_scheduled(value)

@@ -70,7 +70,6 @@ def forget_archived(keys: Keys, partition: int, workflow_id: str, version: int, 
     """
     names = (
         keys.workflow(partition, workflow_id),
-        keys.tasks(partition, workflow_id),
         keys.dispatch(partition, workflow_id),
         keys.inbox(partition),
         keys.tombstone(partition, workflow_id),

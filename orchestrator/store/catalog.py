@@ -16,9 +16,9 @@ from orchestrator.model.execution import PollData
 from orchestrator.plan import Argument, Call, Command
 from orchestrator.store.keys import Keys
 
-SCHEMA = 1  # of the keys this code writes
-OLDEST_SCHEMA = 1  # the oldest schema this code can still read
-OLDEST_READER = 1  # the oldest schema number a program must know to read what this code writes
+SCHEMA = 2  # of the keys this code writes
+OLDEST_SCHEMA = 2  # the oldest schema this code can still read
+OLDEST_READER = 2  # the oldest schema number a program must know to read what this code writes
 
 
 class Registered(StrEnum):

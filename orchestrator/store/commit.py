@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from orchestrator.plan import Argument, Call
-from orchestrator.store.keys import Keys
+from orchestrator.store.keys import STATE_FIELDS, Keys
 from orchestrator.store.verdicts import VERDICTS, Verdict
 
 _TEXTS = tuple(map(str, range(1_000)))  # packing a number costs three times as much as packing its text
@@ -86,7 +86,6 @@ class CommitBatch:
         names, keys, partition = self._names, self.keys, self.partition
         place = len(names) + 1
         names.append(keys.workflow(partition, workflow_id))
-        names.append(keys.tasks(partition, workflow_id))
         names.append(keys.dispatch(partition, workflow_id))
         section = Section(self, workflow_id, place, expected_version, event_ids)
         self._sections.append(section)
@@ -129,16 +128,17 @@ class CommitBatch:
 class Section:
     """What one decision changes of one workflow. Every method appends one operation.
 
-    They are carried out in order, but timers and indexes last: what is added there before what is taken away.
+    They are carried out in order, but what is set of the workflow comes behind them, and timers and indexes last: what is
+    added there before what is taken away.
     """
 
-    __slots__ = ("_batch", "_dispatch", "_tasks", "_workflow", "count", "fields", "head", "operations", "workflow_id")
+    __slots__ = ("_batch", "_dispatch", "_workflow", "count", "fields", "head", "operations", "workflow_id")
 
     def __init__(
         self, batch: CommitBatch, workflow_id: str, place: int, expected_version: int | str, event_ids: Sequence[str]
     ) -> None:
         self._batch = batch
-        self._workflow, self._tasks, self._dispatch = _text(place), _text(place + 1), _text(place + 2)
+        self._workflow, self._dispatch = _text(place), _text(place + 1)
         self.workflow_id = workflow_id
         self.head: list[Argument] = [self._workflow, expected_version, _text(len(event_ids)), *event_ids]
         self.fields: list[Argument] = []
@@ -146,20 +146,20 @@ class Section:
         self.count = 0
 
     def put_workflow(self, *pairs: Argument) -> None:
-        """Set fields of the workflow: ``put_workflow("c", core, "s", "COMPLETED")``; ``v`` is the commit's own."""
+        """Set state and task records: ``put_workflow("c", core, "S" + ref, scheduled)``; ``v`` is the commit's own."""
         self.fields += pairs
 
     def lift_quarantine(self) -> None:
         """The workflow is not set aside any more."""
         self._add("D", self._workflow, ("q", "qe", "qt"))
 
-    def put_records(self, pairs: Sequence[Argument]) -> None:
-        """Set task records: ``["S" + ref, scheduled, "R" + ref, result]``."""
-        self._add("H", self._tasks, pairs)
-
     def drop_records(self, fields: Sequence[str]) -> None:
-        """Remove task records."""
-        self._add("D", self._tasks, fields)
+        """Remove task records, but those that this section sets."""
+        self._add("D", self._workflow, fields)
+
+    def drop_all_records(self) -> None:
+        """Remove every task record, but those that this section sets."""
+        self._add("U", self._workflow, STATE_FIELDS)
 
     def put_dispatch(self, pairs: Sequence[Argument]) -> None:
         """Open task attempts: ``[suffix, dispatch text, ...]``."""
@@ -210,10 +210,6 @@ class Section:
     def unindex(self, key: str, member: str = "") -> None:
         """Take the workflow, or another member, out of an index."""
         self._add("R", self._batch.place(key), (member or self.workflow_id,))
-
-    def unlink(self, key: str) -> None:
-        """Remove a key of this slot."""
-        self._add("U", self._batch.place(key), ())
 
     def _add(self, code: str, place: str, args: Sequence[Argument]) -> None:
         self.operations += (code, place, _text(len(args)), *args)

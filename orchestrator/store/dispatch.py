@@ -118,11 +118,7 @@ def start_task(keys: Keys, partition: int, claimant: str, claims: Sequence[Claim
 def attempt(keys: Keys, partition: int, task_id: str) -> Call:
     """Look at one attempt; decodes to ``OpenAttempt``, ``None`` when it is not open. Reads only."""
     workflow_id = workflow_id_of(task_id)
-    names = (
-        keys.workflow(partition, workflow_id),
-        keys.tasks(partition, workflow_id),
-        keys.dispatch(partition, workflow_id),
-    )
+    names = (keys.workflow(partition, workflow_id), keys.dispatch(partition, workflow_id))
     return Call("attempt", names, (suffix_of(task_id),), _attempt)
 
 
@@ -154,7 +150,7 @@ def claimant_word(claimant: str) -> str:
 
 
 class _Batch:
-    """KEYS of a batch: each workflow once, its d alone or d, t and w together."""
+    """KEYS of a batch: each workflow once, its d alone or d and w together."""
 
     __slots__ = ("_keys", "_partition", "_places", "_whole", "names")
 
@@ -172,7 +168,6 @@ class _Batch:
             place = self._places[workflow_id] = len(self.names) + 1
             self.names.append(self._keys.dispatch(self._partition, workflow_id))
             if self._whole:
-                self.names.append(self._keys.tasks(self._partition, workflow_id))
                 self.names.append(self._keys.workflow(self._partition, workflow_id))
         return place, workflow_id, suffix_of(task_id)
 

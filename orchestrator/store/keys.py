@@ -20,7 +20,12 @@ CACHED_TTL_MS = 366 * 24 * 3_600_000
 ANSWER_TTL_MS = 600_000
 RATE_TTL_MS = 2_000
 READ_END_TTL_MS = 10_000
+STAGED_TTL_MS = 600_000
 TOMBSTONE_TTL_MS = 3_600_000
+
+STATE_FIELDS = ("v", "s", "rid", "t", "n", "m", "i", "c", "x", "o", "q", "qe", "qt", "qu", "qm")
+"""What a workflow's hash has besides records: version, status, id of the request, start, name, packed ``Meta``, input,
+``Core``, variables and output; and of a quarantine its reason, event, time, and where its end has come to."""
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _TAG_BREAKERS = str.maketrans({"%": "%25", "{": "%7B", "}": "%7D"})
@@ -84,12 +89,16 @@ class Keys:
     # --- partition slot: one workflow ------------------------------------------------------------------------------
 
     def workflow(self, partition: int, workflow_id: str) -> str:
-        """Hash: v s rid t n m i c x o (see ``partition.WORKFLOW_FIELDS``) and q qe qt qu qm of a quarantine. No TTL."""
+        """Hash, no TTL: ``STATE_FIELDS``, few and small letters, and whatever there is of records, capital ones.
+
+        ``S<ref>``, ``R<ref>`` -> packed records of tasks; older ones ``S<ref>\\n<attempt>.<generation>``; ``M<n>`` messages.
+        So nothing but a view reads it whole, and what needs the state asks for its fields.
+        """
         return f"{self._partition[partition]}w:{workflow_id}"
 
-    def tasks(self, partition: int, workflow_id: str) -> str:
-        """Hash: ``S<ref>``, ``R<ref>`` -> packed records; older ones ``S<ref>\\n<attempt>.<generation>``; ``M<n>`` messages."""
-        return f"{self._partition[partition]}t:{workflow_id}"
+    def staged(self, partition: int, name: str) -> str:
+        """Hash, 10 min: records of an execution that comes from elsewhere, before it exists. Import makes it ``workflow``."""
+        return f"{self._partition[partition]}staged:{name}"
 
     def dispatch(self, partition: int, workflow_id: str) -> str:
         """Hash: task suffix -> dispatch text. Created and removed by the commit, moved by start_task and accept."""
@@ -433,7 +442,8 @@ _PARTITION_KINDS = (
     KeyKind("own|defs|idem", "hash"),
     KeyKind("ev|ob|dlq", "stream"),
     KeyKind("tm", "zset"),
-    KeyKind("[wtd]:.+", "hash"),
+    KeyKind("[wd]:.+", "hash"),
+    KeyKind("staged:.+", "hash", STAGED_TTL_MS),
     KeyKind("park:.+", "stream"),
     KeyKind("tomb:.+", "string", TOMBSTONE_TTL_MS),
     KeyKind("ans:.+", "string", ANSWER_TTL_MS),

@@ -179,7 +179,7 @@ def _loaded(reply: Any) -> LoadedWorkflow | None:
 
 def load_records(keys: Keys, partition: int, workflow_id: str, fields: Sequence[str]) -> Command:
     """Task records by field (``S<ref>``, ``R<ref>``), in order; ``None`` where there is none."""
-    return Command(("HMGET", keys.tasks(partition, workflow_id), *fields))
+    return Command(("HMGET", keys.workflow(partition, workflow_id), *fields))
 
 
 def message_field(number: int) -> str:

@@ -11,19 +11,18 @@ from typing import NamedTuple
 
 from orchestrator.errors import InvalidRequest, StoreUnavailable
 from orchestrator.plan import Call, Command, Plan
-from orchestrator.store.keys import Keys
+from orchestrator.store.keys import STAGED_TTL_MS, STATE_FIELDS, Keys
 from orchestrator.store.verdicts import word
 
 RECORDS_MAX = 100_000
 BYTES_MAX = 64 * 1024 * 1024
-STAGED_TTL_MS = 600_000
 READS_MAX = 20
 _PAGE = 500
 _PIECE_BYTES_MAX = 512 * 1024
 
 
 class RawWorkflow(NamedTuple):
-    """``fields`` of the workflow's hash and ``tasks``, the records of its tasks, all as they are stored."""
+    """The state in ``fields`` (of ``STATE_FIELDS``) and the records in ``tasks``, all as they are stored."""
 
     fields: dict[str, bytes]
     tasks: dict[str, bytes]
@@ -36,27 +35,30 @@ def read_raw(keys: Keys, workflow_id: str) -> Plan[RawWorkflow | None]:
     """
     number = keys.partition_of(workflow_id)
     for _ in range(READS_MAX):
-        before = yield Command(("HGETALL", keys.workflow(number, workflow_id)))
-        if not before:
+        version = Command(("HGET", keys.workflow(number, workflow_id), "v"))
+        before = yield version
+        if before is None:
             return None
-        tasks = yield from _pages(keys.tasks(number, workflow_id), workflow_id)
-        after = yield Command(("HGET", keys.workflow(number, workflow_id), "v"))
-        fields = {name.decode(): value for name, value in zip(before[::2], before[1::2], strict=True)}
-        if after == fields["v"]:
-            return RawWorkflow(fields, tasks)
+        raw = yield from _pages(keys.workflow(number, workflow_id), workflow_id)
+        if (yield version) == before:
+            return raw
     raise StoreUnavailable(f"workflow {workflow_id} changes faster than its many tasks can be read; repeat later")
 
 
-def _pages(key: str, workflow_id: str) -> Plan[dict[str, bytes]]:
-    cursor, records, size = b"0", dict[str, bytes](), 0
+def _pages(key: str, workflow_id: str) -> Plan[RawWorkflow]:
+    cursor, raw, size = b"0", RawWorkflow({}, {}), 0
     while True:
         cursor, page = yield Command(("HSCAN", key, cursor, "COUNT", _PAGE))
-        for name, value in zip(page[::2], page[1::2], strict=True):
-            records[name.decode()] = value
-            size += len(value)
-        _require(workflow_id, len(records), size)
+        for packed, value in zip(page[::2], page[1::2], strict=True):
+            name = packed.decode()
+            if name in STATE_FIELDS:
+                raw.fields[name] = value
+            else:
+                raw.tasks[name] = value
+                size += len(value)
+        _require(workflow_id, len(raw.tasks), size)
         if cursor == b"0":
-            return records
+            return raw
 
 
 def require_bounded(workflow_id: str, records: Mapping[str, bytes]) -> None:
@@ -73,7 +75,7 @@ def _require(workflow_id: str, records: int, size: int) -> None:
 
 def stage(keys: Keys, partition: int, staged_as: str, records: Mapping[str, bytes]) -> Iterator[list[Command]]:
     """The commands that put task records under a key of their own, a piece at a time."""
-    key = keys.tasks(partition, staged_as)
+    key = keys.staged(partition, staged_as)
     piece: list[str | bytes] = []
     size = 0
     for name, value in records.items():
@@ -105,10 +107,9 @@ def import_workflow(
     """Make the staged execution exist under this id; decodes to OK or TAKEN (the id has an execution)."""
     names = (
         keys.workflow(partition, workflow_id),
-        keys.tasks(partition, workflow_id),
         keys.dispatch(partition, workflow_id),
         keys.definitions(partition),
-        keys.tasks(partition, staged_as),
+        keys.staged(partition, staged_as),
         *indexes,
     )
     pairs = [part for name, value in fields.items() for part in (name, value)]

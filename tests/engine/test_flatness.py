@@ -18,6 +18,7 @@ from orchestrator.engine.estate import RECORDS_PER_WORKFLOW_MAX
 from orchestrator.model.definitions import WorkflowDef, WorkflowTask
 from orchestrator.plan import Call, Command
 from orchestrator.store.context import StoreContext
+from orchestrator.store.keys import STATE_FIELDS
 from tests.engine.stage import Stage, chained, flow, forked, step
 
 SMALL, LARGE = 100, 10_000
@@ -63,8 +64,8 @@ class Meter:
                 continue
             self.commands += 1
             self.sent += sum(len(word) if isinstance(word, bytes) else len(str(word)) for word in words)
-            if isinstance(one, Command) and one.words[0] == "HMGET" and "}:t:" in str(one.words[1]):
-                self.records += len(one.words) - 2
+            if isinstance(one, Command) and one.words[0] == "HMGET" and "}:w:" in str(one.words[1]):
+                self.records += sum(word not in STATE_FIELDS for word in one.words[2:])
         replies = self._do([self._raw(one) for one in steps])
         self.received += _size(replies)
         decoded = [one.decode(reply) if one.decode else reply for one, reply in zip(steps, replies, strict=True)]

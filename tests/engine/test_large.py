@@ -13,6 +13,12 @@ from orchestrator.plan import Call, Command
 from tests.engine.stage import Stage, chained, flow, forked, step
 
 
+def _records(stage: Stage, workflow_id: str) -> int:
+    """How many records there are of a workflow's tasks."""
+    names: list[bytes] = stage.do(Command(("HKEYS", stage.keys.workflow(0, workflow_id))))
+    return sum(name[:1] in (b"S", b"R") for name in names)
+
+
 def _run_out(stage: Stage, decider: Decider, task_type: str) -> int:
     """Work until nothing is left; gives how many tasks that were."""
     done = 0
@@ -68,7 +74,7 @@ def test_twenty_thousand_dynamic_branches_are_started_and_joined(
     decider = stage.decider()
     stage.settle(decider)
     assert stage.status(workflow_id) == "COMPLETED"
-    assert stage.do(Command(("HLEN", stage.keys.tasks(0, workflow_id)))) == 2 * 20_002
+    assert _records(stage, workflow_id) == 2 * 20_002
     assert (stage.inbox(), stage.outbox()) == (0, 0)
 
 
@@ -180,7 +186,7 @@ def test_a_rerun_drops_twenty_thousand_tasks_in_several_commits(real_stage: Stag
     assert [task.reference_task_name for task in stage.view(workflow_id).tasks] == ["a"]
     assert _run_out(stage, decider, "a") == 1
     assert stage.status(workflow_id) == "COMPLETED"
-    assert stage.do(Command(("HLEN", stage.keys.tasks(0, workflow_id)))) == 2 * 20_003
+    assert _records(stage, workflow_id) == 2 * 20_003
 
 
 @pytest.mark.timeout(120)

@@ -112,10 +112,11 @@ def test_a_quarantined_workflow_can_be_removed(
     assert stage.do(Command(("EXISTS", stage.workflow_key(ill), stage.keys.parked(0, ill)))) == 0
 
 
-@pytest.mark.parametrize("key", ["tasks", "dispatch"])
-def test_foreign_data_under_a_key_of_a_workflow_sets_it_aside(stage: Stage, pair: tuple[str, str], key: str) -> None:
+def test_foreign_data_under_the_key_of_its_open_tasks_sets_a_workflow_aside(
+    stage: Stage, pair: tuple[str, str]
+) -> None:
     ill, well = pair
-    stage.spoil(getattr(stage.keys, key)(0, ill))
+    stage.spoil(stage.keys.dispatch(0, ill))
     other = stage.ask(well, "terminate")
     stage.ask(ill, "terminate")
     stage.settle(stage.decider())
@@ -150,7 +151,7 @@ def test_a_damaged_record_sets_its_workflow_aside(stage: Stage, pair: tuple[str,
 
 def test_a_damaged_task_record_sets_its_workflow_aside(stage: Stage, pair: tuple[str, str]) -> None:
     ill, _ = pair
-    stage.do(Command(("HSET", stage.keys.tasks(0, ill), "Sa", b"\xc1")))
+    stage.do(Command(("HSET", stage.keys.workflow(0, ill), "Sa", b"\xc1")))
     assert stage.accept(stage.task_id(ill, "a")) == "OK"
     stage.settle(stage.decider())
     assert "record of task a is damaged" in (stage.field(ill, "q") or b"").decode()

@@ -73,7 +73,7 @@ def test_a_damaged_workflow_does_not_keep_the_others_from_being_repaired(stage: 
     stage.settle(decider)
     _lose_the_queue(stage)
     stage.spoil(stage.keys.dispatch(0, ill))
-    stage.do(Command(("HSET", stage.keys.tasks(0, odd), "Sa", b"\xc1")))
+    stage.do(Command(("HSET", stage.keys.workflow(0, odd), "Sa", b"\xc1")))
     stage.tick(MISSING_AFTER_MS + 1, decider)
     _sweep(stage, decider)
     assert decider.repairs == 1

@@ -25,7 +25,7 @@ def pulled(handle: WorkflowHandle) -> list[object]:
 def fields_of(env: Environment, handle: WorkflowHandle) -> set[bytes]:
     """The messages that are stored with a workflow."""
     number = env.store.keys.partition_of(handle.id)
-    stored: list[bytes] = env.client.run(_one(Command(("HKEYS", env.store.keys.tasks(number, handle.id)))))
+    stored: list[bytes] = env.client.run(_one(Command(("HKEYS", env.store.keys.workflow(number, handle.id)))))
     return {name for name in stored if name.startswith(b"M")}
 
 

@@ -101,7 +101,7 @@ def test_a_wide_one_is_staged_in_pieces(env: Environment, other: Environment, mo
     env.run_until_quiet()
     workflow_id = imported(other, exported(env, handle.id))
     assert seen(other, workflow_id) == seen(env, handle.id)
-    assert other.client.run(_ttl(other.store.keys.tasks(0, workflow_id))) == -1
+    assert other.client.run(_ttl(other.store.keys.workflow(0, workflow_id))) == -1
 
 
 def _ttl(key: str) -> Plan[int]:
@@ -160,6 +160,8 @@ def test_one_that_is_too_large_is_refused(env: Environment, monkeypatch: pytest.
         (lambda d: d["records"]["fields"].update(c="AAAA"), "cannot be read"),
         (lambda d: d["records"]["fields"].pop("c"), "had not begun"),
         (lambda d: d["records"]["tasks"].update(Spay="AAAA"), "cannot be read"),
+        (lambda d: d["records"]["tasks"].update(q="AAAA"), "'q' in the records of this export"),
+        (lambda d: d["records"]["fields"].update(Spay="AAAA"), "'Spay' in the records of this export"),
     ],
 )
 def test_a_spoiled_document_is_refused_and_leaves_nothing(env: Environment, spoil: Any, says: str) -> None:

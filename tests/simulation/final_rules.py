@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.store.keys import Keys
+from orchestrator.store.keys import STATE_FIELDS, Keys
 from tests.simulation.clients import STATUSES
 from tests.simulation.disk import Disk
 from tests.simulation.family_rules import CHILD_ID, FamilyRules
@@ -153,11 +153,12 @@ class FinalRules:
 
     def _stored_is_told(self, run: Run) -> None:
         number = int(run.partition)
-        (flat,) = self._disk.ask([("HGETALL", self._keys.tasks(number, run.workflow_id))])
-        stored = {name.decode(): unpacked(value) for name, value in zip(flat[::2], flat[1::2], strict=True)}
+        (flat,) = self._disk.ask([("HGETALL", self._keys.workflow(number, run.workflow_id))])
+        fields = {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+        stored = {name: unpacked(value) for name, value in fields.items() if name not in STATE_FIELDS}
         if stored != run.records:
             raise Violation(f"S3: the records of {run.workflow_id} are not what its commits wrote")
-        version, status = self._disk.ask([("HMGET", self._keys.workflow(number, run.workflow_id), "v", "s")])[0]
+        version, status = fields["v"], fields["s"]
         if (int(version), status.decode()) != (run.version, run.status):
             raise Violation(f"S3: {run.workflow_id} is {version} {status}, its commits say {run.version} {run.status}")
         for name, record in stored.items():

@@ -53,13 +53,13 @@ class HistoryRules:
     # --- records ----------------------------------------------------------------------------------------------------------
 
     def _records(self, run: Run, section: SectionView) -> None:
-        written = {name: unpacked(value) for name, value in section.pairs("t")}
-        if section.wipes("t"):  # it starts over
+        written = {name: unpacked(value) for name, value in section.records.items()}
+        if section.has("U"):  # it starts over
             run.records.clear()
             run.joins_ended.clear()
             for attempt in self._ledger.attempts.values():
                 attempt.is_wiped |= attempt.workflow_id == run.workflow_id
-        for name in section.dropped("t"):
+        for name in section.dropped("w"):
             self._dropped(run, name)
         self._may_be_retried = int(unpacked(section.fields["c"])[CORE_GENERATION])
         for name, record in written.items():
@@ -151,7 +151,7 @@ class HistoryRules:
     def _dispatch(self, run: Run, section: SectionView) -> None:
         for suffix in section.dropped("d"):
             self._ledger.close(f"{run.workflow_id}-{suffix}")
-        for suffix, text in section.pairs("d"):
+        for suffix, text in section.opened():
             task_id = f"{run.workflow_id}-{suffix}"
             ref = str(text).split(" ", 8)[8]
             made = run.records[f"S{ref}"]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from orchestrator.plan import Call
+from orchestrator.store.keys import STATE_FIELDS
 
 
 class Operation(NamedTuple):
@@ -17,29 +18,26 @@ class Operation(NamedTuple):
 
 
 class SectionView(NamedTuple):
-    """What one section of a commit writes."""
+    """What one section of a commit writes; ``records`` are task records and messages, ``fields`` the workflow's state."""
 
     workflow_id: str
     base: str
     events: tuple[str, ...]
     fields: dict[str, Any]
+    records: dict[str, Any]
     operations: list[Operation]
 
-    def pairs(self, kind: str) -> Iterator[tuple[str, Any]]:
-        """Field and value of everything set in the workflow's hash of that kind: t or d."""
+    def opened(self) -> Iterator[tuple[str, Any]]:
+        """Suffix and text of everything set in the workflow's dispatch."""
         for code, key, args in self.operations:
-            if code == "H" and key.endswith(f":{kind}:{self.workflow_id}"):
+            if code == "H" and key.endswith(f":d:{self.workflow_id}"):
                 yield from zip(map(str, args[::2]), args[1::2], strict=True)
 
     def dropped(self, kind: str) -> Iterator[str]:
-        """Fields deleted from the workflow's hash of that kind."""
+        """Fields deleted from the workflow's hash of that kind: w or d."""
         for code, key, args in self.operations:
             if code == "D" and key.endswith(f":{kind}:{self.workflow_id}"):
                 yield from map(str, args)
-
-    def wipes(self, kind: str) -> bool:
-        """Whether the workflow's hash of that kind is dropped as a whole, before anything is set in it."""
-        return any(op.code == "U" and op.key.endswith(f":{kind}:{self.workflow_id}") for op in self.operations)
 
     def has(self, code: str) -> bool:
         """Whether an operation of that code is there."""
@@ -47,7 +45,7 @@ class SectionView(NamedTuple):
 
     def text(self) -> bytes:
         """Everything the section writes, to be compared with another computation of it."""
-        return repr((sorted(self.fields.items()), self.operations)).encode()
+        return repr((sorted(self.fields.items()), sorted(self.records.items()), self.operations)).encode()
 
 
 class CommitView(NamedTuple):
@@ -85,5 +83,6 @@ def read_commit(call: Call) -> CommitView:
             operations.append(Operation(str(args[at]), name, args[at + 3 : at + 3 + length]))
             at += 3 + length
         fields = {str(name): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
-        sections.append(SectionView(key.split(":w:", 1)[1], base, events, fields, operations))
+        records = {name: fields.pop(name) for name in sorted(fields) if name not in STATE_FIELDS}
+        sections.append(SectionView(key.split(":w:", 1)[1], base, events, fields, records, operations))
     return CommitView(int(args[0]), str(args[1]), tuple(map(str, args[5 : 5 + relayed])), sections)

@@ -96,7 +96,7 @@ class Scene:
         batch = self.batch()
         section = self.section(batch, workflow_id)
         record = Scheduled(FORMAT, ref, "charge", "charge", 1, 0, 0, 0, NOON, NOON)
-        section.put_records(["S" + ref, encode(record)])
+        section.put_workflow("S" + ref, encode(record))
         section.put_dispatch([suffix, open_task(ref, **options)])
         section.arm([NOON + 60_000, timer_member(workflow_id, suffix, ref)])
         assert [verdict for verdict, _ in self.commit(batch).verdicts] == ["OK"]

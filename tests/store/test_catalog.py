@@ -191,11 +191,14 @@ def test_installations_of_different_namespaces_do_not_meet(store: SyncExecutor) 
     assert store.do(check_installation(Keys("other", partitions=16))) == 16
 
 
-@pytest.mark.parametrize(("oldest_reader", "is_refused"), [(0, False), (1, False), (2, True)])
+@pytest.mark.parametrize(
+    ("oldest_reader", "is_refused"),
+    [(0, False), (catalog.SCHEMA, False), (catalog.SCHEMA + 1, True)],
+)
 def test_a_program_too_old_for_the_schema_is_refused(
     store: SyncExecutor, keys: Keys, oldest_reader: int, is_refused: bool
 ) -> None:
-    fields = ("partitions", 4, "schema", 2, "oldest_reader", oldest_reader)
+    fields = ("partitions", 4, "schema", catalog.SCHEMA + 1, "oldest_reader", oldest_reader)
     store.do(Command(("HSET", keys.installation(), *fields)))
     if is_refused:
         with pytest.raises(StoreRefused, match="upgrade this program"):
@@ -208,7 +211,7 @@ def test_a_schema_too_old_for_this_program_is_refused(
     store: SyncExecutor, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.do(check_installation(keys))
-    monkeypatch.setattr(catalog, "OLDEST_SCHEMA", 2)
+    monkeypatch.setattr(catalog, "OLDEST_SCHEMA", catalog.SCHEMA + 1)
     with pytest.raises(StoreRefused, match="finish its workflows with the older release"):
         store.do(check_installation(keys))
 

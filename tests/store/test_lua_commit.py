@@ -8,6 +8,7 @@ from orchestrator.errors import StoreRefused
 from orchestrator.model.events import Continued
 from orchestrator.plan import Call, Command
 from orchestrator.store.inbox import read_outbox
+from orchestrator.store.keys import STATE_FIELDS
 from orchestrator.store.ownership import acquire, suspect
 from orchestrator.store.partition import load_records, load_workflow, read_answer
 from orchestrator.store.timers import timer_member
@@ -26,9 +27,7 @@ def test_every_operation_does_what_it_says(owned: Scene) -> None:
     keys = owned.keys
     batch = owned.batch()
     section = owned.section(batch)
-    section.put_workflow("c", b"core", "s", "COMPLETED")
-    section.put_records(["Sa", b"1", "Sb", b"2"])
-    section.drop_records(["Sa"])
+    section.put_workflow("c", b"core", "s", "COMPLETED", "Sa", b"1", "Sb", b"2")
     section.put_dispatch([SUFFIX, "S 0 0 0 0 0 0 - a", "x", "y"])
     section.drop_dispatch(["x"])
     section.arm([NOON + 7_000, timer_member("w1", SUFFIX, "a"), NOON + 9_000, timer_member("w1")])
@@ -41,14 +40,13 @@ def test_every_operation_does_what_it_says(owned: Scene) -> None:
     section.index(keys.by_status(1, "COMPLETED"), NOON)
     section.index(keys.by_status(1, "RUNNING"), NOON)
     section.unindex(keys.by_status(1, "RUNNING"))
-    section.unlink(keys.parked(1, "w1"))
     reply = owned.commit(batch)
 
     [(verdict, outbox_id)] = reply.verdicts
     assert (reply.fenced, reply.now_ms, reply.next_due_ms, verdict) == (False, NOON, NOON + 9_000, "OK")
     loaded = owned.do(load_workflow(keys, 1, "w1"))
     assert (loaded.version, loaded.core, loaded.status) == (1, b"core", "COMPLETED")
-    assert owned.do(load_records(keys, 1, "w1", ["Sa", "Sb"])) == [None, b"2"]
+    assert owned.do(load_records(keys, 1, "w1", ["Sa", "Sb"])) == [b"1", b"2"]
     assert owned.dispatch() == "S 0 0 0 0 0 0 - a"
     assert owned.timers() == {"w1 - ": NOON + 9_000}
     assert owned.do(read_outbox(keys, 1)) == [(outbox_id, b"hand-offs")]
@@ -59,6 +57,34 @@ def test_every_operation_does_what_it_says(owned: Scene) -> None:
     assert everything[keys.by_status(1, "COMPLETED").encode()][1] == [b"w1", str(NOON).encode()]
     assert keys.by_status(1, "RUNNING").encode() not in everything
     assert [key for key, (_, _, expires) in everything.items() if expires] == [keys.answer(1, "req").encode()]
+
+
+def test_records_are_dropped_before_others_take_their_place(owned: Scene) -> None:
+    first = owned.batch()
+    owned.section(first).put_workflow("Sa", b"1", "Ra", b"1", "Sb", b"1")
+    owned.commit(first)
+    batch = owned.batch()
+    section = owned.section(batch)
+    section.put_workflow("Sa", b"2")
+    section.drop_records(["Sa", "Ra"])
+    owned.commit(batch)
+    assert owned.do(load_records(owned.keys, 1, "w1", ["Sa", "Ra", "Sb"])) == [b"2", None, b"1"]
+
+
+def test_all_records_are_dropped_and_the_state_stays_as_it_is(owned: Scene) -> None:
+    workflow = owned.keys.workflow(1, "w1")
+    first = owned.batch()
+    owned.section(first).put_workflow("x", b"variables", *[item for n in range(200) for item in (f"S{n}", b"1")])
+    owned.commit(first)
+    before = owned.everything()[workflow.encode()][1]
+    batch = owned.batch()
+    section = owned.section(batch)
+    section.put_workflow("c", b"core", "S1", b"2", "M1", b"message")
+    section.drop_all_records()
+    owned.commit(batch)
+    state = {name: value for name, value in before.items() if name.decode() in STATE_FIELDS}
+    new = {b"v": b"2", b"c": b"core", b"S1": b"2", b"M1": b"message"}
+    assert owned.everything()[workflow.encode()][1] == {**state, **new}
 
 
 def test_each_commit_raises_the_version_by_one(owned: Scene) -> None:
@@ -135,14 +161,13 @@ def test_a_workflow_that_is_not_there_is_a_conflict(owned: Scene) -> None:
     assert owned.do(load_workflow(owned.keys, 1, "w9")) is None
 
 
-@pytest.mark.parametrize("key", ["workflow", "tasks", "dispatch"])
+@pytest.mark.parametrize("key", ["workflow", "dispatch"])
 def test_a_foreign_key_spoils_its_own_workflow_only(owned: Scene, key: str) -> None:
     owned.start("w2", "r2")
     batch = owned.batch()
     for name in ("w1", "w2"):
         section = owned.section(batch, name)
-        section.put_workflow("c", b"core")
-        section.put_records(["Sa", b"1"])
+        section.put_workflow("c", b"core", "Sa", b"1")
         section.drop_dispatch(["x"])
         section.again()
     owned.spoil(getattr(owned.keys, key)(1, "w1"))
@@ -233,10 +258,12 @@ def test_more_arguments_than_luas_stack_holds_are_written(owned: Scene) -> None:
     pairs = [item for number in range(5_000) for item in (f"S{number}", b"x")]
     batch = owned.batch()
     section = owned.section(batch)
-    section.put_records(pairs)
+    section.put_workflow(*pairs)
     section.arm([item for number in range(5_000) for item in (NOON + number, f"w1 {number} a")])
     assert owned.commit(batch).verdicts == [("OK", "")]
-    assert owned.do(Command(("HLEN", owned.keys.tasks(1, "w1")))) == 5_000
+    assert {f"S{number}".encode() for number in range(5_000)} <= set(
+        owned.do(Command(("HKEYS", owned.keys.workflow(1, "w1"))))
+    )
     assert len(owned.timers()) == 5_000
 
 

@@ -133,7 +133,7 @@ def test_a_batch_answers_every_task_in_order(scene: Scene) -> None:
     assert parse_dispatch(scene.dispatch().encode()).polls == 1
 
 
-@pytest.mark.parametrize("key", ["dispatch", "tasks", "workflow"])
+@pytest.mark.parametrize("key", ["dispatch", "workflow"])
 def test_a_foreign_key_refuses_its_task_only(scene: Scene, key: str) -> None:
     tasks = [scene.open("w1"), scene.open("w2")]
     scene.spoil(getattr(scene.keys, key)(1, "w1"))
@@ -144,7 +144,7 @@ def test_a_foreign_key_refuses_its_task_only(scene: Scene, key: str) -> None:
 
 def test_a_damaged_entry_or_a_missing_record_is_corrupt(scene: Scene) -> None:
     task = scene.open()
-    scene.do(Command(("HDEL", scene.keys.tasks(1, "w1"), "Scharge")))
+    scene.do(Command(("HDEL", scene.keys.workflow(1, "w1"), "Scharge")))
     assert begin(scene, task) == "CORRUPT"
     scene.do(Command(("HSET", scene.keys.dispatch(1, "w1"), SUFFIX, "R one")))
     before = scene.everything()

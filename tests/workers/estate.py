@@ -83,7 +83,7 @@ class Estate:
         text = open_task(ref, timeout_ms=timeout_ms, response_ms=response_ms)
         self.executor.do(
             [
-                Command(("HSET", keys.tasks(partition, workflow_id), "S" + ref, encode(scheduled))),
+                Command(("HSET", keys.workflow(partition, workflow_id), "S" + ref, encode(scheduled))),
                 Command(("HSET", keys.dispatch(partition, workflow_id), ids.suffix_of(task_id), text)),
             ]
         )

@@ -1,13 +1,14 @@
 #!lua
 -- commit: write what was decided for a batch of workflows and delete the events that led to it, in one step.
--- KEYS  own ev ob tm, then w t d of each workflow, then whatever else the operations name
+-- KEYS  own ev ob tm, then w d of each workflow, then whatever else the operations name
 -- ARGV  epoch owner clears_suspects trim ('' = none: all events before this id are of these sections and were just read),
 --       number of outbox ids and the ids (delivered hand-offs to delete), number of sections;
---       section: index of w, expected version, number of events and their ids, number of w arguments and field value ...,
+--       section: index of w, expected version, number of events and their ids, number of w arguments and field value ...
+--       (set behind the operations, so what those delete from w may be set anew),
 --       number of operations; operation: code, key index, number of arguments, arguments:
 --       H HSET field value ... | D HDEL field ... | Z ZADD score member ... | R ZREM member ... | O XADD body to the outbox
---       G Continue event for wid | A answer body (10 min) and PUBLISH on its key | P PUBLISH channel message | U UNLINK
---       X CONFLICT when the final word on one of these suffixes of d is taken already
+--       G Continue event for wid | A answer body (10 min) and PUBLISH on its key | P PUBLISH channel message
+--       U delete all but these fields | X CONFLICT when the final word on one of these suffixes of d is taken already
 --       in order, but Z and R come last, all Z before all R, those of many sections in one command
 -- GIVES FENCED | OK now next_timer_due_or_-1, then per section: OK outbox_id_or_'' | CONFLICT '' | GONE '' | CORRUPT ''
 -- SAFE TO REPEAT: yes, the versions have moved and the events are gone: CONFLICT or GONE
@@ -106,7 +107,7 @@ for s = 1, sections do
     if events > 1 and not trims then each('XDEL', ev, at + 3, at + 2 + events) end
     at = at + 3 + events
     local fields = tonumber(ARGV[at])
-    call('HSET', w, 'v', version, unpack(ARGV, at + 1, at + fields))
+    local first_field, last_field = at + 1, at + fields
     if moved[s] then call('HDEL', w, 'qm') end
     at = at + fields + 1
     local operations = tonumber(ARGV[at])
@@ -132,9 +133,20 @@ for s = 1, sections do
         call('SET', key, ARGV[first], 'PX', 600000)
         call('PUBLISH', key, '1')
       elseif code == 'U' then
+        local values, kept = call('HMGET', key, unpack(ARGV, first, at - 1)), {}
+        for i = 1, n do
+          if values[i] then
+            kept[#kept + 1] = ARGV[first + i - 1]
+            kept[#kept + 1] = values[i]
+          end
+        end
         call('UNLINK', key)
+        call('HSET', key, unpack(kept))
       end
     end
+    local last = math.min(last_field, first_field + 3999)
+    call('HSET', w, 'v', version, unpack(ARGV, first_field, last))
+    each('HSET', w, last + 1, last_field)
   end
   reply[#reply + 1] = verdicts[s]
   reply[#reply + 1] = outbox

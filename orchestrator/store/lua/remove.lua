@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- remove: delete a workflow that has ended or is in quarantine (or any, by force) with its index entries.
--- KEYS  w t d park tm idem, then index keys
+-- KEYS  w d park tm idem, then index keys
 -- ARGV  wid expected_version ('' = any) force idempotency_field ('' = none), then timer members to disarm
 -- GIVES OK | UNKNOWN | CONFLICT | RUNNING
 -- SAFE TO REPEAT: yes, the repeat is UNKNOWN
@@ -11,12 +11,12 @@ if ARGV[2] ~= '' and known[1] ~= ARGV[2] then return {'CONFLICT'} end
 local s = known[2]
 local is_over = s == 'COMPLETED' or s == 'FAILED' or s == 'TIMED_OUT' or s == 'TERMINATED' or known[3]
 if not is_over and ARGV[3] ~= '1' then return {'RUNNING'} end
-redis.call('ZCARD', KEYS[5])
-local holder = ARGV[4] ~= '' and redis.call('HGET', KEYS[6], ARGV[4])
-for i = 7, #KEYS do redis.call('ZCARD', KEYS[i]) end
+redis.call('ZCARD', KEYS[4])
+local holder = ARGV[4] ~= '' and redis.call('HGET', KEYS[5], ARGV[4])
+for i = 6, #KEYS do redis.call('ZCARD', KEYS[i]) end
 
-redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
-for i = 7, #KEYS do redis.call('ZREM', KEYS[i], wid) end
-for i = 5, #ARGV do redis.call('ZREM', KEYS[5], ARGV[i]) end
-if holder == wid then redis.call('HDEL', KEYS[6], ARGV[4]) end
+redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3])
+for i = 6, #KEYS do redis.call('ZREM', KEYS[i], wid) end
+for i = 5, #ARGV do redis.call('ZREM', KEYS[4], ARGV[i]) end
+if holder == wid then redis.call('HDEL', KEYS[5], ARGV[4]) end
 return {'OK'}

@@ -1,7 +1,7 @@
 #!lua
 -- start_task: let a claimant begin tasks it claimed, unless the partition knows better; arms their time-outs and
 -- tells of a first start whoever wants to know.
--- KEYS  tm ev, then d t w of each workflow named
+-- KEYS  tm ev, then d w of each workflow named
 -- ARGV  claimant count, then per task: index of d, wid, suffix, delivery
 -- GIVES per task: {OK scheduled meta started_ms polls response_ms} | {GONE} | {STALE} | {CORRUPT}
 -- SAFE TO REPEAT: yes, the same claimant and delivery get the same answer
@@ -24,9 +24,9 @@ for at = 3, 2 + 4 * tonumber(ARGV[2]), 4 do
   elseif delivery < d.delivery or (delivery == d.delivery and d.claimant ~= claimant) then
     reply = {'STALE'}
   else
-    local scheduled = redis.pcall('HGET', KEYS[index + 1], 'S' .. d.ref)
-    local meta = redis.pcall('HGET', KEYS[index + 2], 'm')
-    if type(scheduled) ~= 'string' or type(meta) ~= 'string' then
+    local known = redis.pcall('HMGET', KEYS[index + 1], 'S' .. d.ref, 'm')
+    local scheduled, meta = known[1], known[2]
+    if not scheduled or not meta then
       reply = {'CORRUPT'}
     else
       -- A postponed task comes back with a higher delivery number, so this is a repeat of an answer that was lost.

@@ -1,17 +1,19 @@
 """The role ``server`` as a process: the app under uvicorn on a socket that listens already, and a clean end.
 
 SIGTERM and SIGINT let requests under way finish, within the drain time-out; a second signal ends them. A store that
-goes away is no reason to end: requests are answered 503 until it is back.
+goes away is no reason to end: requests are answered 503 until it is back. Clients that keep the server waiting are ended
+(``connections``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from orchestrator.api.app import create_app
 from orchestrator.errors import MissingExtra
@@ -19,11 +21,16 @@ from orchestrator.settings import Settings
 
 try:
     import uvicorn
+
+    from orchestrator.api.connections import Connection, Reception, raise_file_limit
 except ImportError as error:
     raise MissingExtra("the HTTP server", "server") from error
 
 KEEP_ALIVE_S = 75
 """Longer than clients and proxies keep a connection that is idle, so that they close it and not we under their feet."""
+
+LOOK_TICKS = 10
+"""Every so many ticks of uvicorn, which are tenths of a second, all connections are looked at."""
 
 
 class Tls(NamedTuple):
@@ -46,8 +53,11 @@ def run_server(
 
     Example: ``run_server(Settings(), socket.create_server(("", 8080)), on_ready=...)``
     """
+    http: Any = functools.partial(Connection, Reception(raise_file_limit()))
     config = uvicorn.Config(
         create_app(settings=settings, origins=origins),
+        http=http,
+        ws="none",
         ssl_certfile=tls.certificate if tls else None,
         ssl_keyfile=tls.key if tls else None,
         lifespan="on",
@@ -86,6 +96,11 @@ class _Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         if self._on_turn is not None:
             self._on_turn()
+        if counter % LOOK_TICKS == 0:
+            now_s = asyncio.get_running_loop().time()
+            for connection in tuple(self.server_state.connections):
+                if isinstance(connection, Connection):
+                    connection.look(now_s)
         return await super().on_tick(counter)
 
     @contextlib.contextmanager

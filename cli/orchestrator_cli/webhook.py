@@ -31,7 +31,7 @@ WEBHOOKS = [
     Column("name", lambda row: row["name"]),
     Column("verifier", lambda row: row["verifier"]),
     Column("receivers", lambda row: ", ".join(row["receiverWorkflowNamesToVersions"])),
-    Column("starts", lambda row: ", ".join(row["workflowsToStart"])),
+    Column("starts", lambda row: _starts(row["workflowsToStart"])),
 ]
 DELIVERIES = [
     Column("delivery", lambda row: row["deliveryId"]),
@@ -110,6 +110,12 @@ def deliveries(webhook_id: str, size: int, form: str) -> None:
     with current_session().store() as store:
         found = store.run(webhooks.deliveries, webhook_id, size)
     show_all([_row(one) for one in found], form, DELIVERIES, name="deliveryId")
+
+
+def _starts(to_start: dict[str, Any]) -> str:
+    from orchestrator.model.webhooks import KEY, STRATEGY
+
+    return ", ".join(name for name in to_start if name not in (KEY, STRATEGY))
 
 
 def _row(struct: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from orchestrator.errors import Problem
+from orchestrator.model.definitions import IdempotencyStrategy
 
 
 class Verifier(StrEnum):
@@ -25,6 +26,10 @@ class Verifier(StrEnum):
     STRIPE = "STRIPE"
     SENDGRID = "SENDGRID"
     TWITTER = "TWITTER"
+
+
+KEY, STRATEGY = "idempotencyKey", "idempotencyStrategy"
+"""What stands among the workflows to start without being one, as in Orkes: for all of them."""
 
 
 class Webhook(msgspec.Struct, kw_only=True):
@@ -46,6 +51,22 @@ class Webhook(msgspec.Struct, kw_only=True):
     url_verified: bool = False
     create_time: int = 0
     update_time: int = 0
+
+    @property
+    def starts(self) -> dict[str, int | None]:
+        """The workflows to start, with their versions."""
+        return {name: version for name, version in self.workflows_to_start.items() if name not in (KEY, STRATEGY)}
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The key of what is started, a template over ``${workflow.input}``: what was delivered."""
+        return self.workflows_to_start.get(KEY)
+
+    @property
+    def idempotency_strategy(self) -> IdempotencyStrategy | None:
+        """What becomes of a start whose key is taken."""
+        given = self.workflows_to_start.get(STRATEGY)
+        return IdempotencyStrategy(given) if given else None
 
 
 class Delivery(msgspec.Struct, kw_only=True):
@@ -73,12 +94,13 @@ def validate_webhook(webhook: Webhook) -> list[Problem]:
         problems.append(Problem("id", "an id is 1 to 64 letters, digits, '_' or '-'", webhook.id))
     for field, versions in (
         ("receiverWorkflowNamesToVersions", webhook.receiver_workflow_names_to_versions),
-        ("workflowsToStart", webhook.workflows_to_start),
+        ("workflowsToStart", webhook.starts),
     ):
         for name, version in versions.items():
             is_version = version is None or (isinstance(version, int) and not isinstance(version, bool))
             if not name or not is_version or (version or 0) < 0:
                 problems.append(Problem(f"{field}.{name}", "a workflow has a whole number as its version, or null"))
+    problems += _idempotency_problems(webhook.workflows_to_start)
     if webhook.verifier is Verifier.HEADER_BASED:
         if not webhook.headers:
             problems.append(Problem("headers", "HEADER_BASED needs the headers that a delivery must have"))
@@ -87,4 +109,16 @@ def validate_webhook(webhook: Webhook) -> list[Problem]:
             problems.append(Problem("secretKey", "SENDGRID needs the public key that it shows as verification key"))
     elif not webhook.secret_value:
         problems.append(Problem("secretValue", f"{webhook.verifier} needs the secret that deliveries are signed with"))
+    return problems
+
+
+def _idempotency_problems(to_start: dict[str, Any]) -> list[Problem]:
+    problems = []
+    if not isinstance(to_start.get(KEY) or "", str):
+        problems.append(Problem(f"workflowsToStart.{KEY}", "is a text, as ${workflow.input.orderId}"))
+    strategy = to_start.get(STRATEGY)
+    if strategy and strategy not in set(IdempotencyStrategy):
+        problems.append(
+            Problem(f"workflowsToStart.{STRATEGY}", f"is one of {', '.join(IdempotencyStrategy)}", strategy)
+        )
     return problems

@@ -16,6 +16,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from orchestrator.codec import pack, unpack
+from orchestrator.core.payload_templates import text_of
 from orchestrator.core.webhooks import mark_in
 from orchestrator.errors import NotFound, OrchestratorError, Unavailable
 from orchestrator.ids import workflow_id_of
@@ -115,9 +116,17 @@ def _complete(store: StoreContext, tasks: Sequence[str], event: Any, webhook_id:
 def _start(store: StoreContext, webhook: Webhook, delivery_id: str, event: Any) -> Plan[tuple[list[str], list[str]]]:
     """Start what the webhook starts; gives the ids, and why some could not be started."""
     started, problems = list[str](), list[str]()
-    for name, version in webhook.workflows_to_start.items():
+    given = _as_map(event)
+    key = text_of(webhook.idempotency_key, {"workflow": {"input": given}})
+    for name, version in webhook.starts.items():
         seed = hashlib.sha256(f"{webhook.id}\n{delivery_id}\n{name}".encode()).hexdigest()[:24]
-        request = StartWorkflowRequest(name=name, version=version or None, input=_as_map(event))
+        request = StartWorkflowRequest(
+            name=name,
+            version=version or None,
+            input=given,
+            idempotency_key=key,
+            idempotency_strategy=webhook.idempotency_strategy,
+        )
         launch = Launch(request, request_id=f"webhook-{seed}", event=webhooks.log_of(str(webhook.id)))
         try:
             started.append((yield from starting.start(store, launch, wait_commit=False)).workflow_id)

@@ -14,6 +14,7 @@ HOOK = {
     "verifier": "SIGNATURE_BASED",
     "secretValue": "${workflow.secrets.GITHUB}",
     "receiverWorkflowNamesToVersions": {"release": 1},
+    "workflowsToStart": {"review": 1, "idempotencyKey": "${workflow.input.number}", "idempotencyStrategy": "FAIL"},
 }
 
 
@@ -21,7 +22,7 @@ def test_a_webhook_is_put_listed_shown_and_deleted(invoke: Invoke, engine: None,
     put = invoke("webhook", "put", write(tmp_path, "github.json", json.dumps(HOOK)), "--id", "github")
     assert (put.exit_code, put.stdout.strip()) == (0, "github"), put.stderr
     assert "POST /api/webhook/github" in put.stderr
-    assert "release" in invoke("webhook", "list").stdout
+    assert invoke("webhook", "list").stdout.split()[-2:] == ["release", "review"]
     shown = json.loads(invoke("webhook", "show", "github", "-o", "json").stdout)
     assert shown["secretValue"] == "${workflow.secrets.GITHUB}"
     assert json.loads(invoke("webhook", "deliveries", "github", "-o", "json").stdout) == []

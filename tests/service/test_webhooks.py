@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator.codec import pack
 from orchestrator.errors import DefinitionInvalid, MissingExtra, NotFound, Unauthorized
-from orchestrator.model.definitions import WorkflowTask
+from orchestrator.model.definitions import IdempotencyStrategy, WorkflowTask
 from orchestrator.model.webhooks import Verifier, Webhook
 from orchestrator.plan import Command, Plan
 from orchestrator.service import secrets, webhook_deliveries, webhooks, why
@@ -84,6 +84,36 @@ def test_a_delivery_ends_the_tasks_that_await_its_values_and_no_others(env: Envi
     assert (told.status, told.task_count, len(told.task_ids)) == ("COMPLETED", 3, 3)
 
 
+FOR_ORDER = {"new": 1, "idempotencyKey": "order-${workflow.input.order}"}
+
+
+@pytest.mark.parametrize("strategy", [{}, *({"idempotencyStrategy": str(one)} for one in IdempotencyStrategy)])
+def test_what_is_told_twice_under_different_ids_is_started_once_by_its_key(
+    env: Environment, strategy: dict[str, str]
+) -> None:
+    env.client.register(workflow_def(step("HUMAN", "h"), name="new"))
+    bank = hook(env, workflows_to_start=FOR_ORDER | strategy)
+    for delivery_id, order in (("d-1", 7), ("d-2", 7), ("d-3", 8)):
+        deliver(env, bank, {"order": order}, delivery_id)
+        env.drain()
+    told = {one.delivery_id: one for one in env.client.webhook_deliveries(bank)}
+    assert env.client.search("workflowType = new").total == 2
+    first = env.client.workflow(told["d-1"].workflow_ids[0]).describe()
+    assert (first.idempotency_key, first.input) == ("order-7", {"order": 7})
+    if "RETURN_EXISTING" in strategy.values():
+        assert told["d-2"].workflow_ids == told["d-1"].workflow_ids
+    else:
+        assert (told["d-2"].workflow_ids, "idempotency key 'order-7'" in str(told["d-2"].reason)) == ([], True)
+
+
+def test_a_key_that_the_delivery_does_not_fill_keeps_nothing_from_starting(env: Environment) -> None:
+    bank = hook(env, workflows_to_start={"new": 1, "idempotencyKey": "${workflow.input.order}"})
+    for delivery_id in ("d-1", "d-2"):
+        deliver(env, bank, {"other": 1}, delivery_id)
+    env.drain()
+    assert env.client.search("workflowType = new").total == 2
+
+
 @pytest.mark.parametrize("receivers", [{"other": 1}, {"flow": 2}, {}])
 def test_only_the_workflows_and_versions_of_a_webhook_hear_of_it(env: Environment, receivers: dict[str, int]) -> None:
     bank = hook(env, receiver_workflow_names_to_versions=receivers)
@@ -119,8 +149,9 @@ def test_the_same_delivery_has_one_effect(env: Environment) -> None:
     assert statuses(env, handle.id) == {"one": "COMPLETED", "two": "COMPLETED"}
 
 
-def test_whoever_dies_while_carrying_a_delivery_out_it_has_one_effect(env: Environment) -> None:
-    bank = hook(env, receiver_workflow_names_to_versions={"flow": 1}, workflows_to_start={"new": 1})
+@pytest.mark.parametrize("starts", [{"new": 1}, FOR_ORDER], ids=["", "key"])
+def test_whoever_dies_while_carrying_a_delivery_out_it_has_one_effect(env: Environment, starts: dict[str, Any]) -> None:
+    bank = hook(env, receiver_workflow_names_to_versions={"flow": 1}, workflows_to_start=starts)
     for steps in range(1, 40):
         handle = env.client.start_workflow("flow", id=str(steps))
         env.drain()
@@ -211,10 +242,15 @@ def test_a_header_that_is_added_leaves_the_secret_of_the_others_alone(env: Envir
 
 
 def test_what_is_wrong_with_a_definition_is_said_at_once(env: Environment) -> None:
-    webhook = Webhook(name=" ", verifier=Verifier.STRIPE, workflows_to_start={"new": "x"})
+    to_start = {"new": "x", "idempotencyKey": 7, "idempotencyStrategy": "GUESS"}
+    webhook = Webhook(name=" ", verifier=Verifier.STRIPE, workflows_to_start=to_start)
     with pytest.raises(DefinitionInvalid) as caught:
         env.client.run(webhooks.put(env.store, webhook))
-    assert {one.path for one in caught.value.problems} == {"name", "secretValue", "workflowsToStart.new"}
+    assert {one.path for one in caught.value.problems} == {
+        "name",
+        "secretValue",
+        *(f"workflowsToStart.{name}" for name in to_start),
+    }
 
 
 def test_a_key_of_sendgrid_that_is_none_is_said_when_the_webhook_is_stored(env: Environment) -> None:

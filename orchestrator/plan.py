@@ -44,13 +44,13 @@ class Command(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """Until ``ready(reply of check)``: woken by a message on ``channel``, checked anew at least every 2 s.
+    """Until ``ready(reply of check)``: woken by a message on one of ``channels``, checked anew at least every 2 s.
 
     The plan receives the last reply, ready or not, after at most ``timeout_s`` seconds.
     """
 
-    channel: str
-    check: Call | Command
+    channels: Sequence[str]
+    check: Call | Command | Sequence[Call | Command]
     ready: Callable[[Any], bool]
     timeout_s: float
 

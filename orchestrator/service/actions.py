@@ -98,7 +98,7 @@ def ask(
     answer = reply.answer
     if not answer:
         channel = keys.answer_channel(number, request_id)
-        answer = yield Wait(channel, partition.read_answer(keys, number, request_id), bool, timeout_s)
+        answer = yield Wait((channel,), partition.read_answer(keys, number, request_id), bool, timeout_s)
     if not answer:
         raise OutcomeUnknown(
             f"{action} of workflow {workflow_id} was sent, but no decider answered within {timeout_s:g} s; is one "

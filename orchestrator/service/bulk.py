@@ -143,7 +143,8 @@ def _ask_all(
     for one in pending:
         number, own = keys.partition_of(one), f"{request_id}:{one}"
         left_s = max(0.0, deadline_s - _clock.monotonic_s())
-        answer = yield Wait(keys.answer_channel(number, own), partition.read_answer(keys, number, own), bool, left_s)
+        channel = keys.answer_channel(number, own)
+        answer = yield Wait((channel,), partition.read_answer(keys, number, own), bool, left_s)
         if answer:
             _note(failed, one, action, unpack(answer))
         else:

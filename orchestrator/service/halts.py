@@ -1,8 +1,9 @@
 """Start or signal a workflow and wait until it has come to a halt: its end, or a task that only the caller can end.
 
-A halt is also a task that the caller named and that has ended, and it may lie in a sub-workflow. The workflow tells of
-every change while somebody waits (``watch_ms``), so a halt is noticed when it is committed. While sub-workflows are
-under way the last of them is listened to, and all are looked at twice a second.
+A halt is also a task that the caller named and that has ended, and it may lie in a sub-workflow. Whatever is under way
+is asked to tell of every change while somebody waits (``watch_ms``), sub-workflows that it starts then are born with
+that, and all are listened to: a halt is noticed when it is committed. Beyond ``LISTENED_MAX`` of them the others are
+looked at twice a second.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from orchestrator.service import actions, starting
 from orchestrator.service.actions import ActOptions, Answer
 from orchestrator.service.starting import Launch, new_request_id
 from orchestrator.service.workflows import get
+from orchestrator.store import partition
 from orchestrator.store.context import StoreContext
 
 EXECUTE_WAIT_S = 10.0
 SIGNAL_WAIT_S = 5.0
 WAIT_S_MAX = 600.0
 RELOOK_S = 0.5
+LISTENED_MAX = 100
 DEPTH_MAX = 50
 
 _clock = SystemClock()
@@ -74,6 +77,16 @@ class _Block(NamedTuple):
     task: Task
 
 
+class _Awaited(NamedTuple):
+    """What is waited for. ``is_new``: the workflow was started for it, with everything below it."""
+
+    workflow_id: str
+    strategy: ReturnStrategy
+    request_id: str
+    wanted: frozenset[str]
+    is_new: bool = False
+
+
 def execute(
     store: StoreContext,
     launch: Launch,
@@ -91,7 +104,10 @@ def execute(
     request_id = launch.request_id or new_request_id()
     launch = launch._replace(request_id=request_id, watch_ms=max(launch.watch_ms, watch_ms(left_s)))
     started = yield from starting.start(store, launch, wait_commit=False)
-    return (yield from _await(store, started.workflow_id, strategy, request_id, frozenset(wait_until_refs), left_s))
+    awaited = _Awaited(
+        started.workflow_id, strategy, request_id, frozenset(wait_until_refs), is_new=not started.existed
+    )
+    return (yield from _await(store, awaited, left_s))
 
 
 def await_halt(
@@ -104,7 +120,7 @@ def await_halt(
 ) -> Plan[Halt]:
     """Wait until a workflow that is under way halts, as ``execute`` does. Raises ``WorkflowNotFound``, ``InvalidRequest``."""
     strategy, left_s = _strategy(return_strategy), bounded(timeout_s)
-    return (yield from _await(store, workflow_id, strategy, "", frozenset(wait_until_refs), left_s))
+    return (yield from _await(store, _Awaited(workflow_id, strategy, "", frozenset(wait_until_refs)), left_s))
 
 
 def signal(
@@ -169,7 +185,7 @@ def signal_and_wait(
         store, workflow_id, name, payload, status=status, watch_ms=watch_ms(left_s), request_id=request_id
     )
     left_s = max(0.0, left_s - (_clock.monotonic_s() - began_s))
-    return (yield from _await(store, workflow_id, strategy, request_id, frozenset(wait_until_refs), left_s))
+    return (yield from _await(store, _Awaited(workflow_id, strategy, request_id, frozenset(wait_until_refs)), left_s))
 
 
 def update_state_and_wait(
@@ -204,26 +220,33 @@ def update_state_and_wait(
         request_id=request_id,
     )
     left_s = max(0.0, left_s - (_clock.monotonic_s() - began_s))
-    return (yield from _await(store, workflow_id, strategy, request_id, frozenset(wait_until_refs), left_s))
+    return (yield from _await(store, _Awaited(workflow_id, strategy, request_id, frozenset(wait_until_refs)), left_s))
 
 
-def _await(
-    store: StoreContext,
-    workflow_id: str,
-    strategy: ReturnStrategy,
-    request_id: str,
-    wanted: frozenset[str],
-    left_s: float,
-) -> Plan[Halt]:
+def _await(store: StoreContext, awaited: _Awaited, left_s: float) -> Plan[Halt]:
+    told = set[str]()
     while True:
         active: list[_Active] = []
-        target = yield from _look(store, workflow_id, active)
-        block = yield from _find_block(store, target, wanted, active)
+        target = yield from _look(store, awaited.workflow_id, active)
+        block = yield from _find_block(store, target, awaited.wanted, active)
         is_over = block is not None or is_terminal(target.status)
         if is_over or left_s <= 0:
-            return _halt(strategy, request_id, target, block, timed_out=not is_over)
-        slice_s = left_s if len(active) == 1 else min(left_s, RELOOK_S)
-        left_s -= yield from _await_change(store, active[-1], slice_s)
+            return _halt(awaited.strategy, awaited.request_id, target, block, timed_out=not is_over)
+        if not awaited.is_new:
+            there = [one.workflow_id for one in active if one.version is not None]
+            yield from _ask_to_tell(store, there, told, left_s)
+        left_s -= yield from _await_change(store, active, left_s)
+
+
+def _ask_to_tell(store: StoreContext, active: list[str], told: set[str], left_s: float) -> Plan[None]:
+    """Have those that were not asked before tell of every change from now on; their answers are not waited for."""
+    keys, asked = store.keys, [one for one in active if one not in told]
+    told.update(asked)
+    arguments = {"watch_ms": watch_ms(left_s)}
+    if asked:
+        yield [
+            partition.request(keys, keys.partition_of(one), one, new_request_id(), "watch", arguments) for one in asked
+        ]
 
 
 def _look(store: StoreContext, workflow_id: str, active: list[_Active]) -> Plan[Workflow]:
@@ -236,17 +259,20 @@ def _look(store: StoreContext, workflow_id: str, active: list[_Active]) -> Plan[
     return found
 
 
-def _await_change(store: StoreContext, seen: _Active, timeout_s: float) -> Plan[float]:
-    """Until the workflow is committed once more than when it was seen; gives how long that took."""
-    keys, number = store.keys, store.keys.partition_of(seen.workflow_id)
-    check = Command(("HGET", keys.workflow(number, seen.workflow_id), "v"))
-    channel = keys.done_channel(number, seen.workflow_id)
+def _await_change(store: StoreContext, active: list[_Active], left_s: float) -> Plan[float]:
+    """Until one of the workflows is committed once more than when it was seen; gives how long that took."""
+    keys = store.keys
+    places = [(keys.partition_of(one.workflow_id), one.workflow_id) for one in active[:LISTENED_MAX]]
+    seen = [one.version for one in active[:LISTENED_MAX]]
+    channels = [keys.done_channel(*place) for place in places]
+    check = [Command(("HGET", keys.workflow(*place), "v")) for place in places]
+    timeout_s = left_s if len(active) <= LISTENED_MAX else min(left_s, RELOOK_S)
     began_s = _clock.monotonic_s()
     try:
-        reply = yield Wait(channel, check, lambda reply: reply != seen.version, timeout_s)
+        versions = yield Wait(channels, check, lambda versions: versions != seen, timeout_s)
     except WaitTimeout:
         return timeout_s
-    return timeout_s if reply == seen.version else _clock.monotonic_s() - began_s
+    return timeout_s if versions == seen else _clock.monotonic_s() - began_s
 
 
 def _find_block(
@@ -261,7 +287,8 @@ def _find_block(
             try:
                 child = yield from _look(store, task.sub_workflow_id, active)
             except WorkflowNotFound:
-                continue  # it is on its way
+                active.append(_Active(task.sub_workflow_id, None))  # it is on its way
+                continue
             block = yield from _find_block(store, child, wanted, active, depth + 1)
             if block is not None:
                 return block

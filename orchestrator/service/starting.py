@@ -91,7 +91,7 @@ def start(store: StoreContext, launch: Launch, *, wait_commit: bool = True) -> P
     if wait_commit and not started.existed:
         key = store.keys.workflow(store.keys.partition_of(started.workflow_id), started.workflow_id)
         channel = store.keys.done_channel(store.keys.partition_of(started.workflow_id), started.workflow_id)
-        yield Wait(channel, Command(("HGET", key, "v")), _is_committed, COMMIT_WAIT_S)
+        yield Wait((channel,), Command(("HGET", key, "v")), _is_committed, COMMIT_WAIT_S)
     return started
 
 

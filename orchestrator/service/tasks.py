@@ -176,7 +176,7 @@ def _say(store: StoreContext, task_id: str, outcome: Outcome, *, wait_commit: bo
     if wait_commit:
         channel = store.keys.done_channel(number, workflow_id)
         version = Command(("HGET", store.keys.workflow(number, workflow_id), "v"))
-        yield Wait(channel, version, lambda found: found != attempt.version, COMMIT_WAIT_S)
+        yield Wait((channel,), version, lambda found: found != attempt.version, COMMIT_WAIT_S)
     return TaskUpdate(task_id, True, is_over, scheduled.type, scheduled.domain)
 
 

@@ -127,7 +127,7 @@ def standing_within(store: StoreContext, workflow_id: str, wait_s: float) -> Pla
     if not 0 <= wait_s <= WAIT_SLICE_S:
         raise InvalidRequest(f"waitS={wait_s:g} is outside 0 to {WAIT_SLICE_S:g} seconds; ask again after that")
     channel = store.keys.done_channel(store.keys.partition_of(workflow_id), workflow_id)
-    reply = yield Wait(channel, _standing_command(store, workflow_id), _is_over, wait_s)
+    reply = yield Wait((channel,), _standing_command(store, workflow_id), _is_over, wait_s)
     return (yield from _standing(store, workflow_id, reply))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from orchestrator.store.exchange import LOST
@@ -29,24 +29,20 @@ class AsyncChannels:
         self._lock = asyncio.Lock()
 
     @contextlib.asynccontextmanager
-    async def listen(self, channel: str) -> AsyncIterator[asyncio.Event]:
-        """An event that is set by every message on ``channel`` from the moment this is entered."""
+    async def listen(self, channels: Sequence[str]) -> AsyncIterator[asyncio.Event]:
+        """An event that is set by every message on one of ``channels`` from the moment this is entered."""
         heard = asyncio.Event()
-        listeners = self._listeners.setdefault(channel, set())
-        listeners.add(heard)
+        for channel in channels:
+            self._listeners.setdefault(channel, set()).add(heard)
         try:
-            await self._subscribe(channel)
+            await self._subscribe_all(channels)
             yield heard
         finally:
-            listeners.discard(heard)
-            if not listeners and self._listeners.get(channel) is listeners:
-                del self._listeners[channel]
-                await self._unsubscribe(channel)
+            await self._leave(channels, heard)
 
-    async def pause(self, channel: str, heard: asyncio.Event, seconds: float) -> None:
+    async def pause(self, channels: Sequence[str], heard: asyncio.Event, seconds: float) -> None:
         """Until ``heard`` is set, at most ``seconds``."""
-        if channel not in self._confirmed:
-            await self._subscribe(channel)
+        await self._subscribe_all(channels)
         await _set_within(heard, seconds)
 
     async def close(self) -> None:
@@ -59,6 +55,24 @@ class AsyncChannels:
             await self._pubsub.aclose()
         self._reader = self._pubsub = None
 
+    async def _subscribe_all(self, channels: Sequence[str]) -> None:
+        for channel in channels:
+            if channel not in self._confirmed:
+                await self._subscribe(channel)
+        for channel in channels:
+            if (confirmed := self._confirmed.get(channel)) is not None:
+                await _set_within(confirmed, RECHECK_S)
+
+    async def _leave(self, channels: Sequence[str], heard: asyncio.Event) -> None:
+        left = []
+        for channel in channels:
+            listeners = self._listeners.get(channel, set())
+            listeners.discard(heard)
+            if not listeners and self._listeners.pop(channel, None) is not None:
+                left.append(channel)
+        for channel in left:
+            await self._unsubscribe(channel)
+
     async def _subscribe(self, channel: str) -> None:
         async with self._lock:
             if self._pubsub is None:
@@ -69,7 +83,6 @@ class AsyncChannels:
                 await self._pubsub.subscribe(channel)
             if self._reader is None or self._reader.done():
                 self._reader = asyncio.create_task(self._read(), name="store-channels")
-        await _set_within(confirmed, RECHECK_S)
 
     async def _unsubscribe(self, channel: str) -> None:
         async with self._lock:

@@ -112,8 +112,11 @@ class SyncExecutor:
         try:
             pubsub = self._wire.pubsub()
             try:
-                pubsub.subscribe(wait.channel)
-                pubsub.get_message(timeout=RECHECK_S)  # the server's confirmation: what happens from here on is heard
+                pubsub.subscribe(*wait.channels)
+                for _ in wait.channels:
+                    pubsub.get_message(
+                        timeout=RECHECK_S
+                    )  # the server's confirmation: what happens from here on is heard
                 while True:
                     reply = self.do(wait.check)
                     left = deadline - time.monotonic()
@@ -187,14 +190,14 @@ class AsyncExecutor:
     async def _wait(self, wait: Wait) -> Any:
         deadline = time.monotonic() + wait.timeout_s
         try:
-            async with self._channels.listen(wait.channel) as heard:
+            async with self._channels.listen(wait.channels) as heard:
                 while True:
                     heard.clear()
                     reply = await self.do(wait.check)
                     left = deadline - time.monotonic()
                     if wait.ready(reply) or left <= 0:
                         return reply
-                    await self._channels.pause(wait.channel, heard, min(RECHECK_S, left))
+                    await self._channels.pause(wait.channels, heard, min(RECHECK_S, left))
         except LOST as error:
             raise translate(error) from error
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from orchestrator import Workflow
+from orchestrator import Branch, Workflow
 from orchestrator.client import Client
 from orchestrator.errors import Conflict, InvalidRequest, TaskNotFound
+from orchestrator.service import halts
 from orchestrator.settings import Settings
+from orchestrator.store import channels, executors
 from orchestrator.testing import Environment
 from tests.client.conftest import greet, hello, waiting
+from tests.support.eventually import eventually
 
 inner = Workflow("inner").wait(signal="stop").then(greet, name="${stop.output.name}")
 outer = Workflow("outer").then(greet, ref="first", name="Ada").sub_workflow(inner, ref="sub").then(greet, name="Bob")
@@ -110,3 +115,27 @@ def test_on_a_real_store_a_halt_is_noticed_when_it_happens(live: Settings) -> No
         assert halt.task.reference_task_name == "go"
         handle = client.workflow(halt.target.workflow_id)
         assert handle.signal_and_wait("go", {"name": "Ada"}, timeout_s=30).output == {"result": "Hello, Ada"}
+
+
+def test_a_halt_far_below_is_noticed_when_it_happens_and_not_by_looking_again(
+    address: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name in ((halts, "RELOOK_S"), (executors, "RECHECK_S"), (channels, "RECHECK_S")):
+        monkeypatch.setattr(module, name, 60.0)
+    late = Workflow("late").wait(for_s=1).wait(signal="stop")
+    lasting = Workflow("lasting").wait(for_s=3600)
+
+    def above(first: Branch) -> Workflow:
+        below = Branch().sub_workflow(late, ref="late"), Branch().sub_workflow(lasting, ref="lasting")
+        return Workflow("above").fork(first, *below)
+
+    with Client(settings=address) as client:
+        client.register(late, lasting)
+        handle = client.start_workflow(above(Branch().wait(signal="go")))
+        eventually(lambda: client.list_workflows(name="lasting").total == 1)
+        began_s = time.monotonic()
+        found = [handle.signal_and_wait("go", return_strategy="BLOCKING_TASK", timeout_s=30)]
+        options = client.with_options(return_strategy="BLOCKING_TASK", timeout_s=30)
+        found.append(options.execute_until_halt(above(Branch().then(greet, name="Ada"))))
+        assert time.monotonic() - began_s < 15
+    assert [halt.task.reference_task_name for halt in found if halt.task is not None] == ["stop", "stop"]

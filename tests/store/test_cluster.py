@@ -255,7 +255,7 @@ def test_a_wait_hears_messages_of_either_node(pair: Pair, connection: Connection
             return reply is not None
 
         waits = [
-            asyncio.create_task(store.do(Wait(channel, Command(("GET", channel)), is_there, 30)))
+            asyncio.create_task(store.do(Wait((channel,), Command(("GET", channel)), is_there, 30)))
             for channel in channels
         ]
         for _ in waits:

@@ -102,11 +102,11 @@ def test_packing_without_the_c_library_gives_the_same_bytes() -> None:
 
 def test_a_wait_ends_at_once_when_its_state_is_there(connection: Connection) -> None:
     connection.sync().do(Command(("SET", "a", 1)))
-    assert connection.sync().do(Wait("news", Command(("GET", "a")), bool, 60)) == b"1"
+    assert connection.sync().do(Wait(("news",), Command(("GET", "a")), bool, 60)) == b"1"
 
 
 def test_a_wait_gives_the_last_reply_when_time_is_over(connection: Connection) -> None:
-    assert connection.sync().do(Wait("news", Command(("GET", "a")), bool, 0.01)) is None
+    assert connection.sync().do(Wait(("news",), Command(("GET", "a")), bool, 0.01)) is None
 
 
 def test_a_wait_is_woken_by_a_message(connection: Connection) -> None:
@@ -122,7 +122,7 @@ def test_a_wait_is_woken_by_a_message(connection: Connection) -> None:
 
     thread = threading.Thread(target=news)
     thread.start()
-    assert connection.sync().do(Wait("news", Command(("GET", "a")), is_there, 30)) == b"1"
+    assert connection.sync().do(Wait(("news",), Command(("GET", "a")), is_there, 30)) == b"1"
     thread.join()
 
 
@@ -135,7 +135,7 @@ def test_many_async_waiters_share_one_subscription(connection: Connection) -> No
             return bool(reply)
 
         waits = [
-            asyncio.create_task(store.do(Wait(f"news-{number % 3}", Command(("GET", "a")), is_there, 30)))
+            asyncio.create_task(store.do(Wait((f"news-{number % 3}",), Command(("GET", "a")), is_there, 30)))
             for number in range(30)
         ]
         for _ in waits:
@@ -166,7 +166,7 @@ def test_a_lost_server_is_unavailable_and_back_after_its_restart(own_server: Red
     store = connection.sync()
     assert store.do(own(keys)) == Owned(1, 0)
     own_server.kill()
-    for step in (own(keys), [own(keys), own(keys)], Wait("news", own(keys), bool, 1)):
+    for step in (own(keys), [own(keys), own(keys)], Wait(("news",), own(keys), bool, 1)):
         with pytest.raises(StoreUnavailable):
             store.do(step)
     own_server.restart()
@@ -179,7 +179,7 @@ def test_a_lost_server_is_unavailable_to_async_callers_too(own_server: RedisServ
         connection = connect(own_server.url)
         store = connection.asynchronous()
         assert await store.do(own(keys)) == Owned(1, 0)
-        waiting = asyncio.create_task(store.do(Wait("news", Command(("GET", "a")), bool, 30)))
+        waiting = asyncio.create_task(store.do(Wait(("news",), Command(("GET", "a")), bool, 30)))
         await store.do(Command(("PING",)))
         own_server.kill()
         with pytest.raises(StoreUnavailable):

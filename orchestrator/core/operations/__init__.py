@@ -12,7 +12,7 @@ from typing import Any
 from orchestrator.codec import pack
 from orchestrator.core import listening
 from orchestrator.core.draft import Draft
-from orchestrator.core.operations.answers import Answer, label, misfit, refuse
+from orchestrator.core.operations.answers import Answer, accept, label, misfit, refuse
 from orchestrator.core.operations.callbacks import reset_callbacks
 from orchestrator.core.operations.jump import jump, prepare
 from orchestrator.core.operations.log import log
@@ -44,6 +44,7 @@ OPERATIONS: dict[str, Callable[[Draft, dict[str, Any]], Answer | None]] = {
     "terminate": terminate,
     "update_state": update_state,
     "update_variables": update_variables,
+    "watch": lambda d, _: accept(d),
 }
 
 

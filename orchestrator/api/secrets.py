@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.api.routes import Role, Route
 from orchestrator.plan import Plan
 from orchestrator.service import secrets, tags
-from orchestrator.service.tags import Tagged
+from orchestrator.service.tag_members import Tagged
 from orchestrator.store.context import StoreContext
 
 Json = dict[str, Any]

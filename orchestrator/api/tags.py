@@ -6,7 +6,7 @@ from orchestrator.api.routes import Role, Route
 from orchestrator.model.requests import Tag
 from orchestrator.plan import Plan
 from orchestrator.service import tags
-from orchestrator.service.tags import Tagged
+from orchestrator.service.tag_members import Tagged
 from orchestrator.store.context import StoreContext
 
 

@@ -33,7 +33,9 @@ from orchestrator.model.event_handlers import (
 from orchestrator.model.sinks import CONDUCTOR, KAFKA, REDIS_STREAM, why_no_event
 from orchestrator.plan import Plan
 from orchestrator.scripts.checking import check_script
+from orchestrator.service import tag_members
 from orchestrator.service.starting import new_request_id
+from orchestrator.service.tag_members import Tagged
 from orchestrator.store import catalog, event_queue
 from orchestrator.store.catalog import HandlerPut
 from orchestrator.store.context import StoreContext
@@ -66,8 +68,9 @@ def apply_handlers(store: StoreContext, handlers: Sequence[EventHandler]) -> Pla
 
 
 def remove_handler(store: StoreContext, name: str) -> Plan[None]:
-    """Forget an event handler. Raises ``NotFound``."""
+    """Forget an event handler, with its tags. Raises ``NotFound``."""
     handler = yield from get_handler(store, name)
+    yield from tag_members.forget(store, Tagged.EVENT_HANDLER, name)
     word = yield catalog.put_event_handler(store.keys, name, b"")
     if word is HandlerPut.UNKNOWN:
         raise _unknown(name)

@@ -31,8 +31,9 @@ from orchestrator.model.definitions import RateLimitConfig, SchemaDef, TaskDef, 
 from orchestrator.model.validation import validate_task_def
 from orchestrator.model.wire import task_def_from_dict, task_def_to_dict, workflow_def_from_dict, workflow_def_to_dict
 from orchestrator.plan import Command, Plan
-from orchestrator.service import schemas
+from orchestrator.service import schemas, tag_members
 from orchestrator.service.bulk import BulkResult
+from orchestrator.service.tag_members import Tagged
 from orchestrator.store import catalog, queue
 from orchestrator.store.catalog import PutTaskDefinition, Registered
 from orchestrator.store.context import StoreContext
@@ -136,7 +137,10 @@ def put_workflows(store: StoreContext, definitions: Sequence[WorkflowDef]) -> Pl
 
 
 def delete_workflow(store: StoreContext, name: str, version: int) -> Plan[None]:
-    """Forget one version; executions keep their own copy. Raises ``DefinitionNotFound``."""
+    """Forget one version, with the tags if it is the last; executions keep their copy. Raises ``DefinitionNotFound``."""
+    stored = yield catalog.workflow_versions(store.keys, name)
+    if [entry.version for entry in stored] == [version]:
+        yield from tag_members.forget(store, Tagged.WORKFLOW, name)
     if not (yield catalog.delete_workflow(store.keys, name, version)):
         raise DefinitionNotFound(f"No such workflow found by name: {name}, version {version}; nothing was deleted")
 
@@ -206,7 +210,8 @@ def replace_task_def(store: StoreContext, task_def: TaskDef) -> Plan[Applied]:
 
 
 def delete_task_def(store: StoreContext, name: str) -> Plan[None]:
-    """Forget the definition of a task; its limits end with it. Raises ``DefinitionNotFound``."""
+    """Forget the definition of a task; its limits and tags end with it. Raises ``DefinitionNotFound``."""
+    yield from tag_members.forget(store, Tagged.TASK, name)
     revision = yield catalog.delete_task_definition(store.keys, name)
     if revision is None:
         raise DefinitionNotFound(f"No such taskType found by name: {name}; nothing was deleted")

@@ -28,6 +28,8 @@ from orchestrator.core.secret_references import REFERENCE
 from orchestrator.errors import InvalidRequest, MissingExtra, NotFound, SettingsInvalid
 from orchestrator.model.records import Outcome, Scheduled
 from orchestrator.plan import Plan
+from orchestrator.service import tag_members
+from orchestrator.service.tag_members import Tagged
 from orchestrator.settings import Settings
 from orchestrator.store import catalog
 from orchestrator.store.context import StoreContext
@@ -192,9 +194,11 @@ def names(store: StoreContext) -> Plan[dict[str, str]]:
 
 
 def delete(store: StoreContext, name: str) -> Plan[None]:
-    """Forget a secret that Redis keeps. Raises ``NotFound``."""
-    if not (yield catalog.delete_secret(store.keys, name)):
+    """Forget a secret that Redis keeps, with its tags. Raises ``NotFound``."""
+    if name not in (yield catalog.secret_names(store.keys)):
         raise NotFound(f"there is no secret {name} in Redis; files and variables are deleted where they are")
+    yield from tag_members.forget(store, Tagged.SECRET, name)
+    yield catalog.delete_secret(store.keys, name)
 
 
 def new_key() -> str:

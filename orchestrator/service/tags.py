@@ -7,40 +7,30 @@ executions run at once. It is written into the definition, where the engine read
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 
 import msgspec
 
-from orchestrator.codec import check
 from orchestrator.errors import InvalidRequest
 from orchestrator.model.definitions import RateLimitConfig
 from orchestrator.model.requests import Tag
 from orchestrator.plan import Plan
-from orchestrator.service import events, metadata, secrets
+from orchestrator.service import events, metadata, secrets, tag_members
+from orchestrator.service.tag_members import Tagged, members
 from orchestrator.store import catalog
 from orchestrator.store.context import StoreContext
 
 RATE_LIMIT = "RATE_LIMIT"
 
 
-class Tagged(StrEnum):
-    """What tags hang on."""
-
-    WORKFLOW = "workflow"
-    TASK = "task"
-    SECRET = "secret"
-    EVENT_HANDLER = "event_handler"
-
-
 def of(store: StoreContext, kind: Tagged, name: str) -> Plan[list[Tag]]:
     """The tags of one thing, by key; none for a name that nobody knows."""
-    found = yield from _all(store)
+    found = yield from tag_members.everything(store)
     return found.get((kind, name), [])
 
 
 def everywhere(store: StoreContext) -> Plan[list[Tag]]:
     """Every tag in use, each once."""
-    found = yield from _all(store)
+    found = yield from tag_members.everything(store)
     return _distinct([tag for tags in found.values() for tag in tags])
 
 
@@ -49,7 +39,7 @@ def add(store: StoreContext, kind: Tagged, name: str, tags: Sequence[Tag]) -> Pl
     yield from _require(store, kind, name)
     limit = _limit(kind, tags)
     if tags:
-        yield catalog.add_tags(store.keys, [_written(kind, name, tag) for tag in tags])
+        yield catalog.add_tags(store.keys, members(kind, name, tags))
     if limit is not None:
         yield from metadata.limit_executions(store, name, RateLimitConfig(concurrent_exec_limit=limit))
 
@@ -67,7 +57,7 @@ def remove(store: StoreContext, kind: Tagged, name: str, tags: Sequence[Tag]) ->
     """Take tags away; what does not hang there is no error."""
     if not tags:
         return
-    removed = yield catalog.remove_tags(store.keys, [_written(kind, name, tag) for tag in tags])
+    removed = yield catalog.remove_tags(store.keys, members(kind, name, tags))
     if removed and kind is Tagged.WORKFLOW and any(tag.type == RATE_LIMIT for tag in tags):
         yield from metadata.limit_executions(store, name, None)
 
@@ -93,19 +83,6 @@ def _limit(kind: Tagged, tags: Sequence[Tag]) -> int | None:
         if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**31:
             raise InvalidRequest(f"a {RATE_LIMIT} tag says how many executions may run at once, not {str(value)[:40]}")
     return values[-1] if values else None
-
-
-def _all(store: StoreContext) -> Plan[dict[tuple[str, str], list[Tag]]]:
-    found: dict[tuple[str, str], list[Tag]] = {}
-    for member in sorted((yield catalog.list_tags(store.keys))):
-        kind, name, key, type_, value = msgspec.json.decode(member)
-        found.setdefault((kind, name), []).append(Tag(key=key, type=type_, value=value))
-    return found
-
-
-def _written(kind: Tagged, name: str, tag: Tag) -> bytes:
-    check(tag.value, "value")
-    return msgspec.json.encode([kind, name, tag.key, tag.type, tag.value], order="sorted")
 
 
 def _distinct(tags: Sequence[Tag]) -> list[Tag]:

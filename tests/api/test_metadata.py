@@ -138,6 +138,24 @@ async def test_tags_are_added_replaced_and_taken_away(http: httpx2.AsyncClient, 
     assert (await http.post(f"/metadata/{kind}/none/tags", json=TEAM)).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("kind", "definition"), [("workflow", "/metadata/workflow/charge/1"), ("task", "/metadata/taskdefs/charge")]
+)
+async def test_tags_go_with_the_definition_that_they_hang_on(
+    http: httpx2.AsyncClient, kind: str, definition: str
+) -> None:
+    await register(http, {**HELLO, "name": "charge"}, {**HELLO, "name": "charge", "version": 2})
+    await http.post("/metadata/taskdefs", json=[CHARGE])
+    place = f"/metadata/{kind}/charge/tags"
+    await http.post(place, json=TEAM)
+    if kind == "workflow":
+        assert (await http.delete("/metadata/workflow/charge/2")).status_code == 200
+        assert (await http.get(place)).json() == [TEAM]
+    assert (await http.delete(definition)).status_code == 200
+    assert (await http.get(place)).json() == []
+    assert (await http.get("/metadata/tags")).json() == []
+
+
 async def test_a_rate_limit_is_a_tag_that_the_definition_follows(http: httpx2.AsyncClient) -> None:
     await register(http, HELLO, {**HELLO, "version": 2})
     limit = {"key": "hello", "type": "RATE_LIMIT", "value": 3}

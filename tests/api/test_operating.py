@@ -74,6 +74,17 @@ async def test_several_event_handlers_are_added_at_once_and_tagged(http: httpx2.
     assert (await http.put("/event/none/tags", json=[tag])).status_code == 404
 
 
+async def test_tags_go_with_the_event_handler_that_they_hang_on(http: httpx2.AsyncClient) -> None:
+    tag = {"key": "team", "type": "METADATA", "value": "shop"}
+    await http.post("/event", json=[SHIP, {**SHIP, "name": "store"}])
+    for name in ("ship", "store"):
+        await http.put(f"/event/{name}/tags", json=[tag])
+    await http.delete("/event/ship")
+    await http.post("/event", json=SHIP)
+    assert (await http.get("/event/ship/tags")).json() == []
+    assert (await http.get("/event/store/tags")).json() == [tag]
+
+
 async def test_events_with_active_handlers_are_listed(http: httpx2.AsyncClient) -> None:
     await http.post("/event", json=SHIP)
     assert (await http.get("/admin/queues")).json() == {"conductor:order:paid": ["ship"]}
@@ -117,6 +128,17 @@ async def test_secrets_are_listed_tagged_and_forgotten(sealed: httpx2.AsyncClien
         assert (await sealed.request(method, path)).status_code == 404
     assert (await sealed.put("/secrets/none/tags", json=[tag])).status_code == 404
     assert (await sealed.put("/secrets/no%20name", content=b"x")).status_code == 400
+
+
+async def test_tags_go_with_the_secret_that_they_hang_on(sealed: httpx2.AsyncClient) -> None:
+    tag = {"key": "team", "type": "METADATA", "value": "payments"}
+    await sealed.put("/secrets/db", content=b"x")
+    for name in ("db", "NEAR"):
+        assert (await sealed.put(f"/secrets/{name}/tags", json=[tag])).status_code == 200
+    assert (await sealed.delete("/secrets/db")).status_code == 200
+    assert (await sealed.delete("/secrets/NEAR")).status_code == 404
+    assert (await sealed.get("/secrets/db/tags")).json() == []
+    assert (await sealed.get("/secrets/NEAR/tags")).json() == [tag]
 
 
 async def test_environment_values_are_read(sealed: httpx2.AsyncClient) -> None:

@@ -118,6 +118,21 @@ def jump(workflow_id: str, ref: str, pairs: tuple[str, ...], files: tuple[str, .
     act(workflow_id, actions.jump, ref=ref, task_input=read_input(pairs, files) if pairs or files else None)
 
 
+@click.command(cls=Leaf, examples="orchestrator workflow upgrade ID --version 3 -i check:='{\"ok\": true}'")
+@click.argument("workflow_id", metavar="ID")
+@click.option("--version", type=int, help="The version to go on by; the latest if it is left out.")
+@click.option("--set", "inputs", multiple=True, metavar="KEY=TEXT|KEY:=JSON", help="One key of the execution's input.")
+@given("outputs of steps that are passed over, by their names")
+def upgrade(
+    workflow_id: str, version: int | None, inputs: tuple[str, ...], pairs: tuple[str, ...], files: tuple[str, ...]
+) -> None:
+    """Let an execution go on by another version of its workflow; steps it has before what is open are passed over."""
+    from orchestrator.service import actions
+
+    task_output = read_input(pairs, files)
+    act(workflow_id, actions.upgrade, version=version, task_output=task_output, workflow_input=read_input(inputs, ()))
+
+
 @click.command(cls=Leaf, examples="orchestrator workflow remove ID\norchestrator workflow remove ID1 ID2 --terminate")
 @click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True)
 @click.option("--terminate", is_flag=True, help="End it first.")

@@ -49,6 +49,7 @@ group = LazyGroup(
         "rerun": Entry(_ACTS, "rerun", "Let an ended one go on from one of its tasks."),
         "jump": Entry(_ACTS, "jump", "Let one go on at another of its steps."),
         "skip": Entry(_ACTS, "skip", "Pass over a step when its turn comes."),
+        "upgrade": Entry(_ACTS, "upgrade", "Let one go on by another version of its workflow."),
         "set-variables": Entry(_ACTS, "set_variables", "Change its variables."),
         "update-state": Entry(_ACTS, "update_state", "Change variables and end a task, both or neither."),
         "update-task": Entry(_ACTS, "update_task", "Say from outside how a task ended."),

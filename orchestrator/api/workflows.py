@@ -16,6 +16,7 @@ from orchestrator.model.requests import (
     CorrelationIdsSearchRequest,
     RerunWorkflowRequest,
     SkipTaskRequest,
+    UpgradeWorkflowRequest,
     WorkflowStateUpdate,
     WorkflowTestRequest,
 )
@@ -318,6 +319,21 @@ def jump(
     yield from actions.jump(store, workflow_id, ref, body or None, request_id=request_id)
 
 
+def upgrade(
+    store: StoreContext, workflow_id: str, body: UpgradeWorkflowRequest, request_id: str | None = None
+) -> Plan[None]:
+    """Go on by another version of the workflow; steps that it has before what is open are passed over."""
+    yield from actions.upgrade(
+        store,
+        workflow_id,
+        body.version,
+        name=body.name,
+        task_output=body.task_output,
+        workflow_input=body.workflow_input,
+        request_id=request_id,
+    )
+
+
 def push_message(store: StoreContext, workflow_id: str, body: Json, request_id: str | None = None) -> Plan[str]:
     """Give a RUNNING workflow a message for its PULL_WORKFLOW_MESSAGES tasks; the message's id."""
     return messages.push(store, workflow_id, body, message_id=request_id)
@@ -355,5 +371,6 @@ ROUTES = (
     Route("POST", "/workflow/{workflow_id}/variables", update_variables, Role.OPERATOR),
     Route("POST", "/workflow/{workflow_id}/state", update_state, Role.OPERATOR),
     Route("POST", "/workflow/{workflow_id}/jump/{ref}", jump, Role.OPERATOR),
+    Route("POST", "/workflow/{workflow_id}/upgrade", upgrade, Role.OPERATOR),
     Route("POST", "/workflow/{workflow_id}/messages", push_message, Role.OPERATOR),
 )

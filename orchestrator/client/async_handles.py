@@ -159,6 +159,26 @@ class AsyncWorkflowHandle:
         """
         await self._do(actions.jump, ref, task_input, **options)
 
+    async def upgrade(
+        self,
+        version: int | None = None,
+        *,
+        task_output: Mapping[str, Mapping[str, Any]] | None = None,
+        workflow_input: Mapping[str, Any] | None = None,
+        **options: Unpack[ActOptions],
+    ) -> list[str]:
+        """Go on by another version of the workflow, by default the latest; the steps that were passed over for it.
+
+        Those are what the version has before what is open, with the outputs of ``task_output`` by reference name;
+        ``workflow_input`` is laid over the input. Raises ``Conflict`` when something that is open has no place in it.
+        Example: ``await handle.upgrade(3, task_output={"check": {"ok": True}})``
+        """
+        answer = await self._do(
+            actions.upgrade, version, task_output=task_output, workflow_input=workflow_input, **options
+        )
+        skipped: list[str] = answer["skipped"]
+        return skipped
+
     async def update_state(
         self,
         *,

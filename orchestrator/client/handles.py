@@ -162,6 +162,24 @@ class WorkflowHandle:
         """
         self._do(actions.jump, ref, task_input, **options)
 
+    def upgrade(
+        self,
+        version: int | None = None,
+        *,
+        task_output: Mapping[str, Mapping[str, Any]] | None = None,
+        workflow_input: Mapping[str, Any] | None = None,
+        **options: Unpack[ActOptions],
+    ) -> list[str]:
+        """Go on by another version of the workflow, by default the latest; the steps that were passed over for it.
+
+        Those are what the version has before what is open, with the outputs of ``task_output`` by reference name;
+        ``workflow_input`` is laid over the input. Raises ``Conflict`` when something that is open has no place in it.
+        Example: ``handle.upgrade(3, task_output={"check": {"ok": True}})``
+        """
+        answer = self._do(actions.upgrade, version, task_output=task_output, workflow_input=workflow_input, **options)
+        skipped: list[str] = answer["skipped"]
+        return skipped
+
     def update_state(
         self,
         *,

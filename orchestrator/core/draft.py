@@ -21,7 +21,7 @@ from orchestrator.core.branches import compile_branch, compile_dynamic
 from orchestrator.core.expressions import Template
 from orchestrator.core.facts import Facts
 from orchestrator.core.kinds import QUEUED, dispatch_state
-from orchestrator.core.program import Node, Program, execution_ref, script_node
+from orchestrator.core.program import SCRIPT_MARK, Node, Program, execution_ref, script_node
 from orchestrator.core.scope import DraftScope
 from orchestrator.core.secret_references import names_in, names_of
 from orchestrator.core.state import ProgramNeeded, RecordsNeeded, TaskRecord, WorkflowState
@@ -239,9 +239,9 @@ class Draft:
             return (self.latest(ref),)
         return (execution_ref(ref, self.iteration_of(self.around)), ref)
 
-    def iteration_of(self, loop_ref: str) -> int:
+    def iteration_of(self, loop_ref: str | None) -> int:
         """The iteration a loop is in; 0 outside."""
-        loop = self.core.loops.get(loop_ref)
+        loop = self.core.loops.get(loop_ref) if loop_ref is not None else None
         return loop.iteration if loop is not None else 0
 
     # --- steps ------------------------------------------------------------------------------------------------------
@@ -286,6 +286,16 @@ class Draft:
             return compile_dynamic(step, self.node(ref, made.branch), self.find)
         found = self.branches.get(made.ref)
         return (found or self.meet(made.ref, compile_branch(step, made.ref, self.program.nodes)))[ref]
+
+    def has_step(self, made: Scheduled) -> bool:
+        """Whether the definition has the step of a task that has ended: after an upgrade it may not have it any more."""
+        name = made.branch or (made.ref if made.step is not None and made.step.fork else "")
+        if name:
+            first = self.record(name)
+            step = first.scheduled.step if first is not None else None
+            return step is not None and step.fork in self.program.nodes and step.join in self.program.nodes
+        ref = made.ref if not made.iteration else made.ref[: made.ref.rindex("__")]
+        return ref.partition(SCRIPT_MARK)[0] in self.program.nodes
 
     def current_variables(self) -> dict[str, Any]:
         """The workflow's variables as of this moment of the decision; not to be mutated."""
@@ -538,12 +548,12 @@ class Draft:
         self.core.watched_until_ms = max(self.core.watched_until_ms, self.now + min(duration_ms, WATCH_MS_MAX))
 
     def set_input(self, packed: bytes) -> None:
-        """Change the input of the workflow: only when it goes on from its beginning or from a task of it."""
+        """Change the input of the workflow: only where an operator has it go on otherwise than it would."""
         self.state = self.state.changed(input_raw=packed)
         self.input_packed = packed
 
     def set_meta(self, meta: Meta) -> None:
-        """Change what the start fixed: only when the workflow starts over."""
+        """Change what the start fixed: only where an operator has it go on otherwise than it would."""
         self.state = self.state.changed(meta=meta)
         self.meta_packed = encode(meta)
 

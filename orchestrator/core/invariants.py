@@ -173,9 +173,11 @@ def _dispatch(d: Draft) -> Iterator[str]:
     made = set()
     for ref in d.scheduled:
         record = d.records[ref]
-        state = d.dispatch_state(record)
         entry = d.opened.get(record.suffix)
         made.add(record.suffix)
+        if entry is None and not record.is_open:
+            continue
+        state = d.dispatch_state(record)
         if entry is not None and (entry.state != state or entry.ref != ref or not record.is_open):
             yield f"{ref} has a dispatch entry {entry.state!r} that does not fit it"
         if entry is None and state != INTERNAL and record.is_open:

@@ -77,9 +77,9 @@ def _child_goes_on(d: Draft, event: Told) -> None:
             return
         sub_workflow.go_on(d, record, event.run)
         return
-    node = d.node_of(record.scheduled)
+    node = d.node_of(record.scheduled) if d.has_step(record.scheduled) else None
     has_passed = d.core.status == "COMPLETED" or is_successful(record.status)
-    if d.core.terminate_ref is not None or node.task.optional or (has_passed and d.core.open > 0):
+    if node is None or d.core.terminate_ref is not None or node.task.optional or (has_passed and d.core.open > 0):
         d.set_result(record, replace(result, child_run=event.run))
         return
     # What came after the task was based on what the child had been: it is done again.

@@ -30,6 +30,15 @@ class SkipTaskRequest(msgspec.Struct, kw_only=True):
     task_output: dict[str, Any] = {}
 
 
+class UpgradeWorkflowRequest(msgspec.Struct, kw_only=True):
+    """By which version an execution is to go on; ``task_output`` are the outputs of steps that are passed over for it."""
+
+    name: str | None = None
+    version: int | None = None
+    task_output: dict[str, dict[str, Any]] = {}
+    workflow_input: dict[str, Any] = {}
+
+
 class WorkflowStateUpdate(msgspec.Struct, kw_only=True):
     """New variables, and how the open task ``task_reference_name`` ended, in one step."""
 

@@ -92,6 +92,7 @@ VERBS = (
     Verb(f"{_WORKFLOW}/rerun", actions.rerun, OPERATOR),
     Verb(f"{_WORKFLOW}/skip", actions.skip, OPERATOR),
     Verb(f"{_WORKFLOW}/jump", actions.jump, OPERATOR),
+    Verb(f"{_WORKFLOW}/upgrade", actions.upgrade, OPERATOR),
     Verb(f"{_WORKFLOW}/update-variables", actions.update_variables, OPERATOR),
     Verb(f"{_WORKFLOW}/update-state", actions.update_state, OPERATOR),
     Verb(f"{_WORKFLOW}/reset-callbacks", actions.reset_callbacks, OPERATOR),

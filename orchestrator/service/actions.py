@@ -161,16 +161,44 @@ def restart(
     """
     arguments: dict[str, Any] = {}
     if use_latest_definitions:
-        keys, number = store.keys, store.keys.partition_of(workflow_id)
         yield from shelf.bring_back(store, [workflow_id])
-        loaded = yield partition.load_workflow(keys, number, workflow_id)
-        if loaded is None:
-            raise unknown_workflow(workflow_id)
-        latest = yield from resolve_name(store, decode_meta(loaded.meta).name, None)
-        yield Command(("HSETNX", keys.definitions(number), latest.hash, latest.body))
-        arguments["definition_hash"] = latest.hash
-        arguments["child_versions"] = yield from child_versions(store, latest)
+        arguments = yield from _leave_definition(store, workflow_id, None, None)
     return (yield from act(store, workflow_id, "restart", arguments, **options))
+
+
+def upgrade(
+    store: StoreContext,
+    workflow_id: str,
+    version: int | None = None,
+    *,
+    name: str | None = None,
+    task_output: Mapping[str, Mapping[str, Any]] | None = None,
+    workflow_input: Mapping[str, Any] | None = None,
+    **options: Unpack[ActOptions],
+) -> Plan[Answer]:
+    """Let an execution that is under way go on by another version of its workflow, the latest if none is named.
+
+    Steps that the version has before those that are open are passed over, with the outputs of ``task_output`` by reference
+    name; ``workflow_input`` is laid over the input. The answer names what was ``skipped``. ``name`` can only be that of its
+    workflow. Raises ``Conflict`` when something that is open has no place in that version, ``DefinitionNotFound``,
+    ``InvalidRequest``. Options as for ``act``.
+    """
+    arguments = yield from _leave_definition(store, workflow_id, name, version)
+    arguments |= {"task_output": dict(task_output or {}), "workflow_input": dict(workflow_input or {})}
+    return (yield from act(store, workflow_id, "upgrade", arguments, **options))
+
+
+def _leave_definition(
+    store: StoreContext, workflow_id: str, name: str | None, version: int | None
+) -> Plan[dict[str, Any]]:
+    """Leave a registered definition where the decider of the execution finds it; the arguments that name it."""
+    keys, number = store.keys, store.keys.partition_of(workflow_id)
+    loaded = yield partition.load_workflow(keys, number, workflow_id)
+    if loaded is None:
+        raise unknown_workflow(workflow_id)
+    found = yield from resolve_name(store, name or decode_meta(loaded.meta).name, version)
+    yield Command(("HSETNX", keys.definitions(number), found.hash, found.body))
+    return {"definition_hash": found.hash, "child_versions": (yield from child_versions(store, found))}
 
 
 def skip(

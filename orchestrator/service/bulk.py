@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from orchestrator.archive import shelf
 from orchestrator.clock import SystemClock
 from orchestrator.codec import unpack
+from orchestrator.core.operations.answers import misfit
 from orchestrator.errors import InvalidRequest, OrchestratorError
 from orchestrator.model.execution import Workflow
 from orchestrator.plan import Plan, Wait
@@ -40,6 +41,7 @@ ACTIONS = (
     "terminate",
     "skip",
     "jump",
+    "upgrade",
     "signal",
     "update_variables",
     "update_state",
@@ -160,11 +162,21 @@ def _note(failed: dict[str, str], workflow_id: str, action: str, answer: Answer)
 
 
 def _verb_of_each(action: str, arguments: dict[str, Any]) -> _Verb | None:
-    """The verb of an action that needs more than one request: definitions or children have to be looked up first."""
+    """The verb of an action that needs more than one request: definitions or children have to be looked up first.
+
+    Raises ``InvalidRequest`` for arguments that are not what they must be.
+    """
     if action == "restart" and arguments.pop("use_latest_definitions", False):
         return partial(actions.restart, use_latest_definitions=True)
     if action == "retry" and arguments.pop("resume_subworkflow_tasks", False):
         return partial(actions.retry, resume_subworkflow_tasks=True)
+    if action == "upgrade":
+        if (wrong := misfit(arguments)) is not None:
+            raise InvalidRequest(wrong)
+        known = {
+            name: arguments[name] for name in ("version", "name", "task_output", "workflow_input") if name in arguments
+        }
+        return partial(actions.upgrade, **known)
     return None
 
 

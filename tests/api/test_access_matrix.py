@@ -189,6 +189,7 @@ LOWEST_ROLE = {
     PUT /workflow/{workflow_id}/skiptask/{ref}
     POST /workflow/{workflow_id}/state
     DELETE /workflow/{workflow_id}/terminate-remove
+    POST /workflow/{workflow_id}/upgrade
     POST /workflow/{workflow_id}/variables
     POST /verbs/definitions/introduce
     POST /verbs/events/{event}/publish
@@ -217,6 +218,7 @@ LOWEST_ROLE = {
     POST /verbs/workflows/{workflow_id}/unpark
     POST /verbs/workflows/{workflow_id}/update-state
     POST /verbs/workflows/{workflow_id}/update-variables
+    POST /verbs/workflows/{workflow_id}/upgrade
     """,
     KeyRole.ADMIN: """
     GET /admin/audit

@@ -289,6 +289,22 @@ async def test_a_jump_goes_on_elsewhere_with_another_input(http: httpx2.AsyncCli
     assert found["tasks"][1]["outputData"] == {"result": "Hello, Di"}
 
 
+async def test_an_upgrade_passes_over_what_the_new_version_has_before(http: httpx2.AsyncClient) -> None:
+    workflow_id = await start(http, "waiting")
+    definition = (await http.get("/metadata/workflow/waiting")).json()
+    new = {"name": "new", "taskReferenceName": "new", "type": "SET_VARIABLE", "inputParameters": {"x": 1}}
+    await register(http, {"name": "waiting", "version": 2, "tasks": [new, *definition["tasks"]]})
+    body = {"name": "waiting", "version": 2, "taskOutput": {"new": {"y": 1}}, "workflowInput": {"k": 1}}
+    answer = await http.post(f"/workflow/{workflow_id}/upgrade", json=body)
+    assert (answer.status_code, answer.content) == (200, b"")
+    found = (await http.get(f"/workflow/{workflow_id}")).json()
+    assert (found["workflowVersion"], found["input"]["k"], found["status"]) == (2, 1, "RUNNING")
+    assert {task["referenceTaskName"]: task["status"] for task in found["tasks"]}["new"] == "SKIPPED"
+    again = await http.post(f"/workflow/{workflow_id}/upgrade", json={"name": "waiting", "taskOutput": {"new": {}}})
+    assert again.status_code == 400  # it is not passed over a second time
+    assert (await http.post(f"/workflow/{workflow_id}/upgrade", json={"name": "other"})).status_code == 404
+
+
 async def test_messages_are_pushed_once_per_key(http: httpx2.AsyncClient) -> None:
     pull = {
         "name": "pull",

@@ -244,6 +244,21 @@ def test_an_execution_jumps_to_another_step(invoke: Invoke) -> None:
     assert invoke("workflow", "jump", workflow_id, "greet").exit_code == 4
 
 
+def test_an_execution_goes_on_by_another_version(invoke: Invoke, tmp_path: Path) -> None:
+    workflow_id = started(invoke, "patient")
+    definition = json.loads(invoke("def", "get", "patient").stdout)
+    new = {"name": "new", "taskReferenceName": "new", "type": "SET_VARIABLE", "inputParameters": {"x": 1}}
+    (tmp_path / "patient.json").write_text(
+        json.dumps({**definition, "version": 2, "tasks": [new, *definition["tasks"]]})
+    )
+    assert invoke("def", "apply", str(tmp_path / "patient.json")).exit_code == 0
+    answer = invoke("workflow", "upgrade", workflow_id, "--version", "2", "-i", 'new:={"y": 1}', "--set", "k=v")
+    assert answer.exit_code == 0, answer.stderr
+    found = json.loads(invoke("workflow", "get", workflow_id, "-o", "json").stdout)
+    assert (found["workflowVersion"], found["input"]["k"]) == (2, "v")
+    assert invoke("workflow", "upgrade", workflow_id, "--version", "7").exit_code == 3
+
+
 def test_several_are_retried_with_their_children_and_refusals_named(invoke: Invoke) -> None:
     for name in ("one", "two"):
         invoke("workflow", "run", "refused", "--id", name)

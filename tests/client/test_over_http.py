@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from orchestrator import AsyncClient, AsyncTaskHandle, AsyncWorkflowHandle, Client, TaskHandle, WorkflowHandle
+from orchestrator import AsyncClient, AsyncTaskHandle, AsyncWorkflowHandle, Client, TaskHandle, Workflow, WorkflowHandle
 from orchestrator.api import create_app
 from orchestrator.client.http_sessions import HttpSession
 from orchestrator.client.remote import Answer, Exchange, Lost, Pause, Remote, base_url
@@ -167,6 +167,10 @@ def _acts_on_what_is_under_way(env: Environment, client: Any) -> None:
     fourth = client.start_workflow(waiting)
     fourth.jump("greet", {"name": "Jo"})
     assert fourth.result() == {"result": "Hello, Jo"}
+    fifth = client.start_workflow(waiting)
+    client.register(Workflow("waiting", version=2).set(ref="new", x=1).wait(ref="go", signal="go"))
+    assert fifth.upgrade(2, task_output={"new": {"y": 1}}) == ["new"]
+    assert fifth.describe().task("new").output_data == {"y": 1}
     assert client.act_on_workflows("terminate", [fourth.id, "nobody"]).failed.keys() == {fourth.id, "nobody"}
 
 

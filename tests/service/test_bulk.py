@@ -40,7 +40,7 @@ def test_an_action_happens_to_all_and_errors_are_kept_by_id(env: Environment) ->
     assert [env.client.workflow(name).status() for name in (one, three)] == ["PAUSED", "PAUSED"]
 
 
-@pytest.mark.parametrize("action", sorted(set(bulk.ACTIONS) - {"skip", "jump", "update_state"}))
+@pytest.mark.parametrize("action", sorted(set(bulk.ACTIONS) - {"skip", "jump", "update_state", "upgrade"}))
 def test_every_action_has_its_bulk_form(env: Environment, action: str) -> None:
     one, two = ids(env.client, 2)
     if action == "resume":
@@ -68,6 +68,20 @@ def test_restarts_by_the_latest_definitions_are_looked_up_for_each(env: Environm
     env.client.act_on_workflows("terminate", [known, unknown])
     result = env.client.act_on_workflows("restart", [known, unknown], {"use_latest_definitions": True})
     assert (result.succeeded, list(result.failed)) == ([known], [unknown])
+
+
+def test_all_are_upgraded_to_one_version_and_those_of_other_workflows_are_named(env: Environment) -> None:
+    env.client.register(Workflow("flow").wait(ref="a", signal="a"))
+    found = [env.client.start_workflow("flow").id for _ in range(2)]
+    env.client.register(Workflow("flow", version=2).set(ref="s", x=1).wait(ref="a", signal="a"))
+    (other,) = ids(env.client, 1)
+    arguments = {"version": 2, "task_output": {"s": {"y": 1}}}
+    result = env.client.act_on_workflows("upgrade", [*found, other], arguments)
+    assert (result.succeeded, list(result.failed)) == (found, [other])
+    assert {env.client.workflow(one).describe().workflow_version for one in found} == {2}
+    assert {env.client.workflow(one).describe().task("s").output_data["y"] for one in found} == {1}
+    with pytest.raises(InvalidRequest, match="version must be a whole number"):
+        env.client.act_on_workflows("upgrade", found, {"version": "2"})
 
 
 def test_what_cannot_be_ended_any_more_is_removed_all_the_same(env: Environment) -> None:

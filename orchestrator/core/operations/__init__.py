@@ -24,6 +24,7 @@ from orchestrator.core.operations.retry import retry
 from orchestrator.core.operations.signals import signal
 from orchestrator.core.operations.skip import skip
 from orchestrator.core.operations.state import update_state
+from orchestrator.core.operations.upgrade import is_between_steps, upgrade
 from orchestrator.core.operations.variables import update_variables
 from orchestrator.model.events import Operation
 from orchestrator.model.records import Deferred
@@ -44,6 +45,7 @@ OPERATIONS: dict[str, Callable[[Draft, dict[str, Any]], Answer | None]] = {
     "terminate": terminate,
     "update_state": update_state,
     "update_variables": update_variables,
+    "upgrade": upgrade,
     "watch": lambda d, _: accept(d),
 }
 
@@ -84,6 +86,8 @@ def prepare_jump(d: Draft) -> None:
 def _must_wait(d: Draft, operation: Deferred) -> bool:
     if operation.action == "jump" and not is_terminal(d.core.status):
         return misfit(operation.arguments) is None and prepare(d, operation.arguments)
+    if operation.action == "upgrade":
+        return is_between_steps(d)
     return operation.action in REVIVALS and is_terminal(d.core.status) and d.core.open > 0
 
 

@@ -29,6 +29,7 @@ _ARGUMENTS: dict[str, type] = {
     "task_id": str,
     "text": str,
     "workflow_input": dict,
+    "task_output": dict,
     "correlation_id": str,
     "resume_subworkflow_tasks": bool,
     "child_versions": dict,

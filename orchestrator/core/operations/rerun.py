@@ -34,6 +34,8 @@ def rerun(d: Draft, arguments: dict[str, Any]) -> Answer | None:
     record = d.record(ref) if ref else None
     if ref and (record is None or not _is_attempt(record.scheduled, arguments.get("task_id"))):
         return refuse("TASK_NOT_FOUND", f"Task {arguments.get('task_id') or ref} not found in workflow {label(d)}")
+    if record is not None and not d.has_step(record.scheduled):
+        return refuse("CONFLICT", f"the definition that workflow {label(d)} goes by has no step {ref} any more")
     node = d.node_of(record.scheduled) if record is not None else None
     if node is not None and node.is_script:
         return refuse("INVALID_REQUEST", f"{ref} is a script of the task {node.parent}; rerun that one")

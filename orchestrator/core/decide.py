@@ -41,7 +41,8 @@ from orchestrator.model.status import is_terminal
 class Need(NamedTuple):
     """What a decision lacks: task records by reference, the list of open tasks, another definition's program, messages.
 
-    ``cached`` are the keys whose entries in the cache of outputs it wants to see, ``payloads`` those kept elsewhere.
+    ``cached`` are the keys whose entries in the cache of outputs it wants to see, ``payloads`` those kept elsewhere,
+    ``polls`` the task types and domains of which it wants to know in ``Facts.polled`` when they were polled.
     """
 
     refs: list[str]
@@ -50,6 +51,7 @@ class Need(NamedTuple):
     messages: Sequence[int] = ()
     cached: Sequence[str] = ()
     payloads: Sequence[str] = ()
+    polls: Sequence[tuple[str, str]] = ()
 
 
 def decide(
@@ -84,7 +86,7 @@ def decide(
             _take(draft, event)
     except RecordsNeeded as missing:
         refs = list(dict.fromkeys([*missing.refs, *_needs_of_each(draft, program, events)]))
-        return Need(refs, cached=list(draft.cache_keys))
+        return Need(refs, cached=list(draft.cache_keys), polls=list(draft.polls_lacking))
     except PayloadsNeeded as missing:
         return Need([], payloads=missing.paths)
     except OpenTasksNeeded:
@@ -93,8 +95,8 @@ def decide(
         return Need([], definition_hash=missing.definition_hash)
     except MessagesNeeded as missing:
         return Need([], messages=missing.numbers)
-    if draft.cache_keys:
-        return Need([], cached=list(draft.cache_keys))
+    if draft.cache_keys or draft.polls_lacking:
+        return Need([], cached=list(draft.cache_keys), polls=list(draft.polls_lacking))
     draft.core.updated_ms = draft.now
     if draft.variables is not None:
         draft.variables_packed = pack(draft.variables)

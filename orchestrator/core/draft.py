@@ -116,6 +116,7 @@ class Draft:
         "open_tasks",
         "opened",
         "output",
+        "polls_lacking",
         "program",
         "programs",
         "pulled",
@@ -149,6 +150,7 @@ class Draft:
         self.programs = programs or {}
         self.cached = cached or {}
         self.cache_keys: dict[str, None] = {}  # what it would look up in the cache of outputs, and was not given
+        self.polls_lacking: dict[tuple[str, str], None] = {}  # domains of queues that it was not told of
         self.facts = facts
         self.now = at_ms
         self.open_tasks = open_tasks
@@ -296,6 +298,13 @@ class Draft:
             return step is not None and step.fork in self.program.nodes and step.join in self.program.nodes
         ref = made.ref if not made.iteration else made.ref[: made.ref.rindex("__")]
         return ref.partition(SCRIPT_MARK)[0] in self.program.nodes
+
+    def polled_ms(self, queue: str, domain: str) -> int:
+        """When somebody last asked a domain of a queue for tasks; 0 = never, or not known yet and to be found out."""
+        known = self.facts.polled.get((queue, domain))
+        if known is None:
+            self.polls_lacking[queue, domain] = None
+        return known or 0
 
     def current_variables(self) -> dict[str, Any]:
         """The workflow's variables as of this moment of the decision; not to be mutated."""

@@ -56,6 +56,7 @@ class Facts:
         "listeners",
         "partitions",
         "payload_bytes_max",
+        "polled",
         "scripts",
         "task_defs",
         "variables_bytes_max",
@@ -70,7 +71,10 @@ class Facts:
         scripts: Scripts | None = None,
         listeners: Listeners = NOBODY,
         partitions: int = 1,
+        polled: Mapping[tuple[str, str], int] | None = None,
     ) -> None:
+        # When somebody last polled a domain of a task type, of those that a decision has asked for; 0 = never.
+        self.polled: Mapping[tuple[str, str], int] = polled if polled is not None else {}
         self.partitions = partitions
         self.task_defs: Mapping[str, TaskDef] = task_defs if task_defs is not None else {}
         self.environment: Mapping[str, str] = environment if environment is not None else {}

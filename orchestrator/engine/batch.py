@@ -26,7 +26,7 @@ from orchestrator.errors import PayloadMissing
 from orchestrator.ids import suffix_of
 from orchestrator.model.events import Operation, Started, TimerFired, Told
 from orchestrator.plan import Call, Command, Plan
-from orchestrator.store import output_cache, partition, quarantine
+from orchestrator.store import catalog, output_cache, partition, quarantine
 from orchestrator.store.exchange import is_passing
 from orchestrator.store.inbox import Entry
 
@@ -275,7 +275,12 @@ class Batch:
                 commands.append(loading.messages_command(self.keys, number, workflow_id, need.messages))
         wanted = [(case, key) for case, need in needs for key in need.cached]
         commands += [output_cache.read(self.keys, key) for _, key in wanted]
+        places = list(dict.fromkeys(place for _, need in needs for place in need.polls))
+        commands += [catalog.polled(self.keys, places)] if places else []
         replies: list[Any] = (yield commands) if commands else []
+        if places:  # polls that cannot be read have not been
+            found = replies.pop()
+            self.decider.definitions.polled.update(found if isinstance(found, dict) else dict.fromkeys(places, 0))
         for (case, key), reply in zip(wanted, replies[len(asked) :], strict=True):
             case.cached[key] = reply if isinstance(reply, bytes) else None  # a cache that cannot be read holds nothing
         for (case, need), reply in zip(asked, replies, strict=False):

@@ -36,11 +36,13 @@ class LiveDefinitions:
         self._revisions: dict[str, int] = {}
         self._facts: Facts | None = None
         self._environment: dict[str, str] = {}
+        self.polled: dict[tuple[str, str], int] = {}
         self.task_defs: dict[str, TaskDef] = {}
         self.limits: Mapping[str, Limits] = {}
 
     def refresh(self) -> Plan[None]:
-        """Take in what changed since the last look."""
+        """Take in what changed since the last look; who polled is asked again where it matters."""
+        self.polled.clear()
         changed = False
         while True:
             changes = yield catalog.task_definitions_since(self._store.keys, self._revision, CHANGES_PER_READ)
@@ -82,5 +84,6 @@ class LiveDefinitions:
                 evaluator.shared(),
                 Listeners(settings.workflow_listener_sink, settings.task_listener_sink),
                 settings.partitions,
+                self.polled,
             )
         return self._facts

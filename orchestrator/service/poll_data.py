@@ -1,7 +1,7 @@
 """Who asked for tasks last, by task type and domain: what operators look at, and what the choice of a domain goes by.
 
 Whoever serves polls notes them in its memory and writes them down together every few seconds, so a poll costs nothing
-and a note is a little old. The oldest notes are dropped when there are very many. Called by the HTTP server.
+and a note is a little old. The oldest notes are dropped when there are very many. Called by the HTTP server and by workers.
 """
 
 from __future__ import annotations

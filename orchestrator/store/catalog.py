@@ -403,13 +403,19 @@ def note_polls(keys: Keys, notes: Sequence[PollNote]) -> Call:
     """Remember who polled; replies how many queues are remembered."""
     args: list[Argument] = [POLL_NOTES_MAX]
     for task_type, domain, worker, age_ms in notes:
-        args += (f"{task_type}\n{domain or ''}", age_ms, worker)
+        args += (_place(task_type, domain), age_ms, worker)
     return Call("note_polls", (keys.polls(),), args)
 
 
 def list_polls(keys: Keys) -> Command:
     """The last poll of every queue that is remembered, by type and domain: ``list[PollData]``."""
     return Command(("HGETALL", keys.polls()), _poll_data)
+
+
+def polled(keys: Keys, places: Sequence[tuple[str, str]]) -> Command:
+    """When these task types were last polled in these domains: ``dict``, 0 for never; at least one."""
+    fields = [_place(task_type, domain) for task_type, domain in places]
+    return Command(("HMGET", keys.polls(), *fields), lambda raw: dict(zip(places, map(_polled_ms, raw), strict=True)))
 
 
 def add_queues(keys: Keys, task_types: Iterable[str]) -> Command:
@@ -430,6 +436,14 @@ def add_places(keys: Keys, places: Iterable[str]) -> Command:
 def list_places(keys: Keys) -> Command:
     """Every address that news has ever been for, sorted."""
     return Command(("SMEMBERS", keys.places()), _sorted_names)
+
+
+def _place(task_type: str, domain: str | None) -> str:
+    return f"{task_type}\n{domain or ''}"
+
+
+def _polled_ms(note: bytes | None) -> int:
+    return int(note.partition(b" ")[0]) if note is not None else 0
 
 
 def _poll_data(raw: Any) -> list[PollData]:

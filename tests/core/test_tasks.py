@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.model.effects import Enqueue, Remove
-from tests.support.build import fork, join, simple, step, switch, task_def, workflow_def
+from tests.support.build import fork, forked, join, simple, step, switch, task_def, workflow_def
 from tests.support.happenings import Happening, completed, failed, later, operation, reported, started, timer
 from tests.support.story import ID, START_MS, Story
 
@@ -61,9 +61,56 @@ def test_a_task_is_offered_with_its_delay_and_the_priority_of_its_workflow() -> 
         ({"a": "", "*": "eu"}, None),
     ],
 )
-def test_the_domain_of_a_task_is_the_last_of_its_entry(task_to_domain: dict[str, str], domain: str | None) -> None:
+def test_the_domain_of_a_task_is_the_last_of_its_entry_when_nobody_polls_another(
+    task_to_domain: dict[str, str], domain: str | None
+) -> None:
     story = Story(workflow_def(simple("a")), task_to_domain=task_to_domain).when(started())
     assert [entry.domain for entry in story.sent(Enqueue)] == [domain]
+
+
+@pytest.mark.parametrize(
+    ("entry", "polls", "domain"),
+    [
+        ("us, eu, asia", {"us": 0, "eu": 10_000}, "us"),
+        ("us, eu, asia", {"us": 10_001, "eu": 10_000}, "eu"),
+        ("us, eu, asia", {"us": 10_001, "asia": 99_999}, "asia"),
+        ("us,NO_DOMAIN", {"us": 0}, "us"),
+        ("us,NO_DOMAIN", {"us": 10_001}, None),
+        ("NO_DOMAIN,us", {"NO_DOMAIN": 0}, "us"),
+        ("NO_DOMAIN, ,us", {}, "us"),
+        ("us,", {}, None),
+    ],
+)
+def test_the_first_domain_that_was_polled_in_the_last_ten_seconds_gets_the_task(
+    entry: str, polls: dict[str, int], domain: str | None
+) -> None:
+    story = Story(workflow_def(simple("a"), simple("b")), task_to_domain={"a": entry, "*": "none, other"})
+    story.polls = {("a", name): story.now - ago_ms for name, ago_ms in polls.items()}
+    story.polls["b", "us"] = story.now
+    story.when(started(), completed("a"))
+    assert [entry.domain for entry in story.sent(Enqueue)] == [domain, "other"]
+
+
+def test_what_the_installation_does_itself_has_no_domain() -> None:
+    story = Story(workflow_def(step("HTTP", "a")), task_to_domain={"*": "us", "HTTP": "eu"}).when(started())
+    assert [entry.domain for entry in story.sent(Enqueue)] == [None]
+
+
+def test_each_attempt_goes_to_the_domain_that_is_polled_then() -> None:
+    story = Story(workflow_def(simple("a", retry_count=1)), task_to_domain={"a": "us,eu"})
+    story.polls = {("a", "us"): story.now}
+    story.when(started()).polled.clear()
+    story.when(later(11), failed("a"))
+    assert [story.earlier("a", 0).record.scheduled.domain, story.task("a").record.scheduled.domain] == ["us", "eu"]
+
+
+def test_all_domains_of_a_decision_are_looked_up_together() -> None:
+    branches = [[simple(f"t{number}")] for number in range(40)]
+    story = Story(workflow_def(*forked("f", *branches)), task_to_domain={"*": "us,eu"})
+    story.polls = {("t7", "us"): story.now}
+    story.when(started())
+    assert [entry.task_id for entry in story.sent(Enqueue) if entry.domain == "us"] == [story.id_of("t7")]
+    assert story.rounds <= 2
 
 
 def test_the_input_template_fills_in_what_is_missing_or_null() -> None:

@@ -77,12 +77,15 @@ class Story:
     ) -> None:
         self.program = Program(definition)
         self.programs: dict[str, Program | None] = {}  # other definitions, by hash
-        self.facts = Facts({one.name: one for one in task_defs}, environment, scripts=scripts, listeners=listeners)
+        known = {one.name: one for one in task_defs}
+        self.polled: dict[tuple[str, str], int] = {}  # what the decisions were told of that
+        self.facts = Facts(known, environment, scripts=scripts, listeners=listeners, polled=self.polled)
         fields = {"format": FORMAT, "name": definition.name, "version": definition.version, "definition_hash": "h"}
         self.meta = Meta(**{**fields, **meta})
         self.input = Raw(pack(input if input is not None else {}))
         self.in_one_go = in_one_go
         self.cached = cached or {}
+        self.polls: dict[tuple[str, str], int] = {}  # who polled which domain of a queue last, and when
         self.now = START_MS
         self.warm = WorkflowState(ID, self.meta, self.input)
         self.core_bytes: bytes | None = None
@@ -255,6 +258,7 @@ class Story:
             assert ref not in state.records, f"{ref} was asked for twice"
             state.records[ref] = self._record(ref) if ref in self.scheduled else None
             self.records_loaded += count
+        self.polled.update({place: self.polls.get(place, 0) for place in need.polls})
         state.messages.update({number: self.messages[number] for number in need.messages})
         self.records_loaded += len(need.messages) * count
 

@@ -1,6 +1,6 @@
 """``Worker``: claims tasks, runs them, reports how they ended. The story, top to bottom; the parts are its siblings.
 
-Start: connect, check, register the task definitions, begin four loops (claim, listen, heartbeat, report). Run: a task
+Start: connect, check, register the task definitions, begin five loops (claim, listen, heartbeat, report, be seen). Run: a task
 that was claimed is confirmed by its partition, runs where its function belongs, and its outcome is handed in; then its
 lease is given back. Drain: claim nothing more and let running tasks end. Stop: tell those that are left to stop and
 hand them back to their queues. Code that does not stop keeps its lease until that ends by itself.
@@ -37,6 +37,7 @@ from orchestrator_workers.claims import Claims, Leased, Source
 from orchestrator_workers.heartbeat import Heartbeat
 from orchestrator_workers.job import Ending, Job, Jobs, Observer
 from orchestrator_workers.pauses import end_all
+from orchestrator_workers.presence import Presence
 from orchestrator_workers.registration import register_absent
 from orchestrator_workers.registry import register
 from orchestrator_workers.reports import Reports
@@ -126,6 +127,9 @@ class Worker:
         self._reports = Reports(self._store, executor, self.name, self._settled)
         self._claims = self._make_claims()
         self._wakes = Wakes(self._connection, self._wake_lists, self._claims.woken)
+        self._presence = Presence(
+            self._store, executor, self.name, self._sources, self._clock, lambda: self._claims.is_claiming
+        )
         self._serving = asyncio.create_task(self._serve(), name=f"worker-{self.name}")
         log.info("worker_started", extra={"worker_id": self.name, "task_types": self.task_types})
 
@@ -186,7 +190,7 @@ class Worker:
             async with asyncio.TaskGroup() as group:
                 loops = [
                     group.create_task(part.run(), name=f"worker-{type(part).__name__.lower()}")
-                    for part in (self._claims, self._wakes, self._heartbeat, self._reports)
+                    for part in (self._claims, self._wakes, self._heartbeat, self._reports, self._presence)
                 ]
                 await self._closing.wait()
                 await self._wind_down()

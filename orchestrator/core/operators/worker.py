@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.core import advance, caching
+from orchestrator.core import advance, caching, domains
 from orchestrator.core.expressions import compile_template
 from orchestrator.core.kinds import QUEUED, SYSTEM_TASK_TYPES
 from orchestrator.core.schemas import violation
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from orchestrator.core.state import TaskRecord
     from orchestrator.model.definitions import TaskDef
 
-NO_DOMAIN = "NO_DOMAIN"
 ASYNC_COMPLETE = "asyncComplete"
 
 STORING_TYPES = frozenset({"EVENT", "START_WORKFLOW"})
@@ -46,7 +45,7 @@ def offer(d: Draft, node: Node, iteration: int, previous: TaskRecord | None, val
     wait_ms = task.start_delay * 1000
     if previous is not None and previous.result is not None:
         wait_ms = previous.result.callback_after_ms
-    domain = domain_of(d.state.meta.task_to_domain, queue)
+    domain = domains.choose(d, queue) if task.type not in SYSTEM_TASK_TYPES else None
     try:
         packed = d.pack_payload(value, "input")
     except InvalidPayload as error:
@@ -96,17 +95,3 @@ def task_input(d: Draft, node: Node, iteration: int, task_def: TaskDef, previous
     if previous is not None and isinstance(previous.input, dict):
         value = {**previous.input, **value}
     return value
-
-
-def domain_of(task_to_domain: dict[str, str], queue: str) -> str | None:
-    """The domain a task is sent to: the workflow's entry for its type, else for ``*``; the last of a list.
-
-    Conductor prefers an earlier entry of a list when a worker polled it lately; the last one is what it falls back to.
-    """
-    if not task_to_domain:
-        return None
-    entry = task_to_domain.get(queue, task_to_domain.get("*"))
-    if not entry:
-        return None
-    last = entry.rsplit(",", 1)[-1].strip()
-    return None if not last or last == NO_DOMAIN else last

@@ -7,7 +7,6 @@ site was named. Changes made with a key are put on record.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ from starlette.requests import Request
 
 from orchestrator.api.routes import Role, Route
 from orchestrator.client.sessions import AsyncSession
+from orchestrator.client.sharing import Shared
 from orchestrator.clock import Clock, SystemClock
 from orchestrator.errors import Forbidden, OrchestratorError
 from orchestrator.model.access import AccessKey, AuditEntry
@@ -57,7 +57,7 @@ class Guard:
         self._clock = clock or SystemClock()
         self._keyring: Keyring | None = None
         self._read_at_s = 0.0
-        self._lock = asyncio.Lock()
+        self._fresh_keyring = Shared(self._read_keyring)
 
     async def admit(self, route: Route, request: Request) -> AccessKey | None:
         """The key a request comes with; None where none is needed. Raises ``Unauthorized``, ``Forbidden``, ``TooFast``."""
@@ -86,12 +86,15 @@ class Guard:
             log.error("change_not_recorded", extra={"key": key.id, "action": action, "reason": str(error)})
 
     async def _keys(self) -> Keyring:
-        async with self._lock:
-            now_s = self._clock.monotonic_s()
-            if self._keyring is None or now_s - self._read_at_s > KEYS_AGE_S_MAX:
-                self._keyring = await self._session.run(access.read_keyring(self._session.store))
-                self._read_at_s = now_s
-            return self._keyring
+        if self._keyring is None or self._clock.monotonic_s() - self._read_at_s > KEYS_AGE_S_MAX:
+            return await self._fresh_keyring()
+        return self._keyring
+
+    async def _read_keyring(self) -> Keyring:
+        now_s = self._clock.monotonic_s()
+        self._keyring = await self._session.run(access.read_keyring(self._session.store))
+        self._read_at_s = now_s
+        return self._keyring
 
     def _require_known_origin(self, request: Request) -> None:
         origin = request.headers.get("origin")

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
+from orchestrator.client.sharing import Shared
 from orchestrator.errors import InvalidRequest
 from orchestrator.plan import Plan
 from orchestrator.settings import Settings, load_settings
@@ -207,7 +208,7 @@ class AsyncSession:
         self.connection = connection or connect(settings.redis_url, settings)
         self.store = StoreContext(settings, is_ordered=not self.connection.is_cluster)
         self._is_checked = False
-        self._lock = asyncio.Lock()
+        self._check = Shared(self._check_store)
 
     def plan(
         self, verb: Callable[Concatenate[StoreContext, P], Plan[T]], /, *args: P.args, **kwargs: P.kwargs
@@ -218,15 +219,16 @@ class AsyncSession:
     async def run(self, plan: Plan[T]) -> T:
         """Drive a plan; the first one checks the store. Raises what the plan or the check raises."""
         if not self._is_checked:
-            async with self._lock:
-                if not self._is_checked:
-                    await asyncio.to_thread(check, self.connection, self.store)
-                    self._is_checked = True
+            await self._check()
         return await self.connection.asynchronous().run(plan)
 
     async def close(self) -> None:
         """Close the connections."""
         await self.connection.aclose()
+
+    async def _check_store(self) -> None:
+        await asyncio.to_thread(check, self.connection, self.store)
+        self._is_checked = True
 
 
 def check(connection: Connection, store: StoreContext) -> None:

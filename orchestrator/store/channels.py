@@ -15,6 +15,7 @@ from orchestrator.store.exchange import LOST
 from orchestrator.store.wire import AsyncWire
 
 RECHECK_S = 2.0  # how long a waiter trusts that no hint was lost
+SUBSCRIBE_S = 10.0  # as long as any exchange may take: a store that has frozen must not hold those who want to wait
 
 
 class AsyncChannels:
@@ -74,13 +75,17 @@ class AsyncChannels:
             await self._unsubscribe(channel)
 
     async def _subscribe(self, channel: str) -> None:
-        async with self._lock:
+        async with asyncio.timeout(SUBSCRIBE_S), self._lock:
             if self._pubsub is None:
                 self._pubsub = await self._wire.pubsub()
             confirmed = self._confirmed.get(channel)
             if confirmed is None:
                 confirmed = self._confirmed[channel] = asyncio.Event()
-                await self._pubsub.subscribe(channel)
+                try:
+                    await self._pubsub.subscribe(channel)
+                except BaseException:
+                    self._confirmed.pop(channel, None)
+                    raise
             if self._reader is None or self._reader.done():
                 self._reader = asyncio.create_task(self._read(), name="store-channels")
 

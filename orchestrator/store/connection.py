@@ -139,7 +139,7 @@ class Connection:
         options = _options(self.address, None)
         match self.address.kind:
             case "fake":
-                return AsyncServerWire(fake_async_client(self.address.name), timeout_s)
+                return AsyncServerWire(fake_async_client(self.address.name, CONNECTIONS_MAX), timeout_s)
             case "sentinel":
                 sentinel = _untyped.asyncio.Sentinel(self.address.nodes, sentinel_kwargs=_sentinel_options(), **options)
                 primary = sentinel.master_for(self.address.name, redis.asyncio.Redis)

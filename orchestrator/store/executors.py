@@ -2,6 +2,7 @@
 
 An executor sends what a plan yields and sends back what came; ``exchange`` knows what that means. A ``Wait`` subscribes
 first, then checks, then sleeps until a message comes or 2 s are over, and checks anew: a hint may be lost, a state not.
+On asyncio thousands may ask at once; those for whom there is no connection wait their turn.
 Executors hold no state of the protocol; they are safe to share between threads (sync) or tasks of one loop (async).
 """
 
@@ -12,12 +13,16 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from orchestrator.errors import StoreUnavailable
 from orchestrator.plan import Call, Command, Outside, Plan, Receive, Send, Step, Wait
 from orchestrator.store.channels import RECHECK_S, AsyncChannels
 from orchestrator.store.exchange import LOST, Profile, Round, exchange, translate
-from orchestrator.store.wire import AsyncWire, SyncWire
+from orchestrator.store.wire import AsyncWire, Request, SyncWire
 
 T = TypeVar("T")
+
+EXCHANGES_MAX = 240  # at once; a little less than the connections that a pool may have
+TURN_S = 10.0  # as long as one exchange may take
 
 
 class _Sent(NamedTuple):
@@ -139,6 +144,7 @@ class AsyncExecutor:
         self._wire = wire
         self.profile = profile
         self._channels = AsyncChannels(wire)
+        self._places = asyncio.Semaphore(EXCHANGES_MAX)
 
     async def run(self, plan: Plan[T]) -> T:
         """Drive ``plan`` to its end and return its value; raises what the plan raises."""
@@ -179,13 +185,32 @@ class AsyncExecutor:
         requests = next(rounds)
         while True:
             try:
-                replies = await self._wire.exchange(requests)
+                replies = await self._exchange(requests)
             except LOST as error:
                 raise translate(error) from error
             try:
                 requests = rounds.send(replies)
             except StopIteration as stop:
                 return list(stop.value)
+
+    async def _exchange(self, requests: Sequence[Request]) -> list[Any]:
+        if self._places.locked():
+            await self._take_turn()
+        else:
+            await self._places.acquire()
+        try:
+            return await self._wire.exchange(requests)
+        finally:
+            self._places.release()
+
+    async def _take_turn(self) -> None:
+        try:
+            async with asyncio.timeout(TURN_S):
+                await self._places.acquire()
+        except TimeoutError as error:
+            raise StoreUnavailable(
+                f"Redis has left {EXCHANGES_MAX} others unanswered for {TURN_S:g} s; repeat later"
+            ) from error
 
     async def _wait(self, wait: Wait) -> Any:
         deadline = time.monotonic() + wait.timeout_s

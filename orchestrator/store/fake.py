@@ -19,9 +19,9 @@ def fake_sync_client(name: str) -> Any:
     return _module().FakeRedis(server=_server(name), protocol=2)
 
 
-def fake_async_client(name: str) -> Any:
+def fake_async_client(name: str, connections_max: int) -> Any:
     """An async client of the fake server ``name``; raises ``MissingExtra`` without fakeredis."""
-    return _module().FakeAsyncRedis(server=_server(name), protocol=2)
+    return _module().FakeAsyncRedis(server=_server(name), protocol=2, max_connections=connections_max)
 
 
 def forget_fake(name: str) -> None:

@@ -14,8 +14,10 @@ import pytest
 from orchestrator.errors import OutcomeUnknown, SettingsInvalid, StoreRefused, StoreUnavailable
 from orchestrator.plan import Call, Command, Plan, Wait
 from orchestrator.settings import Settings
+from orchestrator.store import channels, executors
 from orchestrator.store.addresses import parse_url
-from orchestrator.store.connection import Connection, connect
+from orchestrator.store.connection import CONNECTIONS_MAX, Connection, connect
+from orchestrator.store.executors import EXCHANGES_MAX
 from orchestrator.store.keys import Keys
 from orchestrator.store.ownership import Owned, acquire
 from orchestrator.store.wire import _pack, _pack_in_python
@@ -151,6 +153,16 @@ def test_many_async_waiters_share_one_subscription(connection: Connection) -> No
     assert subscribers == [1, 1, 1]
 
 
+def test_more_async_callers_than_there_are_connections_wait_their_turn(connection: Connection) -> None:
+    async def main() -> list[Any]:
+        store = connection.asynchronous()
+        replies = await asyncio.gather(*[store.do(Command(("ECHO", number))) for number in range(4 * CONNECTIONS_MAX)])
+        await connection.aclose()
+        return replies
+
+    assert asyncio.run(main()) == [str(number).encode() for number in range(4 * CONNECTIONS_MAX)]
+
+
 # --- servers that fail -----------------------------------------------------------------------------------------------
 
 
@@ -193,8 +205,10 @@ def test_a_lost_server_is_unavailable_to_async_callers_too(own_server: RedisServ
     asyncio.run(main())
 
 
-def test_a_silent_server_is_given_up_on() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
+def test_a_silent_server_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channels, "SUBSCRIBE_S", 0.1)
+    monkeypatch.setattr(executors, "TURN_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0), backlog=2 * CONNECTIONS_MAX) as silent:
         connection = connect(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
         blocking = connection.blocking_sync(-2.9)
         with pytest.raises(StoreUnavailable):
@@ -204,6 +218,17 @@ def test_a_silent_server_is_given_up_on() -> None:
         async def main() -> None:
             with pytest.raises(StoreUnavailable, match="did not answer within"):
                 await connection.blocking_async(-2.9).do(Command(("PING",)))
+            with pytest.raises(StoreUnavailable):
+                await connection.asynchronous().do(Wait(("news",), Command(("PING",)), bool, 30))
+            asked = [
+                asyncio.create_task(connection.asynchronous().do(Command(("PING",)))) for _ in range(EXCHANGES_MAX)
+            ]
+            await asyncio.sleep(0)
+            with pytest.raises(StoreUnavailable, match="has left 240 others unanswered"):
+                await connection.asynchronous().do(Command(("PING",)))
+            for one in asked:
+                one.cancel()
+            await asyncio.wait(asked)
             await connection.aclose()
 
         asyncio.run(main())

@@ -38,11 +38,18 @@ class ServerProcess:
     """
 
     def __init__(
-        self, store_url: str, log: Path, *, constants: dict[str, float] | None = None, files_max: int | None = None
+        self,
+        store_url: str,
+        log: Path,
+        *,
+        constants: dict[str, float] | None = None,
+        environment: dict[str, str] | None = None,
+        files_max: int | None = None,
     ) -> None:
         self._store_url = store_url
         self._log = log
         self._constants = constants or {}
+        self._environment = environment or {}
         self._files_max = files_max
         self._process: subprocess.Popen[bytes] | None = None
         self.url = ""
@@ -80,7 +87,7 @@ class ServerProcess:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._limits(), *command, "--redis", self._store_url, "server", "--port", "0"],
-                env={**os.environ, "PYTHONPATH": PATHS},
+                env={**os.environ, "PYTHONPATH": PATHS, **self._environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -6,6 +6,7 @@ The same plans run here as under the command line and the clients. Every error e
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -128,6 +129,9 @@ class Door:
         except Exception as error:
             status = status_for(error)
             raise
+        except asyncio.CancelledError:  # the drain time-out of the server is over
+            status = 503
+            raise Refused(status, "the server ends before this is answered; repeat it later") from None
         finally:
             self.metrics.answered(method, route.path, status, self._clock.monotonic_s() - begun_s)
         return response

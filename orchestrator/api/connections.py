@@ -11,10 +11,9 @@ import logging
 import sys
 from typing import Any
 
-from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from orchestrator.api.errors import RETRY_AFTER_S, Refused, response_to
+from orchestrator.api.errors import Refused, response_to
 
 if sys.platform != "win32":
     import resource
@@ -163,8 +162,5 @@ def _is_over(since_s: float | None, limit_s: float, now_s: float) -> bool:
 
 async def _no_room(scope: Any, receive: Any, send: Any) -> None:
     """The app of a connection that there is no room for."""
-    headers = {"retry-after": str(RETRY_AFTER_S), "connection": "close"}
-    answer: Response = response_to(
-        Refused(503, "the server has as many connections as it may; repeat later", headers), "a request"
-    )
-    await answer(scope, receive, send)
+    refusal = Refused(503, "the server has as many connections as it may; repeat later", {"connection": "close"})
+    await response_to(refusal, "a request")(scope, receive, send)

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 INSTANCE = socket.gethostname()
 RETRY_AFTER_S = 1
+PASSING = frozenset({429, 503})
 VALUE_CHARS_MAX = 200
 JSON = "application/json"
 
@@ -74,9 +75,7 @@ def response_to(error: Exception, what: str) -> Response:
     if isinstance(error, DefinitionInvalid):
         return _invalid(error)
     problems = [Problem(error.path, error.reason)] if isinstance(error, InvalidPayload) else []
-    is_passing = status in (429, 503)
-    headers = {"retry-after": str(RETRY_AFTER_S)} if is_passing else {}
-    return _response(status, str(error), code=error.code, headers=headers, retryable=is_passing, problems=problems)
+    return _response(status, str(error), code=error.code, problems=problems)
 
 
 def _invalid(error: DefinitionInvalid) -> Response:
@@ -97,14 +96,14 @@ def _response(
     *,
     code: str | None = None,
     headers: Mapping[str, str] | None = None,
-    retryable: bool = False,
     problems: list[Problem] | None = None,
 ) -> Response:
+    is_passing = status in PASSING
     document: dict[str, Any] = {
         "status": status,
         "message": _text(message),
         "instance": INSTANCE,
-        "retryable": retryable,
+        "retryable": is_passing,
     }
     if code is not None:
         document["code"] = code
@@ -112,7 +111,8 @@ def _response(
         document["error"] = code  # where Conductor's clients look whether a fresh token would help
     if problems:
         document["validationErrors"] = _listed(problems)
-    return Response(msgspec.json.encode(document), status, headers=dict(headers or {}), media_type=JSON)
+    when = {"retry-after": str(RETRY_AFTER_S)} if is_passing else {}
+    return Response(msgspec.json.encode(document), status, headers={**when, **(headers or {})}, media_type=JSON)
 
 
 def _listed(problems: list[Problem]) -> list[dict[str, Any]]:

@@ -32,7 +32,7 @@ from tests.support.wire_proxy import WireProxy
 Json = dict[str, Any]
 
 LEASE_MS = 1_000
-PROMPT_S = 1.0
+PROMPT_S = 1.8  # looking again without a wake-up takes two seconds
 AWAY_S = 10.0
 COMMAND_TIMEOUT_S = 1.0
 BOUND_S = 8.0
@@ -200,20 +200,24 @@ def test_a_signal_whose_answer_was_lost_with_its_server_ends_no_second_wait_when
     ended(http, workflow_id)
 
 
-@pytest.mark.parametrize("is_header", [True, False], ids=["header", "field"])
+@pytest.mark.parametrize("way", ["header", "field", "execute"])
 def test_a_start_whose_answer_was_lost_with_its_server_is_no_second_workflow_when_it_is_sent_again(
-    http: httpx2.Client, doomed: ServerProcess, redis_proxy: WireProxy, is_header: bool
+    http: httpx2.Client, doomed: ServerProcess, redis_proxy: WireProxy, way: str
 ) -> None:
-    basket = "one" if is_header else "two"
-    request = {"name": "order", "correlationId": basket}
-    key: Json = {"headers": {"Idempotency-Key": basket}}
-    if not is_header:
-        request |= {"idempotencyKey": basket, "idempotencyStrategy": "RETURN_EXISTING"}
-        key = {}
-    killed_behind("start", doomed, redis_proxy, lambda lost: lost.post("/workflow", json=request, **key))
-    again = [http.post("/workflow", json=request, **key) for _ in range(2)]
-    (only,) = http.get(f"/workflow/order/correlated/{basket}").json()
-    assert [(answer.status_code, answer.text) for answer in again] == [(200, only["workflowId"])] * 2
+    path = "/workflow/execute/order/1?waitForSeconds=1" if way == "execute" else "/workflow"
+    request, headers = {"name": "order", "correlationId": way}, {"Idempotency-Key": way}
+    if way == "field":
+        request |= {"idempotencyKey": way, "idempotencyStrategy": "RETURN_EXISTING"}
+        headers = {}
+
+    def begin(caller: httpx2.Client) -> httpx2.Response:
+        return caller.post(path, json=request, headers=headers)
+
+    killed_behind("start", doomed, redis_proxy, begin)
+    again = [begin(http) for _ in range(2)]
+    (only,) = http.get(f"/workflow/order/correlated/{way}").json()
+    ids = [answer.json()["workflowId"] if way == "execute" else answer.text for answer in again]
+    assert ids == [only["workflowId"]] * 2
     complete(http, poll(http))
     assert statuses(ended(http, only["workflowId"])) == ["COMPLETED"]
 
@@ -336,6 +340,24 @@ def test_servers_share_polls_results_and_waits_and_one_goes_on_without_the_other
     assert ended(http, task["workflowInstanceId"])["output"] == {"paid": 1}
     start(http, "order")
     complete(http, poll(http))
+
+
+def test_who_waits_for_longer_than_a_server_takes_to_end_is_told_to_come_back(
+    decider: Settings, http: httpx2.Client, tmp_path: Path
+) -> None:
+    drain = {"ORCHESTRATOR_DRAIN_TIMEOUT_S": "1"}
+    with (
+        ServerProcess(decider.redis_url, tmp_path / "log", environment=drain) as server,
+        ThreadPoolExecutor(1) as caller,
+    ):
+        with httpx2.Client(base_url=server.url, timeout=30) as other:
+            asked = caller.submit(other.post, "/workflow/execute/order/1?waitForSeconds=20", json={})
+            task = poll(http)
+            assert server.stop() == 0
+            answer = asked.result(10)
+        assert (answer.status_code, answer.headers["retry-after"], answer.json()["retryable"]) == (503, "1", True)
+        assert "Traceback" not in server.log()
+    complete(http, task)
 
 
 # --- Redis goes away --------------------------------------------------------------------------------------------------

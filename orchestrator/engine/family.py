@@ -22,6 +22,7 @@ from orchestrator.engine.starts import (
     resolve_inline,
     resolve_name,
     send_starts,
+    take_over,
     with_defaults,
 )
 from orchestrator.engine.views import load_view
@@ -114,7 +115,7 @@ def _existing(store: StoreContext, handoff: StartWorkflow, start: Start, other: 
     """
     meta = handoff.meta
     if handoff.strategy == IdempotencyStrategy.FAIL_ON_RUNNING:
-        reply = yield start.call(store, with_body=True, expected_other=other)
+        reply = yield from take_over(store, start, other)
         if reply.verdict is not StartVerdict.EXISTS:
             return ""
         other = reply.workflow_id

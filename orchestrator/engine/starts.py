@@ -6,8 +6,9 @@ when the partition does not hold it yet. Clients, the relay (failure workflows, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import msgspec
@@ -24,11 +25,11 @@ from orchestrator.model.definitions import WorkflowDef, walk
 from orchestrator.model.records import Meta, encode
 from orchestrator.model.validation import validate_workflow_def
 from orchestrator.model.wire import definition_hash, workflow_def_from_dict, workflow_def_to_dict
-from orchestrator.plan import Call, Plan
+from orchestrator.plan import Plan
 from orchestrator.scripts.checking import check_script
 from orchestrator.store import catalog, partition
 from orchestrator.store.context import StoreContext
-from orchestrator.store.partition import StartReply
+from orchestrator.store.partition import NewWorkflow, StartReply
 
 check_runnable = partial(
     validate_workflow_def,
@@ -150,23 +151,24 @@ class Start(NamedTuple):
     input: Raw
     idempotency_field: str = ""
 
-    def call(self, store: StoreContext, *, with_body: bool, expected_other: str = "") -> Call:
-        """The script call; ``with_body`` sends the definition along for a partition that lacks it."""
-        keys = store.keys
-        return partition.start(
-            keys,
-            partition_of(self.workflow_id, keys.partitions),
-            workflow_id=self.workflow_id,
-            request_id=self.request_id,
-            name=self.meta.name,
+    def asked(self, *, with_body: bool, expected_other: str = "") -> NewWorkflow:
+        """As the store takes it; ``with_body`` sends the definition along for a partition that lacks it."""
+        return NewWorkflow(
+            self.workflow_id,
+            self.request_id,
+            self.meta.name,
+            self.resolved.hash,
+            encode(self.meta),
+            bytes(self.input),
+            definition_body=self.resolved.body if with_body else b"",
             idempotency_field=self.idempotency_field,
             expected_other=expected_other,
-            definition_hash=self.resolved.hash,
-            definition_body=self.resolved.body if with_body else b"",
-            meta=encode(self.meta),
-            input=bytes(self.input),
         )
 
+
+STARTS_PER_CALL = 100
+BYTES_PER_CALL = 1024 * 1024
+"""A script that starts more at a time would hold up the others of its server."""
 
 _known_bodies: set[tuple[str, int, str]] = set()
 _KNOWN_MAX = 100_000
@@ -177,14 +179,47 @@ def send_starts(store: StoreContext, starts: list[Start]) -> Plan[list[StartRepl
 
     A reply may be an exception in its place; a lost connection raises and every start may be repeated.
     """
-    calls = [start.call(store, with_body=_note_body(store, start)) for start in starts]
-    replies = yield calls
+    replies = yield from _sent(store, [start.asked(with_body=_note_body(store, start)) for start in starts])
     again = [index for index, reply in enumerate(replies) if isinstance(reply, StartReply) and reply.verdict == "NODEF"]
     if again:
-        repeated = yield [starts[index].call(store, with_body=True) for index in again]
+        repeated = yield from _sent(store, [starts[index].asked(with_body=True) for index in again])
         for index, reply in zip(again, repeated, strict=True):
             replies[index] = reply
-    return list(replies)
+    return replies
+
+
+def take_over(store: StoreContext, start: Start, other: str) -> Plan[StartReply]:
+    """Start it although ``other`` has its idempotency key, if that one has ended. Raises what the store refuses it with."""
+    (reply,) = yield from _sent(store, [start.asked(with_body=True, expected_other=other)])
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
+
+
+def _sent(store: StoreContext, asked: Sequence[NewWorkflow]) -> Plan[list[StartReply | Exception]]:
+    """One script per partition and pipeline, or some where that would be a large one."""
+    parts = list(_parts(store, asked))
+    answers = yield [partition.start(store.keys, number, [asked[index] for index in part]) for number, part in parts]
+    replies: dict[int, StartReply | Exception] = {}
+    for (_, part), answer in zip(parts, answers, strict=True):
+        replies.update(zip(part, repeat(answer) if isinstance(answer, Exception) else answer, strict=False))
+    return [replies[index] for index in range(len(asked))]
+
+
+def _parts(store: StoreContext, asked: Sequence[NewWorkflow]) -> Iterator[tuple[int, list[int]]]:
+    """The places of the starts that go together, with the partition they are for."""
+    open_parts: dict[int, tuple[list[int], int]] = {}
+    for index, one in enumerate(asked):
+        number = partition_of(one.workflow_id, store.keys.partitions)
+        size = len(one.definition_body) + 2 * (len(one.meta) + len(one.input))
+        part, total = open_parts.get(number, ([], 0))
+        if part and (len(part) == STARTS_PER_CALL or total + size > BYTES_PER_CALL):
+            yield number, part
+            part, total = [], 0
+        part.append(index)
+        open_parts[number] = (part, total + size)
+    for number, (part, _) in open_parts.items():
+        yield number, part
 
 
 def _note_body(store: StoreContext, start: Start) -> bool:

@@ -27,6 +27,7 @@ from orchestrator.engine.starts import (
     resolve_inline,
     resolve_name,
     send_starts,
+    take_over,
     with_defaults,
 )
 from orchestrator.errors import Conflict, DefinitionInvalid, InvalidRequest, OrchestratorError
@@ -250,8 +251,8 @@ def _settle(store: StoreContext, launch: Launch, made: Start, reply: StartReply 
         if strategy is IdempotencyStrategy.FAIL:
             break
         other = reply.workflow_id
-        reply = yield made.call(store, with_body=True, expected_other=other)
-        if isinstance(reply, StartReply) and reply.workflow_id == other:
+        reply = yield from take_over(store, made, other)
+        if reply.workflow_id == other:
             break
     assert isinstance(reply, StartReply)
     state = "is running" if strategy is IdempotencyStrategy.FAIL_ON_RUNNING else "exists"

@@ -41,7 +41,7 @@ class CommitBatch:
     """Sections of several workflows of one partition, written by one script run.
 
     ``relayed`` are outbox ids whose hand-offs are delivered for good; ``clears_suspects`` drops the suspect counts of
-    the committed events. Example: ``batch.section(wid, version, [event_id]).put_records(["Rcharge", record])``
+    the committed events. Example: ``batch.section(wid, version, [event_id]).put_workflow("Rcharge", record)``
     """
 
     __slots__ = (

@@ -1,4 +1,4 @@
-"""A partition from the outside: start a workflow, ask something of it, read what is committed.
+"""A partition from the outside: start workflows, ask something of it, read what is committed.
 
 Everybody may call what is here; only the partition's owner calls ``commit``, ``inbox``, ``timers`` and ``quarantine``.
 Every function gives a ``Call`` or ``Command``; nothing is sent here.
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from typing import Any, NamedTuple
 
-from orchestrator.errors import InvalidPayload
+from orchestrator.errors import InvalidPayload, StoreRefused
 from orchestrator.model.records import encode
 from orchestrator.plan import Argument, Call, Command
 from orchestrator.store.keys import TOMBSTONE_TTL_MS, Keys
@@ -27,6 +28,25 @@ class StartVerdict(StrEnum):
     TAKEN = "TAKEN"  # the workflow id belongs to another request
     NODEF = "NODEF"  # the partition does not have the definition: repeat with its body
     TOMB = "TOMB"  # cancelled before it arrived
+
+
+class NewWorkflow(NamedTuple):
+    """An execution to be started; ``meta`` and ``input`` are packed.
+
+    An empty ``definition_body`` says that the partition is believed to have it. ``expected_other`` names the execution
+    that a former EXISTS gave: if that one has ended or is gone, the idempotency key passes to this start (that is
+    FAIL_ON_RUNNING; the other strategies are decided by the caller from EXISTS).
+    """
+
+    workflow_id: str
+    request_id: str
+    name: str
+    definition_hash: str
+    meta: bytes
+    input: bytes
+    definition_body: bytes = b""
+    idempotency_field: str = ""
+    expected_other: str = ""
 
 
 class StartReply(NamedTuple):
@@ -71,42 +91,30 @@ class PartitionStats(NamedTuple):
     oldest_event_ms: int
 
 
-def start(
-    keys: Keys,
-    partition: int,
-    *,
-    workflow_id: str,
-    request_id: str,
-    name: str,
-    definition_hash: str,
-    meta: bytes,
-    input: bytes,
-    definition_body: bytes = b"",
-    idempotency_field: str = "",
-    expected_other: str = "",
-) -> Call:
-    """Start an execution; decodes to a ``StartReply``.
+def start(keys: Keys, partition: int, starts: Sequence[NewWorkflow]) -> Call:
+    """Start executions of one partition, each for itself; decodes to a ``StartReply`` each, or why the store refused it.
 
-    An empty ``definition_body`` says that the partition is believed to have it. ``expected_other`` names the execution
-    that a former EXISTS gave: if that one has ended or is gone, the idempotency key passes to this start (that is
-    FAIL_ON_RUNNING; the other strategies are decided by the caller from EXISTS).
-    Example: ``start(keys, 3, workflow_id=wid, request_id=rid, name="order", definition_hash=h, meta=m, input=i)``
+    Earlier ones count for later ones. Example: ``start(keys, 3, [NewWorkflow(wid, rid, "order", h, meta, given)])``
     """
-    names = [
-        keys.workflow(partition, workflow_id),
-        keys.inbox(partition),
-        keys.idempotency(partition),
-        keys.definitions(partition),
-        keys.tombstone(partition, workflow_id),
-    ]
-    if expected_other:
-        names.append(keys.workflow(partition, expected_other))
-    body = encode((meta, input))
-    args: tuple[Argument, ...] = (
-        *(workflow_id, request_id, name, idempotency_field, expected_other),
-        *(definition_hash, definition_body, meta, input, body),
-    )
-    return Call("start", names, args, _start_reply, durable=True)
+    names = [keys.inbox(partition), keys.idempotency(partition), keys.definitions(partition)]
+    for one in starts:
+        names += (keys.workflow(partition, one.workflow_id), keys.tombstone(partition, one.workflow_id))
+    bodies: dict[str, bytes] = {}
+    for one in starts:
+        bodies[one.definition_hash] = one.definition_body or bodies.get(one.definition_hash, b"")
+    numbers = {definition_hash: number for number, definition_hash in enumerate(bodies, 1)}
+    args: list[Argument] = [len(bodies)]
+    for item in bodies.items():
+        args += item
+    args.append(len(starts))
+    for one in starts:
+        place: Argument = ""
+        if one.expected_other:
+            names.append(keys.workflow(partition, one.expected_other))
+            place = len(names)
+        args += (one.workflow_id, one.request_id, one.name, one.idempotency_field, one.expected_other, place)
+        args += (numbers[one.definition_hash], one.meta, one.input, encode((one.meta, one.input)))
+    return Call("start", names, args, partial(_start_replies, starts), durable=True)
 
 
 def idempotency_field(name: str, idempotency_key: str) -> str:
@@ -114,7 +122,15 @@ def idempotency_field(name: str, idempotency_key: str) -> str:
     return f"{name}\n{idempotency_key}"
 
 
-def _start_reply(reply: Any) -> StartReply:
+def _start_replies(starts: Sequence[NewWorkflow], replies: Any) -> list[StartReply | StoreRefused]:
+    return [_start_reply(one, reply) for one, reply in zip(starts, replies, strict=True)]
+
+
+def _start_reply(one: NewWorkflow, reply: Any) -> StartReply | StoreRefused:
+    if word(reply) == "CORRUPT":
+        return StoreRefused(
+            f"start of workflow {one.workflow_id}: a key of this namespace holds data of another program: use another namespace"
+        )
     return StartReply(StartVerdict(word(reply)), reply[1].decode() if len(reply) > 1 else "")
 
 

@@ -62,10 +62,11 @@ def client_life(world: Surroundings, order: Order, name: str) -> Life:
         if any(action == "remove" for _, action in order.actions):
             yield from _remove(world, store, order.workflow_id, "")
         return
-    start = _start_of(order)
+    company = _company(world, order, name)
     while True:
+        along = [one for one in company if one.workflow_id not in ledger.removals]
         try:
-            (reply,) = yield from send_starts(store, [start])
+            reply, *_ = yield from send_starts(store, [_start_of(one) for one in (order, *along)])
             if isinstance(reply, StartReply):
                 break
         except StoreUnavailable:
@@ -78,6 +79,20 @@ def client_life(world: Surroundings, order: Order, name: str) -> Life:
         yield Sleep(delay_ms)
         await_word = _ACTIONS[action]
         yield from await_word(world, store, order.workflow_id, f"{order.request_id}-{action}")
+
+
+def _company(world: Surroundings, order: Order, name: str) -> list[Order]:
+    """Other callers' starts that this one sends along, so that one script has several; a removed one must not come back."""
+    rng, keys = world.random_of(f"{name} company"), world.store().keys
+    number = keys.partition_of(order.workflow_id)
+    others = [
+        one
+        for one in world.workload.orders
+        if one is not order
+        and keys.partition_of(one.workflow_id) == number
+        and all(action != "remove" for _, action in one.actions)
+    ]
+    return rng.sample(others, min(len(others), 2)) if rng.random() < 0.3 else []
 
 
 def _start_of(order: Order) -> Start:

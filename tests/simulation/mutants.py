@@ -201,6 +201,10 @@ MUTANTS: dict[str, Damage] = {
             ),
         ),
     ),
+    "key-not-claimed": Damage(
+        "start lets a second execution begin under the same idempotency key",
+        {"start": (("if field ~= '' then call('HSET', idem, field, wid) end", ""),)},
+    ),
     "outcome-overwritten": Damage(
         "a time-out is committed although the outcome was accepted meanwhile",
         {"commit": (("if entry and string.sub(entry, 1, 1) == 'A' then verdict = 'CONFLICT' end", ""),)},

@@ -87,27 +87,29 @@ class PartitionRules:
     # --- events come in -------------------------------------------------------------------------------------------------
 
     def _start(self, call: Call, reply: Any, before: PartitionImage, after: PartitionImage) -> None:
-        workflow_id, field = str(call.args[0]), str(call.args[3])
-        run = self._ledger.runs.get(workflow_id)
-        if reply[0] != b"OK" or run is not None:
-            self._same_events(before, after)
-            if reply[0] in (b"OK", b"EXISTS", b"TOMB"):
-                self._ledger.delivered.add(("s", workflow_id))
-            return
-        self._came(before, after, "start", 1)
+        first = 2 + 2 * int(call.args[0])
+        asked = [call.args[at : at + 10] for at in range(first, len(call.args), 10)]
+        came = 0
+        for (workflow_id, _, _, field, _, _, _, meta, *_), answer in zip(asked, reply, strict=True):
+            if answer[0] in (b"OK", b"EXISTS", b"TOMB"):
+                self._ledger.delivered.add(("s", str(workflow_id)))
+            if answer[0] == b"OK" and str(workflow_id) not in self._ledger.runs:
+                came += 1
+                self._born(str(workflow_id), str(field), unpacked(_bytes(meta)))
+        self._came(before, after, "start", came)
+
+    def _born(self, workflow_id: str, field: str, meta: Any) -> None:
         if field:
             holder = self._ledger.holders.setdefault(field, workflow_id)
             other = self._ledger.runs.get(holder)
             free = other is None or other.is_removed or holder == workflow_id
             _expect("S1", free, f"{field!r} started both {holder} and {workflow_id}")
             self._ledger.holders[field] = workflow_id
-        meta = unpacked(_bytes(call.args[7]))
         run = Run(
             workflow_id, meta[1], self._partition, field, failure_of=meta[12], parent_id=meta[8], parent_task=meta[9]
         )
         self._families.born(run)
         self._ledger.runs[workflow_id] = run
-        self._ledger.delivered.add(("s", workflow_id))
         self._totals.workflows += 1
 
     def _accept(self, call: Call, reply: Any, before: PartitionImage, after: PartitionImage) -> None:

@@ -5,6 +5,7 @@ Used by the tests of the partition's scripts. The clock is the slot's declared o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.model.events import Event
@@ -16,7 +17,7 @@ from orchestrator.store.executors import SyncExecutor
 from orchestrator.store.inbox import Entry, Wake, read_inbox
 from orchestrator.store.keys import Keys
 from orchestrator.store.ownership import acquire
-from orchestrator.store.partition import StartReply, start
+from orchestrator.store.partition import NewWorkflow, StartReply, start
 from orchestrator.store.timers import timer_member
 
 NOON = 4_000_000_000_000  # later than any server's clock, so that its times come before the scene's
@@ -24,6 +25,12 @@ SUFFIX = "abcdefghijkl"
 OWNER = "decider-1"
 META = encode(Meta(FORMAT, "order", 1, "hash"))
 DONE = encode(Outcome(FORMAT, "COMPLETED"))
+
+
+def new(workflow_id: str, request_id: str = "r1", **options: Any) -> NewWorkflow:
+    """An execution of a definition that comes along."""
+    given = {"name": "order", "definition_hash": "hash", "definition_body": b"body", "meta": META, "input": b"\x80"}
+    return NewWorkflow(workflow_id, request_id, **{**given, **options})
 
 
 class Scene:
@@ -46,12 +53,16 @@ class Scene:
         self.do(Command(("SET", self.keys.partition_clock(self.partition), now_ms)))
 
     def start(self, workflow_id: str = "w1", request_id: str = "r1", **options: Any) -> StartReply:
-        """Start an execution; options as for ``partition.start``."""
-        given = {"name": "order", "definition_hash": "hash", "definition_body": b"body", "meta": META, "input": b"\x80"}
-        reply: StartReply = self.do(
-            start(self.keys, self.partition, workflow_id=workflow_id, request_id=request_id, **{**given, **options})
-        )
+        """Start an execution; options as for ``NewWorkflow``."""
+        (reply,) = self.start_all([new(workflow_id, request_id, **options)])
+        if isinstance(reply, Exception):
+            raise reply
         return reply
+
+    def start_all(self, starts: Sequence[NewWorkflow]) -> list[StartReply | Exception]:
+        """Start executions with one script."""
+        replies: list[StartReply | Exception] = self.do(start(self.keys, self.partition, starts))
+        return replies
 
     def own(self, owner: str = OWNER) -> int:
         """Take the partition and remember the epoch."""

@@ -10,7 +10,7 @@ from orchestrator.plan import Command
 from orchestrator.store.executors import SyncExecutor
 from orchestrator.store.keys import Keys
 from orchestrator.store.partition import idempotency_field, load_definition, load_workflow, tell
-from tests.store.scene import META, NOON, Scene
+from tests.store.scene import META, NOON, Scene, new
 
 FIELD = idempotency_field("order", "key")
 
@@ -102,6 +102,75 @@ def test_a_foreign_key_stops_the_start_before_it_writes(scene: Scene, key: str) 
     with pytest.raises(StoreRefused, match="another namespace"):
         scene.start(idempotency_field=FIELD)
     assert scene.everything() == before
+
+
+def test_each_of_many_starts_is_answered_for_itself(scene: Scene) -> None:
+    scene.start("taken", "r0")
+    scene.do(tell(scene.keys, 1, "buried", ("cancel", "t", None, "", 0), forbids_start=True))
+    scene.spoil(scene.keys.workflow(1, "foreign"))
+    left = scene.everything()
+    replies = scene.start_all(
+        [
+            new("w1", idempotency_field=FIELD),
+            new("taken"),
+            new("buried"),
+            new("foreign"),
+            new("w2", definition_hash="unknown", definition_body=b""),
+            new("w3", idempotency_field=FIELD),
+            new("w1", idempotency_field=FIELD),
+            new("w4", definition_body=b""),
+        ]
+    )
+    refused = replies.pop(3)
+    assert isinstance(refused, StoreRefused)
+    assert "another namespace" in str(refused)
+    assert replies == [
+        ("OK", "w1"),
+        ("TAKEN", ""),
+        ("TOMB", ""),
+        ("NODEF", ""),
+        ("EXISTS", "w1"),
+        ("OK", "w1"),
+        ("OK", "w4"),
+    ]
+    assert [entry.workflow_id for entry in scene.inbox() if isinstance(entry.event, Started)] == ["taken", "w1", "w4"]
+    after = scene.everything()
+    mine = {key for key in after if after[key] != left.get(key)}
+    names = [scene.keys.workflow(1, "w1"), scene.keys.workflow(1, "w4"), scene.keys.inbox(1), scene.keys.idempotency(1)]
+    assert mine == {name.encode() for name in names}
+
+
+def test_a_definition_that_a_refused_start_brought_is_not_kept(scene: Scene) -> None:
+    scene.start("taken", "r0")
+    starts = [new("taken", definition_hash="other", definition_body=b"text")]
+    assert scene.start_all(starts) == [("TAKEN", "")]
+    assert scene.do(load_definition(scene.keys, 1, "other")) is None
+    assert scene.start_all([*starts, new("w1", definition_hash="other", definition_body=b"")]) == [
+        ("TAKEN", ""),
+        ("OK", "w1"),
+    ]
+    assert scene.do(load_definition(scene.keys, 1, "other")) == b"text"
+
+
+def test_a_foreign_key_of_the_named_predecessor_refuses_that_start_only(scene: Scene) -> None:
+    scene.start(idempotency_field=FIELD)
+    scene.spoil(scene.keys.workflow(1, "w1"))
+    follower = new("w2", "r2", idempotency_field=FIELD, expected_other="w1")
+    refused, started = scene.start_all([follower, new("w3", "r3")])
+    assert isinstance(refused, StoreRefused)
+    assert started == ("OK", "w3")
+
+
+def test_several_predecessors_may_be_named_at_once(scene: Scene) -> None:
+    fields = [idempotency_field("order", key) for key in "ab"]
+    for number, field in enumerate(fields):
+        scene.start(f"old{number}", f"r{number}", idempotency_field=field)
+    scene.do(Command(("HSET", scene.keys.workflow(1, "old1"), "s", "COMPLETED")))
+    starts = [
+        new(f"new{number}", "r", idempotency_field=field, expected_other=f"old{number}")
+        for number, field in enumerate(fields)
+    ]
+    assert scene.start_all(starts) == [("EXISTS", "old0"), ("OK", "new1")]
 
 
 def test_the_servers_clock_dates_a_start(store: SyncExecutor, keys: Keys) -> None:

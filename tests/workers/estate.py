@@ -22,7 +22,7 @@ from orchestrator.store.connection import Connection, connect
 from orchestrator.store.context import StoreContext
 from orchestrator.store.dispatch import open_task
 from orchestrator.store.inbox import Entry, read_inbox
-from orchestrator.store.partition import start
+from orchestrator.store.partition import NewWorkflow, start
 from orchestrator.store.queue_values import Ask, Limits, Offer, QueueStats, Release, Settlement
 
 
@@ -71,13 +71,17 @@ class Estate:
             start(
                 keys,
                 partition,
-                workflow_id=workflow_id,
-                request_id="r",
-                name="order",
-                definition_hash="hash",
-                definition_body=b'{"name": "order", "version": 1, "tasks": []}',
-                meta=meta,
-                input=codec.EMPTY_MAP,
+                [
+                    NewWorkflow(
+                        workflow_id,
+                        "r",
+                        "order",
+                        "hash",
+                        meta,
+                        codec.EMPTY_MAP,
+                        definition_body=b'{"name": "order", "version": 1, "tasks": []}',
+                    )
+                ],
             )
         )
         text = open_task(ref, timeout_ms=timeout_ms, response_ms=response_ms)

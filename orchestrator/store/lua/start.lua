@@ -1,42 +1,57 @@
 #!lua
--- start: claim a workflow id (and an idempotency key), keep the request and tell the decider.
--- KEYS  w ev idem defs tomb, then w of the expected predecessor when one is named
--- ARGV  wid request_id name idempotency_field expected_other definition_hash definition_body meta input event_body
---       ('' = none: idempotency_field, expected_other; definition_body '' = believed to be here)
--- GIVES OK wid | EXISTS other_wid | TAKEN | NODEF | TOMB
+-- start: claim workflow ids (and idempotency keys), keep the requests and tell the decider; each for itself, in order.
+-- KEYS  ev idem defs, then w tomb of each start, then w of each predecessor that a start names
+-- ARGV  number of definitions, then hash body of each (body '' = believed to be here), number of starts, then per start:
+--       wid request_id name idempotency_field expected_other index_of_its_w definition_number meta input event_body
+--       ('' = none: idempotency_field, expected_other and its index)
+-- GIVES per start: {OK wid} | {EXISTS other_wid} | {TAKEN} | {NODEF} | {TOMB} | {CORRUPT}
 -- SAFE TO REPEAT: yes, with the same wid and request_id; the repeat rewrites a field so that a barrier has something to see
 --@include now
-local w, ev, idem, defs, tomb = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local wid, rid, name, field = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-
-local known = redis.call('HMGET', w, 'v', 'rid')
-if known[1] then
-  if known[2] ~= rid then return {'TAKEN'} end
-  redis.call('HSET', w, 'rid', rid)
-  return {'OK', wid}
+local call, pcall = redis.call, redis.pcall
+local ev, idem, defs = KEYS[1], KEYS[2], KEYS[3]
+call('XLEN', ev)
+call('HLEN', idem)
+local hashes, bodies, known = {}, {}, {}
+for n = 1, tonumber(ARGV[1]) do
+  hashes[n], bodies[n] = ARGV[2 * n], ARGV[2 * n + 1]
+  known[n] = call('HEXISTS', defs, hashes[n]) == 1
 end
-if redis.call('EXISTS', tomb) == 1 then return {'TOMB'} end
-if field ~= '' then
-  local other = redis.call('HGET', idem, field)
-  if other and other ~= wid then
-    local ended = false
-    if KEYN == 6 and other == ARGV[5] then
-      local s = redis.call('HGET', KEYS[6], 's')
-      ended = not s or s == 'COMPLETED' or s == 'FAILED' or s == 'TIMED_OUT' or s == 'TERMINATED'
-    end
-    if not ended then
-      redis.call('HSET', idem, field, other)
-      return {'EXISTS', other}
+
+local text = string.format('%d', now)
+local function start(w, tomb, at)
+  local wid, rid, field, other, n = ARGV[at], ARGV[at + 1], ARGV[at + 3], ARGV[at + 4], tonumber(ARGV[at + 6])
+  local found = pcall('HMGET', w, 'v', 'rid')
+  if found.err then return {'CORRUPT'} end
+  if found[1] then
+    if found[2] ~= rid then return {'TAKEN'} end
+    call('HSET', w, 'rid', rid)
+    return {'OK', wid}
+  end
+  if call('EXISTS', tomb) == 1 then return {'TOMB'} end
+  if field ~= '' then
+    local holder = call('HGET', idem, field)
+    if holder and holder ~= wid then
+      local s = holder ~= other and 'RUNNING' or pcall('HGET', KEYS[tonumber(ARGV[at + 5])], 's')
+      if type(s) == 'table' then return {'CORRUPT'} end
+      if s and s ~= 'COMPLETED' and s ~= 'FAILED' and s ~= 'TIMED_OUT' and s ~= 'TERMINATED' then
+        call('HSET', idem, field, holder)
+        return {'EXISTS', holder}
+      end
     end
   end
+  if not known[n] and bodies[n] == '' then return {'NODEF'} end
+  call('XADD', ev, '*', 'k', 'start', 'w', wid, 't', text, 'x', '', 'b', ARGV[at + 9])
+  call('HSET', w, 'v', '0', 's', 'RUNNING', 'rid', rid, 't', text, 'n', ARGV[at + 2], 'm', ARGV[at + 7], 'i', ARGV[at + 8])
+  if field ~= '' then call('HSET', idem, field, wid) end
+  if not known[n] then
+    call('HSET', defs, hashes[n], bodies[n])
+    known[n] = true
+  end
+  return {'OK', wid}
 end
-local is_known = redis.call('HEXISTS', defs, ARGV[6])
-if is_known == 0 and ARGV[7] == '' then return {'NODEF'} end
 
--- The event is appended first: of the keys that are written, the inbox alone has not been read, and may be foreign.
-local at = string.format('%d', now)
-redis.call('XADD', ev, '*', 'k', 'start', 'w', wid, 't', at, 'x', '', 'b', ARGV[10])
-redis.call('HSET', w, 'v', '0', 's', 'RUNNING', 'rid', rid, 't', at, 'n', name, 'm', ARGV[8], 'i', ARGV[9])
-if field ~= '' then redis.call('HSET', idem, field, wid) end
-if is_known == 0 then redis.call('HSET', defs, ARGV[6], ARGV[7]) end
-return {'OK', wid}
+local replies, first = {}, 2 + 2 * tonumber(ARGV[1])
+for i = 1, tonumber(ARGV[first]) do
+  replies[i] = start(KEYS[2 + 2 * i], KEYS[3 + 2 * i], first + 1 + 10 * (i - 1))
+end
+return replies

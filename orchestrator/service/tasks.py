@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Unpack
 
 from msgspec import MsgspecError, Raw
+from msgspec.structs import replace
 
 from orchestrator.archive import shelf
 from orchestrator.codec import pack
@@ -27,7 +28,7 @@ from orchestrator.service.lending import MARGIN_MS, loan_ms
 from orchestrator.service.workflows import get, unknown_workflow
 from orchestrator.store import dispatch, queue
 from orchestrator.store.context import StoreContext
-from orchestrator.store.queue_values import Lend, Loan
+from orchestrator.store.queue_values import Beat, Lend, Loan
 from orchestrator.store.verdicts import Verdict
 from orchestrator.store.view import read_workflow
 
@@ -81,10 +82,10 @@ def add_log(store: StoreContext, task_id: str, text: str, **options: Unpack[ActO
 def update_task(store: StoreContext, result: TaskResult, *, wait_commit: bool = True) -> Plan[TaskUpdate]:
     """Say by its id how an attempt ended, or that it goes on; its output is replaced.
 
-    IN_PROGRESS gives a lent task back to its queue, to be handed out again after ``callback_after_seconds``; with
-    ``extend_lease`` nothing is taken in but that its worker lives. ``wait_commit``: answer when what follows from the
-    word is decided, after a second at the latest. Raises ``DefinitionInvalid`` (the result), ``InvalidPayload`` and
-    ``TaskNotFound``.
+    IN_PROGRESS gives a lent task back to its queue, to be handed out again after ``callback_after_seconds``; one that a
+    worker with a lease runs stays with it, and only output, reason and logs are taken in. With ``extend_lease`` nothing is
+    taken in but that its worker lives. ``wait_commit``: answer when what follows from the word is decided, after a second
+    at the latest. Raises ``DefinitionInvalid`` (the result), ``InvalidPayload`` and ``TaskNotFound``.
     Example: ``executor.run(update_task(store, TaskResult(workflow_instance_id=w, task_id=t, status="COMPLETED")))``
     """
     problems = validate_task_result(result)
@@ -157,12 +158,14 @@ def _say(store: StoreContext, task_id: str, outcome: Outcome, *, wait_commit: bo
     number = store.keys.partition_of(workflow_id)
     is_over = is_terminal(outcome.status)
     is_out = not is_over and attempt.dispatch.delivery > 0
+    is_kept = False
     if is_out:
         # Nobody judges a postponed task's silence: should this process die behind the partition's word, the queue has it.
-        yield from _lend(
-            store, task_id, scheduled, attempt.dispatch, Lend.LONGER, outcome.callback_after_ms + MARGIN_MS
-        )
-    report = dispatch.Report(task_id, dispatch.OUTSIDE, is_over, encode(outcome))
+        longer_ms = outcome.callback_after_ms + MARGIN_MS
+        is_kept = (yield from _lend(store, task_id, scheduled, attempt.dispatch, Lend.LONGER, longer_ms)) is Beat.LEASED
+    if is_kept:  # called back later it would run twice at once
+        outcome = replace(outcome, callback_after_ms=0)
+    report = dispatch.Report(task_id, dispatch.OUTSIDE, is_over, encode(outcome), is_kept=is_kept)
     (verdict,) = yield dispatch.accept(store.keys, number, outcome.worker_id or "-", [report])
     match verdict:
         case Verdict.DUP:
@@ -171,7 +174,7 @@ def _say(store: StoreContext, task_id: str, outcome: Outcome, *, wait_commit: bo
             return (yield from _too_late(store, task_id))
         case Verdict.CORRUPT:
             raise _unreadable(task_id)
-    if is_out:
+    if is_out and not is_kept:
         yield from _lend(store, task_id, scheduled, attempt.dispatch, Lend.LATER, outcome.callback_after_ms)
     if wait_commit:
         channel = store.keys.done_channel(number, workflow_id)
@@ -197,9 +200,10 @@ def _extend(store: StoreContext, task_id: str) -> Plan[TaskUpdate]:
 
 def _lend(
     store: StoreContext, task_id: str, scheduled: Scheduled, entry: dispatch.Dispatch, how: Lend, delay_ms: int
-) -> Plan[None]:
+) -> Plan[Beat]:
     """Change the loan of a task; nothing happens to one that is not lent."""
-    yield from queue.lend(store.queues, scheduled.type, [Loan(how, task_id, entry.delivery, delay_ms)])
+    (word,) = yield from queue.lend(store.queues, scheduled.type, [Loan(how, task_id, entry.delivery, delay_ms)])
+    return word
 
 
 def _open_attempt(store: StoreContext, task_id: str) -> Plan[tuple[dispatch.OpenAttempt | None, Scheduled | None]]:

@@ -54,7 +54,8 @@ class Claimed(NamedTuple):
 class Report(NamedTuple):
     """What a claimant says of a task: ``body`` is a packed ``Outcome``, ``is_final`` whether it ended the attempt.
 
-    ``is_parked``: it goes on without a worker; only a report from outside can end it.
+    ``is_parked``: it goes on without a worker; only a report from outside can end it. ``is_kept``: whoever has it keeps
+    it, this is only news of it.
     """
 
     task_id: str
@@ -62,6 +63,7 @@ class Report(NamedTuple):
     is_final: bool
     body: bytes
     is_parked: bool = False
+    is_kept: bool = False
 
 
 class Started(NamedTuple):
@@ -130,7 +132,7 @@ def accept(keys: Keys, partition: int, claimant: str, reports: Sequence[Report])
     batch = _Batch(keys, partition, [keys.inbox(partition), keys.timers(partition)])
     args: list[Argument] = [claimant_word(claimant), len(reports)]
     for report in reports:
-        kind = 1 if report.is_final else 2 if report.is_parked else 0
+        kind = 1 if report.is_final else 2 if report.is_parked else 3 if report.is_kept else 0
         args += (*batch.task(report.task_id), report.delivery, kind, report.body)
     return Call("accept", batch.names, args, _verdicts, durable=True)
 

@@ -108,7 +108,8 @@ class Queues:
 
     def lend_call(self, task_type: str, loans: Sequence[Loan]) -> Call:
         """Lend at most ``BATCH_MAX`` tasks, or change the time they are lent for. Replies a ``Beat`` for each, or
-        ``RELEARNED``: CANCELLED is forgotten and its slot free, LOST is somebody else's or nobody's and unchanged.
+        ``RELEARNED``: CANCELLED is forgotten and its slot free; LEASED is not lent but with a worker that keeps it, LOST
+        is somebody else's or nobody's, both unchanged.
         """
         layout = self._layout(task_type)
         args: list[Argument] = [layout.version]

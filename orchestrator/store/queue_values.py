@@ -130,6 +130,7 @@ class Beat(StrEnum):
 
     OK = "OK"
     CANCELLED = "CANCELLED"  # the lease is extended, but the task is no longer wanted: stop and give it back
+    LEASED = "LEASED"  # to a loan only: its worker has a lease and keeps it
     LOST = "LOST"  # somebody else has it or nobody wants it: stop at once
 
 

@@ -6,14 +6,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
 from orchestrator import RetryPolicy, TaskContext, Workflow, task
 from orchestrator.client import WorkflowHandle
+from orchestrator.codec import pack
 from orchestrator.errors import DefinitionInvalid, InvalidPayload, InvalidRequest, TaskNotFound, WorkflowNotFound
 from orchestrator.model.execution import TaskExecLog, TaskResult
+from orchestrator.model.records import FORMAT, Outcome
 from orchestrator.model.status import TaskStatus
 from orchestrator.plan import Plan
-from orchestrator.service import tasks
+from orchestrator.service import dispatch, tasks
+from orchestrator.service.dispatch import TaskToRun, Want
 from orchestrator.testing import Environment, environment
 
 
@@ -82,6 +86,38 @@ def test_that_a_task_goes_on_is_kept_with_it_and_leaves_it_where_its_queue_has_i
     env.decide()
     found = handle.describe().task("pay")
     assert (found.status, found.callback_after_seconds, found.output_data) == ("SCHEDULED", 30, {"so": "far"})
+    assert env.drain() == 1
+    assert handle.result() == {"result": "paid"}
+
+
+def test_a_task_that_a_worker_of_ours_runs_stays_with_it_whatever_is_said_of_its_progress(
+    env: Environment, handle: WorkflowHandle
+) -> None:
+    claim = env.client.run(dispatch.claim_tasks(env.store, [Want("pay", None, 1)], "w1"))
+    (run,) = env.client.run(dispatch.start_tasks(env.store, claim.claimed, "w1"))
+    assert isinstance(run, TaskToRun)
+    result = result_of(handle, TaskStatus.IN_PROGRESS, callback_after_seconds=3, output_data={"so": "far"})
+    assert env.client.run(tasks.update_task(env.store, result)).is_accepted
+    env.decide()
+    found = handle.describe().task("pay")
+    assert (found.status, found.callback_after_seconds, found.output_data) == ("IN_PROGRESS", 0, {"so": "far"})
+    env.clock.advance(4)
+    assert env.drain() == 0  # it is not handed out a second time
+    beats = env.client.run(dispatch.extend_leases(env.store, claim.claimed))
+    assert list(beats.values()) == ["OK"]
+    ended = dispatch.Report(run.claimed, Outcome(FORMAT, "COMPLETED", output=Raw(pack({"paid": 1}))))
+    (judged,) = env.client.run(dispatch.report_tasks(env.store, [ended], "w1"))
+    assert (judged.word, handle.result()) == ("OK", {"paid": 1})
+
+
+def test_a_task_of_a_worker_that_died_after_such_a_word_is_handed_out_when_its_lease_is_over(
+    env: Environment, handle: WorkflowHandle
+) -> None:
+    claim = env.client.run(dispatch.claim_tasks(env.store, [Want("pay", None, 1)], "w1"))
+    env.client.run(dispatch.start_tasks(env.store, claim.claimed, "w1"))
+    result = result_of(handle, TaskStatus.IN_PROGRESS, callback_after_seconds=3600)
+    assert env.client.run(tasks.update_task(env.store, result)).is_accepted
+    env.clock.advance(16)
     assert env.drain() == 1
     assert handle.result() == {"result": "paid"}
 

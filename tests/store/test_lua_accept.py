@@ -180,6 +180,15 @@ def test_a_sign_of_life_of_a_spoiled_workflow_is_corrupt(scene: Scene) -> None:
     assert scene.everything() == before
 
 
+def test_progress_of_a_task_that_is_kept_leaves_it_with_whoever_has_it(scene: Scene) -> None:
+    task = running(scene)
+    kept = Report(task, OUTSIDE, False, PROGRESS, is_kept=True)
+    assert scene.do(accept(scene.keys, 1, "operator", [kept])) == ["OK"]
+    assert scene.dispatch().startswith("R 1 ")
+    assert say(scene, task, 1, "worker-1") == "OK"
+    assert scene.dispatch().startswith("A 1 ")
+
+
 def test_a_parked_task_waits_for_an_outside_word_only(scene: Scene) -> None:
     task = running(scene)
     parked = Report(task, 1, False, PROGRESS, is_parked=True)

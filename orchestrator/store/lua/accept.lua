@@ -2,7 +2,8 @@
 -- accept: take what workers and outside callers say of tasks into the inbox; a final word is taken once.
 -- KEYS  ev tm, then the d of each workflow named
 -- ARGV  claimant count, then per report: index of d, wid, suffix, delivery (-1 = without a lease), kind, body
---       kind: 1 final, 0 progress, 2 progress of a task that from now on waits for an outside event only
+--       kind: 1 final, 0 progress, 2 progress of a task that from now on waits for an outside event only, 3 progress of one
+--       that whoever has it keeps
 -- GIVES per report: OK | DUP | STALE | GONE | CORRUPT
 -- SAFE TO REPEAT: yes, a final word that was taken is DUP and rewritten as it is; progress is appended once more
 --@include now
@@ -32,7 +33,7 @@ for at = 3, 2 + 6 * tonumber(ARGV[2]), 6 do
     else
       if ARGV[at + 4] == '2' then
         d.state = 'W'
-      elseif d.state == 'R' then
+      elseif ARGV[at + 4] == '0' and d.state == 'R' then
         d.state = 'S'
       end
       d.touched = now

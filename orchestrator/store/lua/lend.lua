@@ -3,7 +3,8 @@
 -- KEYS  meta rec dly lea hld tok, then rdy wait wake of every domain (all of one queue)
 -- ARGV  domains_version, then per task: kind id delivery delay_ms; kind: out (a leased one, for so long), longer (a lent one,
 --       for so long from now), later (a lent one that queues up anew after the delay), back (either: to its place in line)
--- GIVES OK, then per task OK | CANCELLED (its slot is free) | LOST (nothing changed) | DOMAINS version name index ...
+-- GIVES OK, then per task OK | CANCELLED (its slot is free) | LEASED (not lent, its worker keeps it: nothing changed)
+--       | LOST (nothing changed) | DOMAINS version name index ...
 -- SAFE TO REPEAT: yes, but out, which is LOST when it was done; a delivery that is no longer current changes nothing
 local meta, rec, dly, lea, hld = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 --@include domains
@@ -52,6 +53,8 @@ for i = 1, #tids do
       -- Waiters look again after two seconds at the latest; what is due earlier than that must be told to one of them.
       if tonumber(ARGV[at + 3]) < 2000 then hurry[tonumber(domain)] = (hurry[tonumber(domain)] or 0) + 1 end
     end
+  elseif leased[i] and delivery == ARGV[at + 2] and kind ~= 'out' then
+    word = 'LEASED'
   end
   reply[i + 1] = word
 end

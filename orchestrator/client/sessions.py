@@ -13,6 +13,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -122,9 +123,8 @@ def client_settings(
         is_http = url.startswith(HTTP)
         given |= {"server_url": url} if is_http else {"redis_url": url, "server_url": ""}
     if settings is not None:
-        values = {name: getattr(settings, name) for name in settings.__dataclass_fields__ if name != "sources"}
         changed = {name: value for name, value in given.items() if value is not None}
-        return load_settings({}, **{**values, **changed})
+        return replace(settings, **changed, sources={**settings.sources, **dict.fromkeys(changed, "argument")})
     found = load_settings(**given)
     if url is None and found.source("redis_url") != "default":
         return load_settings(**{**given, "server_url": ""})

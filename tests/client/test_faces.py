@@ -84,9 +84,11 @@ def test_the_argument_comes_before_the_environment(monkeypatch: pytest.MonkeyPat
 
 def test_given_settings_are_used_and_changed_only_where_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORCHESTRATOR_REDIS_URL", "redis://env:1/0")
-    given = Settings(redis_url="redis://given:1/0", partitions=3)
+    given = Settings(redis_url="redis://given:1/0", partitions=3, secret_values={"A": "b"}, env_values={"C": "d"})
     found = client_settings(settings=given, namespace="mine")
     assert (found.redis_url, found.partitions, found.namespace) == ("redis://given:1/0", 3, "mine")
+    assert (found.secret_values, found.env_values) == ({"A": "b"}, {"C": "d"})
+    assert (found.source("namespace"), found.source("lease_ms")) == ("argument", "default")
 
 
 def test_the_running_dev_of_the_folder_is_found(alone: Path) -> None:

@@ -8,6 +8,7 @@ from orchestrator.api.bulk import response
 from orchestrator.api.routes import Role, Route
 from orchestrator.errors import DefinitionInvalid, NotFound
 from orchestrator.model.definitions import RateLimitConfig, TaskDef, WorkflowDef
+from orchestrator.model.summaries import CLASSIFIER
 from orchestrator.plan import Plan
 from orchestrator.service import metadata
 from orchestrator.store.context import StoreContext
@@ -28,9 +29,9 @@ def put_workflows(store: StoreContext, body: list[WorkflowDef]) -> Plan[Json]:
     return response(result.succeeded, result.failed)
 
 
-def every_version(store: StoreContext) -> Plan[list[WorkflowDef]]:
-    """Every version of every workflow."""
-    return metadata.every_version(store)
+def every_version(store: StoreContext, classifier: str | None = None) -> Plan[list[WorkflowDef]]:
+    """Every version of every workflow; none for another ``classifier`` than ``workflow``."""
+    return (yield from metadata.every_version(store)) if classifier in (None, "", CLASSIFIER) else []
 
 
 def names(store: StoreContext) -> Plan[list[str]]:

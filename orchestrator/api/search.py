@@ -38,10 +38,18 @@ def search_workflows(
     start: int = 0,
     size: int = 100,
     top_level_only: bool = False,
+    classifier: str | None = None,
 ) -> Plan[Found]:
     """Lines of executions that match a query and free text."""
     found = yield from search.search_workflows(
-        store, query, free_text=free_text, sort=sort, start=start, size=size, top_level_only=top_level_only
+        store,
+        query,
+        free_text=free_text,
+        sort=sort,
+        start=start,
+        size=size,
+        top_level_only=top_level_only,
+        classifier=classifier,
     )
     return _lines(found)
 
@@ -54,10 +62,18 @@ def search_workflows_v2(
     start: int = 0,
     size: int = 100,
     top_level_only: bool = False,
+    classifier: str | None = None,
 ) -> Plan[Found]:
     """Executions that match a query and free text, without their tasks."""
     found = yield from search.search_workflows(
-        store, query, free_text=free_text, sort=sort, start=start, size=size, top_level_only=top_level_only
+        store,
+        query,
+        free_text=free_text,
+        sort=sort,
+        start=start,
+        size=size,
+        top_level_only=top_level_only,
+        classifier=classifier,
     )
     return Found(found.total, document((yield from search.workflows_of(store, found.items))))
 

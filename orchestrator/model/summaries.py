@@ -29,6 +29,10 @@ WORD_MAX = 200
 """A longer word is found by its beginning."""
 
 
+CLASSIFIER = "workflow"
+"""What Conductor calls workflows among what runs like them; there is nothing else here."""
+
+
 class Kind(StrEnum):
     """What values a field has, and so how it compares and when it counts as absent."""
 
@@ -65,7 +69,7 @@ class WorkflowSummary(msgspec.Struct, kw_only=True):
     task_to_domain: dict[str, str] = {}
     idempotency_key: str | None = None
     parent_workflow_id: str = ""
-    classifier: str = "workflow"
+    classifier: str = CLASSIFIER
 
 
 class TaskSummary(msgspec.Struct, kw_only=True):

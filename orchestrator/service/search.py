@@ -83,16 +83,20 @@ def search_workflows(
     start: int = 0,
     size: int = 100,
     top_level_only: bool = False,
+    classifier: str | None = None,
 ) -> Plan[SearchResult[WorkflowSummary]]:
     """Executions that match, by default the latest start first.
 
-    ``free_text`` looks at what goes in and out of executions and of their tasks. Raises ``InvalidRequest`` for a query that
+    ``free_text`` looks at what goes in and out of executions and of their tasks. ``classifier`` as Conductor has it: all
+    of ours are of ``workflow``. Raises ``InvalidRequest`` for a query that
     cannot be understood, with the place, for a page out of bounds, and for a search that would look at too much.
     Example: ``executor.run(search_workflows(store, "workflowType=order AND status=FAILED", sort="endTime:DESC")).total``
     """
     condition = parse_query(query, WORKFLOW_FIELDS)
     if top_level_only:
         condition = AllOf((condition, TOP_LEVEL))
+    if classifier:
+        condition = AllOf((condition, Is(WORKFLOW_FIELDS["classifier"], (classifier,))))
     sought = Sought(condition, parse_text(free_text), parse_sort(sort, WORKFLOW_FIELDS))
     return find_workflows(store, sought, start, size)
 

@@ -36,6 +36,14 @@ async def test_versions_are_listed_in_every_form(http: httpx2.AsyncClient) -> No
     assert (await http.get("/metadata/workflow/none/versions")).status_code == 404
 
 
+async def test_all_definitions_are_of_one_classifier(http: httpx2.AsyncClient) -> None:
+    await register(http, HELLO)
+    everything = (await http.get("/metadata/workflow")).json()
+    for classifier, found in (("workflow", everything), ("", everything), ("agent", [])):
+        assert (await http.get("/metadata/workflow", params={"classifier": classifier})).json() == found
+    assert everything
+
+
 async def test_an_empty_catalog_has_empty_lists(http: httpx2.AsyncClient) -> None:
     for path in ("workflow", "workflow/names", "workflow/latest-versions", "taskdefs", "tags"):
         assert (await http.get(f"/metadata/{path}")).json() == []

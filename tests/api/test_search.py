@@ -65,6 +65,13 @@ async def test_a_search_is_asked_as_conductors_clients_ask_it(found: httpx2.Asyn
     assert total == 1
 
 
+@pytest.mark.parametrize("path", ["/workflow/search", "/workflow/search-v2"])
+async def test_all_executions_are_of_one_classifier(found: httpx2.AsyncClient, path: str) -> None:
+    for classifier, count in (("workflow", 2), ("", 2), ("agent", 0)):
+        assert (await page(found, path, classifier=classifier))[0] == count
+    assert (await page(found, path, query="status=COMPLETED", classifier="workflow", topLevelOnly="true"))[0] == 1
+
+
 async def test_the_second_version_gives_the_things_themselves(found: httpx2.AsyncClient) -> None:
     _, (workflow,) = await page(found, "/workflow/search-v2", query="status=COMPLETED", topLevelOnly="True")
     assert (workflow["workflowId"], workflow["tasks"], workflow["workflowName"]) == ("w-1", [], "order")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -14,6 +14,8 @@ from starlette.responses import Response
 
 from orchestrator.api.routes import Document, Parameter, Role, Route
 from orchestrator.model.wire_write import json_name
+from orchestrator.plan import Plan
+from orchestrator.protocol import forms
 
 Json = dict[str, Any]
 
@@ -80,7 +82,11 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
         "responses": _responses(route, schemas),
         "x-role": route.role,
     }
-    if shape.body is not None:
+    if route.body_of is not None:
+        schema = schemas.arguments(route.body_of, [one.name for one in shape.path])
+        content = {"application/json": {"schema": schema}}
+        operation["requestBody"] = {"required": bool(schema["required"]), "content": content}
+    elif shape.body is not None:
         media = "text/plain" if shape.body.kind is str else "application/json"
         content = {media: {"schema": schemas.of(shape.body.kind)}}
         operation["requestBody"] = {"required": shape.body.is_required, "content": content}
@@ -134,15 +140,35 @@ class _Schemas:
         origin, arguments = get_origin(kind), get_args(kind)
         if kind is dict or kind is list:
             return {"type": "object" if kind is dict else "array"}
-        if origin is list:
+        if origin in (list, Sequence):
             return {"type": "array", "items": self.of(arguments[0])}
-        if origin is dict:
+        if origin in (dict, Mapping):
             return {"type": "object", "additionalProperties": self.of(arguments[1])}
         if origin is not None or arguments:
             return self._union(arguments)
         if issubclass(kind, StrEnum):
             return {"type": "string", "enum": [str(member) for member in kind]}
-        return self._struct(kind)
+        return self._struct(kind) if issubclass(kind, msgspec.Struct) else self._object(forms.fields_of(kind))
+
+    def arguments(self, plan: Callable[..., Plan[Any]], placed: Sequence[str]) -> Json:
+        """An object with the arguments of a plan, but for those that the path names."""
+        given = {name: one for name, one in forms.parameters_of(plan).items() if name not in placed}
+        needed = [json_name(name) for name, (_, is_required) in given.items() if is_required]
+        return self._object({name: kind for name, (kind, _) in given.items()}) | {"required": needed}
+
+    def _object(self, kinds: Mapping[str, Any]) -> Json:
+        return {"type": "object", "properties": {json_name(name): self._argument(kind) for name, kind in kinds.items()}}
+
+    def _argument(self, kind: Any) -> Json:
+        """Definitions in a list that a plan takes say of which kind they are."""
+        definitions = forms.definitions_of(get_args(kind)[0]) if get_origin(kind) is Sequence else {}
+        if not definitions:
+            return self.of(kind)
+        named = [
+            {"type": "object", "properties": {name: self.of(one)}, "required": [name]}
+            for name, one in definitions.items()
+        ]
+        return {"type": "array", "items": {"anyOf": named}}
 
     def _union(self, options: Sequence[Any]) -> Json:
         schemas = [self.of(option) if option is not NoneType else {"type": "null"} for option in options]

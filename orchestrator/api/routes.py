@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, get_args, get_type_hints
 
 from orchestrator.model.wire_write import json_name
+from orchestrator.plan import Plan
 
 Handler = Callable[..., Any]
 
@@ -75,6 +76,8 @@ class Shape(NamedTuple):
 class Route:
     """One operation. ``status`` is that of success, ``empty_status`` that of an answer which is ``None``.
 
+    ``body_of``: the body is the arguments of this plan, as ``protocol.forms`` reads them.
+
     Example: ``Route("GET", "/metadata/workflow/{name}", get_workflow, Role.VIEWER)``
     """
 
@@ -84,6 +87,7 @@ class Route:
     role: Role
     status: int = 200
     empty_status: int = 0
+    body_of: Callable[..., Plan[Any]] | None = None
 
     @cached_property
     def segments(self) -> tuple[str, ...]:

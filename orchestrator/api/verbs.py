@@ -51,4 +51,6 @@ def _with_parameters(handler: Handler, places: list[str]) -> Handler:
     return handler
 
 
-ROUTES = tuple(Route("POST", f"/verbs/{verb.path}", _handler_of(verb), Role(verb.role)) for verb in VERBS)
+ROUTES = tuple(
+    Route("POST", f"/verbs/{verb.path}", _handler_of(verb), Role(verb.role), body_of=verb.plan) for verb in VERBS
+)

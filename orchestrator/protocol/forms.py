@@ -82,6 +82,18 @@ def read_arguments(verb: Callable[..., Plan[Any]], data: Mapping[str, Any]) -> J
     return given
 
 
+def definitions_of(kind: Any) -> dict[str, type[Any]]:
+    """Where items of a list are definitions: of which kinds, by the name that each says of itself; else nothing."""
+    options = get_args(kind) or (kind,)
+    return {name: definition for name, definition in _DEFINITIONS.items() if definition in options}
+
+
+def fields_of(kind: type[Any]) -> dict[str, Any]:
+    """The annotations of what a named tuple or dataclass consists of, without what no client may say."""
+    hidden = _KEPT_BACK if kind is Launch else ()
+    return {name: hint for name, hint in get_type_hints(kind).items() if name not in hidden}
+
+
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
@@ -163,12 +175,12 @@ def read(kind: Any, data: Any, path: str = "") -> Any:
 
 def _read_item(kind: Any, item: Any, path: str) -> Any:
     """Definitions of a list say of which kind they are, whether the list is of one kind or of several."""
-    of_kind = set(get_args(kind) or [kind]) & set(_DEFINITIONS.values())
-    if not of_kind:
+    definitions = definitions_of(kind)
+    if not definitions:
         return read(kind, item, path)
     for name, definition in _of(dict, item, path, "an object").items():
-        if _DEFINITIONS.get(name) in of_kind:
-            return read(_DEFINITIONS[name], definition, f"{path}.{name}")
+        if name in definitions:
+            return read(definitions[name], definition, f"{path}.{name}")
     raise _invalid(path, f"must be an object with one of {', '.join(_DEFINITIONS)}")
 
 
@@ -188,11 +200,8 @@ def _read_union(kind: Any, data: Any, path: str) -> Any:
 
 
 def _read_fields(kind: Any, arguments: Sequence[Any], data: Json, path: str) -> Any:
-    hints = get_type_hints(kind)
     values: Json = {}
-    for name, hint in hints.items():
-        if kind is Launch and name in _KEPT_BACK:
-            continue
+    for name, hint in fields_of(kind).items():
         if json_name(name) in data:
             values[name] = read(_filled(hint, arguments), data[json_name(name)], joined(path, json_name(name)))
         elif NoneType in get_args(hint):

@@ -20,6 +20,7 @@ from orchestrator.model.requests import (
     RerunWorkflowRequest,
     SkipTaskRequest,
     Tag,
+    UpgradeWorkflowRequest,
     WorkflowStateUpdate,
     WorkflowTestRequest,
 )
@@ -107,6 +108,7 @@ BODY: dict[Any, Any] = {
     SkipTaskRequest: {"taskInput": WORDS, "taskOutput": WORDS},
     StartWorkflowRequest: {"name": "ending", "input": WORDS},
     TaskDef: TASK,
+    UpgradeWorkflowRequest: {},
     Webhook: HOOK,
     WorkflowDef: ENDING,
     WorkflowTestRequest: {"name": "waiting", "taskRefToMockOutput": {"gate": [{"output": WORDS}]}},

@@ -67,12 +67,23 @@ def _embedded_valkey() -> Path | None:
 class RedisServer:
     """One server process; its data survive ``kill`` and ``restart``, and the address stays the same.
 
-    ``options`` are further configuration directives: ``RedisServer("redis", options={"maxmemory": "20mb"})``.
+    ``options`` are further configuration directives: ``RedisServer("redis", options={"maxmemory": "20mb"})``; they go
+    before those of the file ``config``. ``credentials``, as ``user:password``, are for servers whose default user is off.
     Example: ``with RedisServer("valkey") as server: connect(server.url)``
     """
 
-    def __init__(self, kind: Kind, *, unix_socket: bool = False, options: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        *,
+        unix_socket: bool = False,
+        options: dict[str, str] | None = None,
+        config: Path | None = None,
+        credentials: str = "",
+    ) -> None:
         self.kind: Kind = kind
+        self._config = config
+        self._credentials = f"{credentials}@" if credentials else ""
         self._binary = find_binary(kind)
         self._options = options or {}
         self._folder = tempfile.TemporaryDirectory(prefix=f"{kind}-", ignore_cleanup_errors=True)
@@ -84,7 +95,16 @@ class RedisServer:
     @property
     def url(self) -> str:
         """Where clients connect, as ``redis://127.0.0.1:PORT/0`` or ``unix://PATH?db=0``."""
-        return f"unix://{self._socket}?db=0" if self._socket else f"redis://127.0.0.1:{self._port}/0"
+        return f"unix://{self._socket}?db=0" if self._socket else self.url_of(self._credentials)
+
+    def url_of(self, credentials: str) -> str:
+        """Where somebody connects by name: ``server.url_of("orchestrator:secret@")``."""
+        return f"redis://{credentials}127.0.0.1:{self._port}/0"
+
+    @property
+    def folder(self) -> Path:
+        """Where its data are."""
+        return self._dir
 
     @property
     def pid(self) -> int | None:
@@ -165,7 +185,10 @@ class RedisServer:
         arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]
         # Its own session, so that Ctrl-C in the terminal reaches the tests and not the server under them.
         return subprocess.Popen(
-            [str(self._binary), *arguments], stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            [str(self._binary), *([str(self._config)] if self._config else []), *arguments],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
 
     def _answers(self) -> None:

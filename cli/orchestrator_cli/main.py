@@ -48,6 +48,7 @@ COMMANDS = {
     "expr": Entry("orchestrator_cli.expr", "group", "Expressions and scripts: say what one gives."),
     "queue": Entry("orchestrator_cli.queue", "group", "Task queues: list."),
     "doctor": Entry("orchestrator_cli.doctor", "doctor", "Check Redis and the installation; a fix for every finding."),
+    "deploy": Entry("orchestrator_cli.deploy", "group", "Files to run an installation with: render."),
     "version": Entry("orchestrator_cli.version", "version", "Print the version."),
 }
 

@@ -18,7 +18,7 @@ DEPLOY = ROOT / "deploy"
 
 def tool(name: str, advice: str) -> str:
     """The path of a program; without it the test is skipped, in CI it fails."""
-    places = os.pathsep.join((str(ROOT / ".tools" / "bin"), os.environ["PATH"]))
+    places = os.pathsep.join((str(ROOT / ".venv-deploy" / "bin"), os.environ["PATH"]))
     found = shutil.which(name, path=places)
     if found is None:
         told = f"there is no {name} on this machine: {advice}"

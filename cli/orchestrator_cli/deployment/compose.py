@@ -152,9 +152,7 @@ def _redis(name: str = "redis", primary: str | None = None) -> Service:
 
 
 def _sentinel(name: str, nodes: list[str]) -> Service:
-    settings = (
-        f'sed -e "s/change-me/$$REDIS_PASSWORD/" -e "s/HOST/{name}/" /etc/redis/sentinel.conf > /run/redis/sentinel.conf'
-    )
+    settings = f'sed -e "s/change-me/$$REDIS_PASSWORD/" -e "s/HOST/{name}/" /etc/redis/sentinel.conf > /run/redis/sentinel.conf'
     return {
         "image": REDIS,
         "command": ["sh", "-c", f"{settings} && exec redis-server /run/redis/sentinel.conf --sentinel"],

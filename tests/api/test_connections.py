@@ -103,28 +103,32 @@ class Trickle:
 # --- slow clients -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("first", "rest"),
-    [
-        (b"", b"GET /api/health HTTP/1.1\r\nx-long: " + b"a" * 1_000),
-        (POST + b"content-length: 5000\r\n\r\n", b"[" + b" " * 1_000),
-        (POST + b"transfer-encoding: chunked\r\n\r\n", b"1\r\n \r\n" * 200),
-        (b"", b"\r\n" * 500),
-    ],
-    ids=["header", "body", "chunks", "blank lines"],
-)
-def test_a_request_that_comes_a_byte_at_a_time_is_given_up_and_others_are_answered_meanwhile(
-    server: ServerProcess, line: socket.socket, first: bytes, rest: bytes
+TRICKLES = {
+    "header": (b"", b"GET /api/health HTTP/1.1\r\nx-long: " + b"a" * 1_000),
+    "body": (POST + b"content-length: 5000\r\n\r\n", b"[" + b" " * 1_000),
+    "chunks": (POST + b"transfer-encoding: chunked\r\n\r\n", b"1\r\n \r\n" * 200),
+    "blank lines": (b"", b"\r\n" * 500),
+}
+
+
+def test_requests_that_come_a_byte_at_a_time_are_given_up_and_others_are_answered_meanwhile(
+    server: ServerProcess,
 ) -> None:
     begun_s = time.monotonic()
-    line.sendall(first)
-    with Trickle(line, rest), httpx2.Client(base_url=server.url) as other:
+    with contextlib.ExitStack() as stack:
+        lines = {}
+        for name, (first, rest) in TRICKLES.items():
+            lines[name] = stack.enter_context(connected(server))
+            lines[name].sendall(first)
+            stack.enter_context(Trickle(lines[name], rest))
+        other = stack.enter_context(httpx2.Client(base_url=server.url))
         for _ in range(20):
             asked_s = time.monotonic()
             assert other.get("/health").status_code == 200
             assert time.monotonic() - asked_s < PROMPT_S
-        status, said = answer(line)
-    assert (status, b"has not arrived in whole" in said) == (408, True)
+        for name, line in lines.items():
+            status, said = answer(line)
+            assert (status, b"has not arrived in whole" in said) == (408, True), name
     assert REQUEST_S <= time.monotonic() - begun_s < BOUND_S
 
 

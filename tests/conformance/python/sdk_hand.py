@@ -24,6 +24,7 @@ from conductor.client.event.queue.kafka_queue_configuration import (
     KafkaQueueConfiguration,
 )
 from conductor.client.http import models
+from conductor.client.http.api.workflow_resource_api import WorkflowResourceApi
 from conductor.client.http.api_client import ApiClient
 from conductor.client.metadata_client import MetadataClient
 from conductor.client.orkes.models.metadata_tag import MetadataTag
@@ -50,7 +51,7 @@ INTERFACES = {
 
 
 def clients_of(url: str) -> dict[str, Any]:
-    """The clients by the names that the tests have for them."""
+    """The clients by the names that the tests have for them; the last is what lies under the first."""
     configuration = Configuration(server_api_url=url)
     clients = OrkesClients(configuration)
     return {
@@ -62,6 +63,7 @@ def clients_of(url: str) -> dict[str, Any]:
         "schema": clients.get_schema_client(),
         "executor": clients.get_workflow_executor(),
         "event": EventClient(ApiClient(configuration)),
+        "workflow_api": WorkflowResourceApi(ApiClient(configuration)),
     }
 
 

@@ -322,3 +322,23 @@ def test_a_workflow_is_tested_with_mocked_outcomes(sdk: Sdk) -> None:
     with pytest.raises(Raised) as refused:
         sdk.workflow.get_workflow(played.workflow_id)
     assert refused.value.status == 404
+
+
+def test_an_execution_goes_on_by_another_version_of_its_workflow(sdk: Sdk) -> None:
+    define(sdk, "upgraded", GATE)
+    workflow_id = start(sdk, "upgraded", input={"a": 1})
+    first = models.WorkflowTask(
+        name="first", task_reference_name="first", type="SET_VARIABLE", input_parameters={"x": 1}
+    )
+    second = models.WorkflowDef(name="upgraded", version=2, tasks=[first, GATE, ADD])
+    sdk.metadata.register_workflow_def(second, True)
+    body = {"name": "upgraded", "version": 2, "taskOutput": {"first": {"by": "hand"}}, "workflowInput": {"a": 5}}
+    sdk.workflow_api.upgrade_running_workflow_to_version(body, workflow_id)
+    found = sdk.workflow.get_workflow(workflow_id)
+    assert found.workflow_version == 2
+    assert {task.reference_task_name: task.status for task in found.tasks} == {
+        "gate": "IN_PROGRESS",
+        "first": "SKIPPED",
+    }
+    sdk.task.update_task_sync(workflow_id, "gate", "COMPLETED", {})
+    assert standing(sdk, workflow_id, "COMPLETED").output["result"] == 6

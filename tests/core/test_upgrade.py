@@ -196,6 +196,24 @@ def test_a_workflow_that_waits_for_its_turn_begins_with_the_new_versions_first_s
     story.when(told("admitted", story.core.gate.name)).expect("RUNNING", open=["x"])
 
 
+WIDE = forked("f", *([simple(f"b{number}")] for number in range(900)))
+LIST = dynamic_fork("f", {"forkTaskName": "b", "forkTaskInputs": list(range(900))})
+
+
+@pytest.mark.parametrize("steps", [WIDE, LIST], ids=["static", "dynamic"])
+def test_a_fork_that_was_paused_half_way_is_fanned_out_before_the_upgrade(steps: list[WorkflowTask]) -> None:
+    story = Story(workflow_def(*steps), in_one_go=False).when(started(), operation("pause"))
+    while story.owed:
+        story.continue_once()
+    answer = refused(story, version_2(*steps, simple("z")))
+    assert (answer["error"], "f is being fanned out" in answer["message"]) == ("CONFLICT", True), answer
+    story.when(operation("resume"))
+    while story.owed:
+        story.continue_once()
+    upgrade(story, version_2(*steps, simple("z")))
+    assert story.answers[-1]["ok"]
+
+
 SWAPPED = version_2(simple("b"), simple("a"), simple("c"))
 LOOPED = version_2(simple("a"), loop("l", "false", simple("b")), simple("c"))
 

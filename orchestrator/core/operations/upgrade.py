@@ -180,7 +180,7 @@ class _Move:
             new = self.nodes.get(step.ref)
             if new is None or _kind(new) != _kind(node):
                 raise _Misplaced(f"{step.ref} is due and {'not there' if new is None else _words(new) + ' there'}")
-            if step.index > 0 and node.task.type == "FORK_JOIN":
+            if step.index > 0:
                 raise _Misplaced(f"{step.ref} is being fanned out; resume the workflow first")
             self.held.add(execution_ref(step.ref, step.iteration))
         self.homeless |= self.held

@@ -14,11 +14,12 @@ import click
 
 from orchestrator_cli.command import Entry, LazyGroup, Leaf, choice, output_option
 from orchestrator_cli.inputs import read_input
-from orchestrator_cli.output import Column, moment, show, show_all
+from orchestrator_cli.moments import DURATION, MOMENT
+from orchestrator_cli.output import Column, moment, show, show_all, span
 from orchestrator_cli.session import current_session
 
 if TYPE_CHECKING:
-    from orchestrator.model.schedules import Schedule
+    from orchestrator.model.schedules import Schedule, ScheduleExecution
 
 group = LazyGroup(
     "schedule",
@@ -31,6 +32,8 @@ group = LazyGroup(
         "pause": Entry(__name__, "pause", "Start nothing more until resumed."),
         "resume": Entry(__name__, "resume", "Go on from now."),
         "delete": Entry(__name__, "delete", "Forget schedules."),
+        "run-now": Entry(__name__, "run_now", "Start the workflow of schedules at once."),
+        "backfill": Entry(__name__, "backfill", "Start it for due times that have passed."),
         "next": Entry(__name__, "next_", "Say when a cron expression comes next."),
         "executions": Entry(__name__, "executions", "Show what became of due times, the latest first."),
     },
@@ -39,7 +42,7 @@ group = LazyGroup(
 SCHEDULES = [
     Column("name", lambda row: row["name"]),
     Column("workflow", lambda row: row["startWorkflowRequest"]["name"]),
-    Column("cron", lambda row: ", ".join(one["cronExpression"] for one in _crons(row))),
+    Column("comes", lambda row: _comes(row)),
     Column("zone", lambda row: ", ".join(dict.fromkeys(one["zoneId"] for one in _crons(row)))),
     Column("paused", lambda row: row["paused"]),
     Column("next", lambda row: moment(row.get("nextRunTime", 0))),
@@ -57,42 +60,66 @@ def _crons(row: dict[str, Any]) -> list[dict[str, Any]]:
     return row["cronSchedules"] or [{"cronExpression": row.get("cronExpression"), "zoneId": row["zoneId"]}]
 
 
+def _comes(row: dict[str, Any]) -> str:
+    if row.get("runAt") is not None:
+        return f"once, {moment(row['runAt'])}"
+    if row.get("intervalSeconds") is not None:
+        return f"every {span(row['intervalSeconds'] * 1000)}"
+    return ", ".join(one["cronExpression"] for one in _crons(row))
+
+
 # --- storing ----------------------------------------------------------------------------------------------------------
 
 CREATE_EXAMPLES = """
 orchestrator schedule create nightly report --cron "0 0 2 * * ?"
 orchestrator schedule create weekly report --cron "0 30 8 ? * MON" --zone Europe/Berlin -i kind=weekly --catch-up
+orchestrator schedule create poll fetch --every 5m --overlap SKIP --jitter 30s
+orchestrator schedule create launch mailing --at "2030-01-01 09:00 Europe/Berlin"
 """
 
 
 @click.command(cls=Leaf, examples=CREATE_EXAMPLES)
 @click.argument("name")
 @click.argument("workflow")
-@click.option("--cron", required=True, help="Second minute hour day month weekday; or @daily and the like.")
+@click.option("--cron", help="Second minute hour day month weekday; or @daily and the like.")
+@click.option("--every", type=DURATION, metavar="TIME", help="Every so long instead: 90s, 5m, 1h 30m.")
+@click.option("--at", type=MOMENT, metavar="TIME", help="Once, at that time, e.g. '2030-01-01 09:00 Europe/Berlin'.")
 @click.option("--zone", default="UTC", show_default=True, help="The zone the expression is meant in.")
 @click.option("--version", type=int, help="Version of the workflow. Default: the latest at each due time.")
 @click.option("-i", "--input", "pairs", multiple=True, metavar="KEY=TEXT|KEY:=JSON", help="A key of the input.")
 @click.option("--input-file", "files", multiple=True, metavar="FILE|-", help="JSON with the input.")
 @click.option("--correlation-id", help="Correlation id of every execution.")
 @click.option("--catch-up", is_flag=True, help="After an outage start it for every due time that was missed.")
+@click.option(
+    "--overlap",
+    type=choice("ALLOW", "SKIP", "BUFFER", "TERMINATE"),
+    default="ALLOW",
+    show_default=True,
+    help="While the last one still runs: start another, leave it out, wait for its end, or end it.",
+)
+@click.option("--jitter", type=DURATION, default="0s", metavar="TIME", help="Start each late by up to so long.")
 @click.option("--description", help="What it is for.")
 @output_option()
 def create(
     name: str,
     workflow: str,
-    cron: str,
+    cron: str | None,
+    every: int | None,
+    at: int | None,
     zone: str,
     version: int | None,
     pairs: tuple[str, ...],
     files: tuple[str, ...],
     correlation_id: str | None,
     catch_up: bool,
+    overlap: str,
+    jitter: int,
     description: str | None,
     form: str,
 ) -> None:
     """Store a schedule that starts WORKFLOW, replacing the one of the same name."""
     from orchestrator.model.execution import StartWorkflowRequest
-    from orchestrator.model.schedules import Schedule
+    from orchestrator.model.schedules import OverlapPolicy, Schedule
 
     given = read_input(pairs, files)
     schedule = Schedule(
@@ -101,7 +128,11 @@ def create(
             name=workflow, version=version, correlation_id=correlation_id, input=given
         ),
         cron_expression=cron,
+        interval_seconds=None if every is None else every // 1000,
+        run_at=at,
         zone_id=zone,
+        overlap_policy=OverlapPolicy(overlap),
+        jitter_seconds=jitter // 1000,
         run_catchup_schedule_instances=catch_up,
         description=description,
     )
@@ -171,6 +202,39 @@ def delete(names: tuple[str, ...]) -> None:
             store.run(schedules.remove, name)
 
 
+@click.command("run-now", cls=Leaf, examples="orchestrator schedule run-now nightly")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@output_option()
+def run_now(names: tuple[str, ...], form: str) -> None:
+    """Start the workflow of each schedule at once, paused or not; its times stay as they are."""
+    from orchestrator.service import backfill
+
+    with current_session().store() as store:
+        _show_executions([store.run(backfill.run_now, name) for name in names], form)
+
+
+BACKFILL_EXAMPLES = """
+orchestrator schedule backfill nightly --from 2030-01-01 --to 2030-01-07
+orchestrator schedule backfill nightly --from "2030-01-01 00:00 Europe/Berlin" --to "2030-01-01 12:00 Europe/Berlin"
+"""
+
+
+@click.command(cls=Leaf, examples=BACKFILL_EXAMPLES)
+@click.argument("name")
+@click.option(
+    "--from", "start_ms", type=MOMENT, required=True, metavar="TIME", help="The first due time; UTC or a zone."
+)
+@click.option("--to", "end_ms", type=MOMENT, required=True, metavar="TIME", help="The last due time.")
+@output_option()
+def backfill(name: str, start_ms: int, end_ms: int, form: str) -> None:
+    """Start the workflow of a schedule for every due time of a past while; one that has been fired is not doubled."""
+    from orchestrator.service import backfill
+
+    with current_session().store() as store:
+        found = store.run(backfill.backfill, name, start_ms, end_ms)
+    _show_executions(found, form)
+
+
 # --- looking ----------------------------------------------------------------------------------------------------------
 
 
@@ -227,10 +291,14 @@ def next_(cron: str, zone: str, limit: int) -> None:
 @output_option()
 def executions(name: str | None, state: str | None, size: int, form: str) -> None:
     """Show what became of due times, the latest first."""
-    from orchestrator.model.schedules import schedule_execution_to_dict
     from orchestrator.service import schedules
 
     with current_session().store() as store:
         found = store.run(schedules.executions, name, size=size)
-    rows = [schedule_execution_to_dict(one) for one in found if state in (None, str(one.state))]
-    show_all(rows, form, EXECUTIONS, name="executionId")
+    _show_executions([one for one in found if state in (None, str(one.state))], form)
+
+
+def _show_executions(found: list[ScheduleExecution], form: str) -> None:
+    from orchestrator.model.schedules import schedule_execution_to_dict
+
+    show_all([schedule_execution_to_dict(one) for one in found], form, EXECUTIONS, name="executionId")

@@ -6,6 +6,7 @@ What a method does, raises and takes is said there; only ``with_options`` and ``
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
@@ -14,11 +15,11 @@ from orchestrator.client.calls import Calls, Enqueueable, Registrable, Startable
 from orchestrator.client.options import GivenOptions
 from orchestrator.client.sessions import AwaitedSession, awaited_session, client_settings
 from orchestrator.model.event_handlers import EventExecution, EventHandler
-from orchestrator.model.schedules import CronSchedule, Schedule, ScheduleExecution
+from orchestrator.model.schedules import CronSchedule, OverlapPolicy, Schedule, ScheduleExecution
 from orchestrator.model.summaries import TaskSummary, WorkflowSummary
 from orchestrator.model.webhooks import Delivery, Webhook
 from orchestrator.plan import Plan
-from orchestrator.service import bulk, events, listing, metadata, schedules, search, transfer, webhooks
+from orchestrator.service import backfill, bulk, events, listing, metadata, schedules, search, transfer, webhooks
 from orchestrator.service.bulk import BulkResult
 from orchestrator.service.halts import Halt
 from orchestrator.service.metadata import Applied
@@ -339,19 +340,38 @@ class AsyncClient:
         self,
         name: str,
         workflow: Startable,
-        cron: str,
+        cron: str | None = None,
         *,
+        every_s: int | None = None,
+        at: datetime | None = None,
         zone: str = "UTC",
         input: Mapping[str, Any] | None = None,
         catch_up: bool = False,
+        overlap: OverlapPolicy = OverlapPolicy.ALLOW,
+        jitter_s: int = 0,
     ) -> Schedule:
         """Start a workflow whenever ``cron`` (second minute hour day month weekday) says so in that zone.
 
-        The schedule called ``name`` is replaced. What came due while nothing ran is started once, with ``catch_up`` as
-        often as it came due. Options of a start are those of ``with_options``. Raises ``DefinitionInvalid`` and, without
+        Instead of ``cron`` give ``every_s``, or ``at`` for once. The schedule called ``name`` is replaced. What came due
+        while nothing ran is started once, with ``catch_up`` as often as it came due. ``overlap`` says what happens while
+        the last one still runs; each start is late by up to ``jitter_s``. Options of a start are those of
+        ``with_options``. Raises ``DefinitionInvalid``, ``InvalidRequest`` (``at`` is past or names no zone) and, without
         croniter, ``MissingExtra``. Example: ``await client.schedule_workflow("nightly", report, "0 0 2 * * ?")``
         """
-        return await self.run(self._calls.schedule(name, workflow, cron, zone, input or {}, catch_up=catch_up))
+        return await self.run(
+            self._calls.schedule(
+                name,
+                workflow,
+                cron,
+                input,
+                at=at,
+                zone_id=zone,
+                interval_seconds=every_s,
+                run_catchup_schedule_instances=catch_up,
+                overlap_policy=overlap,
+                jitter_seconds=jitter_s,
+            )
+        )
 
     async def save_schedule(self, schedule: Schedule) -> Schedule:
         """Store a schedule, replacing one of the same name, and give it as it is now.
@@ -387,6 +407,22 @@ class AsyncClient:
         """
         crons = [CronSchedule(cron_expression=cron, zone_id=zone)]
         return await self._do(schedules.next_times, crons, limit=limit)
+
+    async def run_schedule(self, name: str) -> ScheduleExecution:
+        """Start the workflow of a schedule at once, paused or not; its times stay as they are.
+
+        Raises ``NotFound``, and ``InvalidRequest`` when it cannot be started.
+        Example: ``(await client.run_schedule("nightly")).workflow_id``
+        """
+        return await self._do(backfill.run_now, name)
+
+    async def backfill_schedule(self, name: str, start: datetime, end: datetime) -> list[ScheduleExecution]:
+        """Start the workflow of a schedule for every due time from ``start`` to ``end``, the earliest first.
+
+        A due time that had been fired gives what it started then. Raises ``NotFound``, and ``InvalidRequest`` for times to
+        come or more than a thousand of them. Example: ``await client.backfill_schedule("nightly", monday, friday)``
+        """
+        return await self.run(self._calls.backfill(name, start, end))
 
     async def schedule_executions(self, name: str | None = None, *, size: int = 100) -> list[ScheduleExecution]:
         """What became of due times, the latest first: of one schedule or of all.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +17,17 @@ import msgspec
 
 from orchestrator.binding import encode_output
 from orchestrator.client import trials
-from orchestrator.client.enqueueing import check_inputs, delay_input, one_task_workflow
+from orchestrator.client.enqueueing import check_inputs, delay_input, epoch_ms, one_task_workflow
 from orchestrator.client.options import Options
 from orchestrator.client.sessions import Planner
 from orchestrator.engine.starts import Resolved
 from orchestrator.errors import InvalidRequest, OrchestratorError
 from orchestrator.model.definitions import IdempotencyStrategy, SchemaDef, TaskDef, WorkflowDef
 from orchestrator.model.execution import StartWorkflowRequest
-from orchestrator.model.schedules import Schedule
+from orchestrator.model.schedules import Schedule, ScheduleExecution
 from orchestrator.model.wire import workflow_def_to_dict
 from orchestrator.plan import Outside, Plan
-from orchestrator.service import halts, metadata, schedules, starting
+from orchestrator.service import backfill, halts, metadata, schedules, starting
 from orchestrator.service.companions import company, company_of
 from orchestrator.service.halts import Halt
 from orchestrator.service.metadata import Applied
@@ -126,9 +127,17 @@ class Calls:
         return Launch(self._request(name, given, tasks), options.workflow_id, options.request_id, resolved)
 
     def schedule(
-        self, name: str, workflow: Startable, cron: str, zone: str, given: Mapping[str, Any], *, catch_up: bool
+        self,
+        name: str,
+        workflow: Startable,
+        cron: str | None,
+        given: Mapping[str, Any] | None,
+        *,
+        at: datetime | None,
+        **fields: Any,
     ) -> Plan[Schedule]:
         """Store a schedule that starts a workflow object, definition or name under the options of the moment."""
+        given = given or {}
         launch = yield from self._launch_workflow(workflow, encode_output(dict(given)))
         if launch.workflow_id is not None or launch.request_id is not None:
             raise InvalidRequest(
@@ -141,10 +150,15 @@ class Calls:
             name=name,
             start_workflow_request=request,
             cron_expression=cron,
-            zone_id=zone,
-            run_catchup_schedule_instances=catch_up,
+            run_at=None if at is None else epoch_ms(at, f"schedule {name}: at"),
+            **fields,
         )
         return (yield from self._plan(schedules.save, schedule))
+
+    def backfill(self, name: str, start: datetime, end: datetime) -> Plan[list[ScheduleExecution]]:
+        """Start a schedule's workflow for the due times of a past while."""
+        begin_ms = epoch_ms(start, f"backfill of {name}: start")
+        return self._plan(backfill.backfill, name, begin_ms, epoch_ms(end, f"backfill of {name}: end"))
 
     def enqueue(
         self, task: Enqueueable, input: Mapping[str, Any] | None, inputs: Mapping[str, Any]

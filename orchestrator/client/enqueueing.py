@@ -60,11 +60,21 @@ def delay_input(task_name: str, delay_s: float | None, at: datetime | None) -> d
         delay_ms = round(delay_s * 1000)
         return {DELAY_INPUT: f"PT{delay_ms // 1000}.{delay_ms % 1000:03d}S"} if delay_ms else {}
     if at is not None:
-        if at.tzinfo is None:
-            raise InvalidRequest(f"task {task_name}: at={at} names no time zone; use datetime(..., tzinfo=UTC)")
-        exact = at.astimezone(UTC)
+        exact = in_utc(at, f"task {task_name}: at")
         return {UNTIL_INPUT: f"{exact:%Y-%m-%d %H:%M:%S}.{exact.microsecond // 1000:03d} UTC"}
     return {}
+
+
+def in_utc(at: datetime, what: str) -> datetime:
+    """A moment in UTC. Raises ``InvalidRequest``, which says ``what`` it was for, when it names no time zone."""
+    if at.tzinfo is None:
+        raise InvalidRequest(f"{what}={at} names no time zone; use datetime(..., tzinfo=UTC)")
+    return at.astimezone(UTC)
+
+
+def epoch_ms(at: datetime, what: str) -> int:
+    """A moment in epoch milliseconds. Raises ``InvalidRequest`` when it names no time zone."""
+    return int(in_utc(at, what).timestamp() * 1000)
 
 
 def check_inputs(task_name: str, inputs: Sequence[str]) -> None:

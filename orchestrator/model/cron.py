@@ -48,6 +48,11 @@ def is_cron_installed() -> bool:
     return find_spec("croniter") is not None
 
 
+def require_cron() -> None:
+    """Raises ``MissingExtra`` without croniter."""
+    _reader()
+
+
 def why_no_cron(expression: str, zone_id: str) -> str | None:
     """Why nothing can be scheduled by this expression in this zone, or None.
 

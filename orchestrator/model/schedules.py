@@ -1,20 +1,20 @@
 """Schedules: which workflow is started when, and the record of what became of one due time.
 
-A schedule names its times by one cron expression in ``zone_id`` or by several, each in a zone of its own; what is wrong
-with one is said here, all of it at once. When a due time comes is a function of the schedule and of the moment counted
-from, so any process may compute it. Knows no store and no clock.
+A schedule names its times by one cron expression in ``zone_id`` or by several, each in a zone of its own, by an
+interval, or by one moment; what is wrong with one is said here, all of it at once. When it is due is ``due_times``'s.
+Knows no store and no clock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from orchestrator.errors import DefinitionInvalid, Problem
-from orchestrator.model.cron import next_after, why_no_cron
+from orchestrator.model.cron import require_cron, why_no_cron
 from orchestrator.model.execution import StartWorkflowRequest, validate_start_request
 from orchestrator.model.summaries import Field, Kind
 from orchestrator.model.wire_read import read_struct
@@ -22,7 +22,22 @@ from orchestrator.model.wire_write import write_struct
 
 CRONS_MAX = 20
 NAME_CHARS_MAX = 200
-PREVIEWED_MAX = 5
+INTERVAL_SECONDS_MAX = 366 * 86_400
+JITTER_SECONDS_MAX = 86_400
+LAST_MS = 253_402_300_799_000
+"""The end of the year 9999."""
+
+
+class OverlapPolicy(StrEnum):
+    """What a due time does while the execution that the schedule started last is still running.
+
+    ALLOW starts another, SKIP leaves the due time out, BUFFER waits for the end, TERMINATE ends the running one first.
+    """
+
+    ALLOW = "ALLOW"
+    SKIP = "SKIP"
+    BUFFER = "BUFFER"
+    TERMINATE = "TERMINATE"
 
 
 class CronSchedule(msgspec.Struct, kw_only=True):
@@ -43,8 +58,10 @@ class ScheduleTag(msgspec.Struct, kw_only=True):
 class Schedule(msgspec.Struct, kw_only=True):
     """A named plan to start a workflow again and again.
 
-    ``cron_schedules`` take the place of ``cron_expression`` and ``zone_id`` when there are any. Times are epoch
-    milliseconds, both bounds included. ``next_run_time`` is computed, never stored.
+    ``cron_schedules`` take the place of ``cron_expression`` and ``zone_id`` when there are any. Instead of expressions
+    it may come every ``interval_seconds``, counted from ``schedule_start_time`` (without one from the epoch, so that
+    300 is every full five minutes), or once, at ``run_at``. Times are epoch milliseconds, both bounds included.
+    ``jitter_seconds`` spreads the starts: each is late by up to so much. ``next_run_time`` is computed, never stored.
     Example: ``Schedule(name="nightly", cron_expression="0 0 2 * * ?", start_workflow_request=request)``
     """
 
@@ -65,28 +82,24 @@ class Schedule(msgspec.Struct, kw_only=True):
     updated_by: str | None = None
     next_run_time: int | None = None
     tags: list[ScheduleTag] = []
+    interval_seconds: int | None = None
+    run_at: int | None = None
+    overlap_policy: OverlapPolicy = OverlapPolicy.ALLOW
+    jitter_seconds: int = 0
 
     @property
     def crons(self) -> list[CronSchedule]:
-        """The times that count."""
-        if self.cron_schedules:
+        """The expressions that count; none when it has an interval or one moment."""
+        if self.cron_schedules or not self.cron_expression:
             return self.cron_schedules
-        return [CronSchedule(cron_expression=self.cron_expression or "", zone_id=self.zone_id)]
+        return [CronSchedule(cron_expression=self.cron_expression, zone_id=self.zone_id)]
 
     def has_times_of(self, other: Schedule) -> bool:
         """Whether both come at the same times."""
-        return (self.crons, self.schedule_start_time, self.schedule_end_time) == (
-            other.crons,
-            other.schedule_start_time,
-            other.schedule_end_time,
-        )
+        return self._times() == other._times()
 
-
-class DueTime(NamedTuple):
-    """One moment a schedule comes at, and which of its expressions says so."""
-
-    at_ms: int
-    cron: CronSchedule
+    def _times(self) -> tuple[object, ...]:
+        return self.crons, self.interval_seconds, self.run_at, self.schedule_start_time, self.schedule_end_time
 
 
 class ScheduleState(StrEnum):
@@ -133,43 +146,6 @@ EXECUTION_FIELDS = {
 """What a search for executions of schedules may name."""
 
 
-def due_after(schedule: Schedule, after_ms: int) -> DueTime | None:
-    """The first due time after ``after_ms`` within the bounds of the schedule, paused or not; None when it is over.
-
-    Example: ``due_after(schedule, now_ms).at_ms``
-    """
-    begin_ms = max(after_ms, (schedule.schedule_start_time or 0) - 1)
-    found = [(next_after(cron.cron_expression, cron.zone_id, begin_ms), cron) for cron in schedule.crons]
-    times = [DueTime(at_ms, cron) for at_ms, cron in found if at_ms is not None]
-    first = min(times, key=lambda due: due.at_ms, default=None)
-    if first is None or (schedule.schedule_end_time and first.at_ms > schedule.schedule_end_time):
-        return None
-    return first
-
-
-def due_at(schedule: Schedule, at_ms: int) -> DueTime:
-    """The due time at that moment, with the expression it comes from: the first when it is none of theirs any more."""
-    return next(
-        (
-            DueTime(at_ms, cron)
-            for cron in schedule.crons
-            if next_after(cron.cron_expression, cron.zone_id, at_ms - 1) == at_ms
-        ),
-        DueTime(at_ms, schedule.crons[0]),
-    )
-
-
-def preview(schedule: Schedule, after_ms: int, limit: int = PREVIEWED_MAX) -> list[int]:
-    """The next due times, five at most. Example: ``preview(schedule, now_ms, 3)``"""
-    times: list[int] = []
-    while len(times) < min(limit, PREVIEWED_MAX):
-        due = due_after(schedule, times[-1] if times else after_ms)
-        if due is None:
-            break
-        times.append(due.at_ms)
-    return times
-
-
 def schedule_from_dict(data: object) -> Schedule:
     """The schedule that ``data`` (decoded JSON) describes. Raises ``DefinitionInvalid`` with everything wrong with it.
 
@@ -201,16 +177,10 @@ def _problems(schedule: Schedule) -> Iterator[Problem]:
         yield Problem("name", "A schedule needs a name")
     elif len(schedule.name) > NAME_CHARS_MAX or not schedule.name.isprintable():
         yield Problem("name", f"must be at most {NAME_CHARS_MAX} characters on one line", schedule.name)
-    if not schedule.cron_expression and not schedule.cron_schedules:
-        yield Problem("cronExpression", "give a cron expression, e.g. 0 0 9 * * ? for every day at nine")
-    elif len(schedule.cron_schedules) > CRONS_MAX:
-        yield Problem("cronSchedules", f"at most {CRONS_MAX} are taken", len(schedule.cron_schedules))
-    else:
-        for index, cron in enumerate(schedule.crons):
-            reason = why_no_cron(cron.cron_expression, cron.zone_id)
-            if reason:
-                path = f"cronSchedules[{index}]." if schedule.cron_schedules else ""
-                yield Problem(f"{path}cronExpression", reason, cron.cron_expression)
+    yield from _problems_of_times(schedule)
+    jitter_s = schedule.jitter_seconds
+    if not 0 <= jitter_s <= JITTER_SECONDS_MAX:
+        yield Problem("jitterSeconds", f"must be 0 to {JITTER_SECONDS_MAX:,}", jitter_s)
     start, end = schedule.schedule_start_time, schedule.schedule_end_time
     if start and end and end < start:
         yield Problem("scheduleEndTime", "is before scheduleStartTime", end)
@@ -220,6 +190,29 @@ def _problems(schedule: Schedule) -> Iterator[Problem]:
     if request.idempotency_key:
         message = "each due time starts one execution by itself: leave the key out"
         yield Problem("startWorkflowRequest.idempotencyKey", message, request.idempotency_key)
+
+
+def _problems_of_times(schedule: Schedule) -> Iterator[Problem]:
+    require_cron()  # deciders without it fire nothing, so it is missed here and not at the due time
+    interval_s, run_at = schedule.interval_seconds, schedule.run_at
+    ways = bool(schedule.cron_expression or schedule.cron_schedules) + (interval_s is not None) + (run_at is not None)
+    if ways == 0:
+        advice = "give a cron expression, e.g. 0 0 9 * * ? for every day at nine, or intervalSeconds, or runAt"
+        yield Problem("cronExpression", advice)
+    elif ways > 1:
+        yield Problem("cronExpression", "give only one of cron expressions, intervalSeconds and runAt")
+    if interval_s is not None and not 1 <= interval_s <= INTERVAL_SECONDS_MAX:
+        yield Problem("intervalSeconds", f"must be 1 to {INTERVAL_SECONDS_MAX:,}", interval_s)
+    if run_at is not None and not 0 < run_at <= LAST_MS:
+        yield Problem("runAt", "must be a moment in epoch milliseconds", run_at)
+    if len(schedule.cron_schedules) > CRONS_MAX:
+        yield Problem("cronSchedules", f"at most {CRONS_MAX} are taken", len(schedule.cron_schedules))
+        return
+    for index, cron in enumerate(schedule.crons):
+        reason = why_no_cron(cron.cron_expression, cron.zone_id)
+        if reason:
+            path = f"cronSchedules[{index}]." if schedule.cron_schedules else ""
+            yield Problem(f"{path}cronExpression", reason, cron.cron_expression)
 
 
 def schedule_to_dict(schedule: Schedule) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from orchestrator.model.access import KeyRole
 from orchestrator.plan import Plan
 from orchestrator.service import (
     actions,
+    backfill,
     bulk,
     companions,
     events,
@@ -126,6 +127,8 @@ VERBS = (
     Verb("schedules/{name}/pause", schedules.pause, OPERATOR),
     Verb("schedules/{name}/resume", schedules.resume, OPERATOR),
     Verb("schedules/{name}/remove", schedules.remove, OPERATOR, is_repeatable=False),
+    Verb("schedules/{name}/backfill", backfill.backfill, OPERATOR),
+    Verb("schedules/{name}/run", backfill.run_now, OPERATOR, is_repeatable=False),
     # secrets and environment values
     Verb("secrets", secrets.names, ADMIN),
     Verb("secrets/{name}/put", secrets.put, ADMIN),

@@ -17,17 +17,11 @@ from orchestrator import ids
 from orchestrator.clock import Clock
 from orchestrator.errors import OrchestratorError, Unavailable
 from orchestrator.model.cron import is_cron_installed
+from orchestrator.model.due_times import DueTime, delay_ms, due_after, due_at
 from orchestrator.model.execution import StartWorkflowRequest
-from orchestrator.model.schedules import (
-    DueTime,
-    Schedule,
-    ScheduleExecution,
-    ScheduleState,
-    due_after,
-    due_at,
-    read_schedule,
-)
+from orchestrator.model.schedules import OverlapPolicy, Schedule, ScheduleExecution, ScheduleState, read_schedule
 from orchestrator.plan import Call, Plan
+from orchestrator.service.overlaps import Held, settle_overlaps
 from orchestrator.service.starting import Launch, StartedWorkflow, start_many
 from orchestrator.store import schedules
 from orchestrator.store.context import StoreContext
@@ -49,12 +43,16 @@ Outcome = StartedWorkflow | OrchestratorError
 
 
 class Firing(NamedTuple):
-    """What is to be fired of one schedule: due times in order, and the one that comes after them."""
+    """What is to be fired of one schedule: due times in order, and the one that comes after them, looked at then.
+
+    No due times: it was looked at too early.
+    """
 
     claimed: ClaimedSchedule
     schedule: Schedule
     times: list[DueTime]
     next_ms: int | None
+    look_ms: int
 
 
 def fire_due(store: StoreContext, clock: Clock) -> Plan[int]:
@@ -70,12 +68,24 @@ def fire_due(store: StoreContext, clock: Clock) -> Plan[int]:
     if not firings:
         wait_ms = LOOK_MS_MAX if claimed.next_ms is None else claimed.next_ms - claimed.now_ms
         return max(0, min(wait_ms, LOOK_MS_MAX))
-    launches = [_launch(one.schedule, due, claimed.now_ms) for one in firings for due in one.times]
+    held = yield from settle_overlaps(
+        store, [(one.schedule, one.claimed.last_id, due.at_ms) for one in firings for due in one.times[:1]]
+    )
+    going = [(one, due) for one in firings if one.schedule.name not in held for due in one.times]
+    launches = [launch_of(one.schedule, due, claimed.now_ms) for one, due in going]
     if (clock.monotonic_s() - begun_s) * 1000 > CLAIM_MS / 2:
         # We were held up; whoever claims next may be at it, and an execution may have ended and been removed.
         return 0
     outcomes = iter((yield from start_many(store, launches)))
-    replies = yield [_fired(store, one, [next(outcomes) for _ in one.times], claimed.now_ms) for one in firings]
+    replies = yield [
+        _fired(
+            store,
+            one,
+            [held[one.schedule.name] if one.schedule.name in held else next(outcomes) for _ in one.times],
+            claimed.now_ms,
+        )
+        for one in firings
+    ]
     for reply in replies:
         if isinstance(reply, Exception):
             raise reply
@@ -86,21 +96,30 @@ def _firing(claimed: ClaimedSchedule, now_ms: int) -> Firing | None:
     """What is to be done for a schedule that has come due; None when a newer release wrote it."""
     try:
         schedule = read_schedule(claimed.body)
+        begin_ms = claimed.due_ms + delay_ms(schedule, claimed.due_ms)
+        if now_ms < begin_ms:
+            return Firing(claimed, schedule, [], claimed.due_ms, begin_ms)
         times = [due_at(schedule, claimed.due_ms)]
         following = due_after(schedule, claimed.due_ms)
+        missed_ms = now_ms - 1000 * schedule.jitter_seconds  # what is due since then may only be late as it should be
         if schedule.run_catchup_schedule_instances:
-            while following is not None and following.at_ms <= now_ms and len(times) < DUE_TIMES_PER_TURN:
+            # Where executions may not overlap, each due time has to see what became of the one before it.
+            most = DUE_TIMES_PER_TURN if schedule.overlap_policy is OverlapPolicy.ALLOW else 1
+            while following is not None and following.at_ms <= missed_ms and len(times) < most:
                 times.append(following)
                 following = due_after(schedule, following.at_ms)
-        elif following is not None and following.at_ms <= now_ms:
-            following = due_after(schedule, now_ms)
+        elif following is not None and following.at_ms <= missed_ms:
+            following = due_after(schedule, missed_ms)
     except (OrchestratorError, msgspec.MsgspecError, ValueError) as error:
         log.error("schedule_unreadable", extra={"schedule": claimed.name, "reason": str(error)})
         return None
-    return Firing(claimed, schedule, times, None if following is None else following.at_ms)
+    if following is None:
+        return Firing(claimed, schedule, times, None, 0)
+    return Firing(claimed, schedule, times, following.at_ms, following.at_ms + delay_ms(schedule, following.at_ms))
 
 
-def _launch(schedule: Schedule, due: DueTime, now_ms: int) -> Launch:
+def launch_of(schedule: Schedule, due: DueTime, now_ms: int) -> Launch:
+    """The start of a schedule's workflow for one due time; the same for whoever fires it, but for the time it is."""
     workflow_id = ids.scheduled_workflow_id(schedule.name, due.at_ms)
     request = schedule.start_workflow_request
     told = {
@@ -108,7 +127,7 @@ def _launch(schedule: Schedule, due: DueTime, now_ms: int) -> Launch:
         "_scheduledTime": due.at_ms,
         "_executedTime": now_ms,
         "_executionId": workflow_id,
-        "_schedulerCron": f"{due.cron.cron_expression} {due.cron.zone_id}",
+        "_schedulerCron": f"{due.source} {due.zone_id}",
     }
     created_by = request.created_by or schedule.created_by
     started = msgspec.structs.replace(request, input={**request.input, **told}, created_by=created_by)
@@ -118,17 +137,18 @@ def _launch(schedule: Schedule, due: DueTime, now_ms: int) -> Launch:
 def _fired(store: StoreContext, firing: Firing, outcomes: Sequence[Outcome], now_ms: int) -> Call:
     """What became of it, and when the schedule comes next: the first that could not be tried comes again."""
     records = []
-    next_ms, look_ms = firing.next_ms, firing.next_ms or 0
+    next_ms, look_ms = firing.next_ms, firing.look_ms
     for due, outcome in zip(firing.times, outcomes, strict=True):
-        records.append(_record(firing.schedule, due, outcome, now_ms))
+        records.append(record_of(firing.schedule, due, outcome, now_ms))
         if records[-1].state is ScheduleState.POLLED:
-            next_ms, look_ms = due.at_ms, now_ms + CLAIM_MS
+            next_ms, look_ms = due.at_ms, now_ms + (LOOK_MS_MAX if isinstance(outcome, Held) else CLAIM_MS)
             break
     name, due_ms = firing.claimed.name, firing.claimed.due_ms
     return schedules.fired_schedule(store.keys, name, due_ms, next_ms, look_ms, records)
 
 
-def _record(schedule: Schedule, due: DueTime, outcome: Outcome, now_ms: int) -> ScheduleExecution:
+def record_of(schedule: Schedule, due: DueTime, outcome: Outcome, now_ms: int) -> ScheduleExecution:
+    """What became of one due time."""
     request = schedule.start_workflow_request
     record = ScheduleExecution(
         execution_id=ids.scheduled_workflow_id(schedule.name, due.at_ms),
@@ -138,14 +158,16 @@ def _record(schedule: Schedule, due: DueTime, outcome: Outcome, now_ms: int) -> 
         state=ScheduleState.EXECUTED,
         workflow_name=request.name,
         start_workflow_request=_without_payload(request),
-        zone_id=due.cron.zone_id,
+        zone_id=due.zone_id,
     )
     if isinstance(outcome, StartedWorkflow):
         record.workflow_id = outcome.workflow_id
         log.info("schedule_fired", extra={"schedule": schedule.name, "workflow_id": outcome.workflow_id})
         return record
-    record.state = ScheduleState.POLLED if isinstance(outcome, Unavailable) else ScheduleState.FAILED
+    record.state = ScheduleState.POLLED if isinstance(outcome, Unavailable | Held) else ScheduleState.FAILED
     record.reason = str(outcome)
+    if isinstance(outcome, Held):
+        return record
     log.warning("schedule_not_fired", extra={"schedule": schedule.name, "due_ms": due.at_ms, "reason": str(outcome)})
     return record
 

@@ -12,17 +12,15 @@ from typing import Any
 import msgspec
 
 from orchestrator.errors import Conflict, DefinitionInvalid, InvalidRequest, NotFound, OrchestratorError
+from orchestrator.model.due_times import PREVIEWED_MAX, delay_ms, due_after, preview
 from orchestrator.model.execution import StartWorkflowRequest
 from orchestrator.model.query import judge, matches_words, ordered, parse_query, parse_sort, parse_text
 from orchestrator.model.schedules import (
     EXECUTION_FIELDS,
-    PREVIEWED_MAX,
     CronSchedule,
     Schedule,
     ScheduleExecution,
     ScheduleTag,
-    due_after,
-    preview,
     read_schedule,
     schedule_to_dict,
     validate_schedule,
@@ -51,7 +49,8 @@ def save(store: StoreContext, schedule: Schedule) -> Plan[Schedule]:
     """Store a schedule, replacing one of the same name, and give it as it is now.
 
     A due time that waits to be fired is still fired when the new schedule has the same times. Raises
-    ``DefinitionInvalid`` (the schedule, or a definition in it) and ``MissingExtra`` without croniter.
+    ``DefinitionInvalid`` (the schedule, or a definition in it), ``InvalidRequest`` for one that would come once in the past,
+    and ``MissingExtra`` without croniter.
     Example: ``executor.run(save(store, schedule)).next_run_time``
     """
     problems = validate_schedule(schedule)
@@ -61,6 +60,10 @@ def save(store: StoreContext, schedule: Schedule) -> Plan[Schedule]:
         yield from starting.resolve_given(store, schedule.start_workflow_request.workflow_def)
 
     def replace(before: Schedule | None, now_ms: int) -> Schedule:
+        # Stored once more after it has come, it stays over: files that describe an installation are applied again.
+        is_new = before is None or not schedule.has_times_of(before)
+        if is_new and schedule.run_at is not None and schedule.run_at <= now_ms:
+            raise InvalidRequest(f"schedule {schedule.name!r} would never come: runAt {schedule.run_at} is past")
         return msgspec.structs.replace(
             schedule,
             create_time=before.create_time if before else now_ms,
@@ -293,7 +296,8 @@ def _change(store: StoreContext, name: str, change: Change) -> Plan[Schedule | N
             body = msgspec.json.encode(schedule_to_dict(after))
             if len(body) > store.settings.payload_bytes_max:
                 raise InvalidRequest(f"schedule {name!r} is {len(body):,} bytes of JSON; give the input in another way")
-        if (yield schedules.put_schedule(store.keys, name, stored.body, body, due_ms)):
+        look_ms = None if after is None or due_ms is None else due_ms + delay_ms(after, due_ms)
+        if (yield schedules.put_schedule(store.keys, name, stored.body, body, due_ms, look_ms)):
             return None if after is None else msgspec.structs.replace(after, next_run_time=due_ms)
     raise Conflict(f"schedule {name!r} is being changed by others all the time; repeat the request")
 

@@ -253,6 +253,10 @@ class Keys:
         """Sorted set: names of schedules by when one is to be looked at (ms): its due time, or the end of a claim."""
         return self._schedules + "look"
 
+    def schedules_last(self) -> str:
+        """Hash: name of a schedule -> id of the execution that it started last. Goes with the schedule."""
+        return self._schedules + "last"
+
     def schedules_meta(self) -> str:
         """Hash: ``paused`` when nothing is to be fired at all."""
         return self._schedules + "meta"
@@ -477,7 +481,7 @@ _GATE_KINDS = (
     KeyKind("simclock", "string"),
 )
 _SCHEDULE_KINDS = (
-    KeyKind("def|next|meta|x:.*", "hash"),
+    KeyKind("def|next|last|meta|x:.*", "hash"),
     KeyKind("look|xt:.*", "zset"),
     KeyKind("simclock", "string"),
 )

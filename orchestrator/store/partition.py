@@ -171,6 +171,12 @@ def _request_reply(reply: Any) -> RequestReply:
     return RequestReply(word(reply), reply[1] if len(reply) > 1 else b"")
 
 
+def status_of(keys: Keys, partition: int, workflow_id: str) -> Command:
+    """The status of an execution in Redis; decodes to ``str``, or ``None`` when there is none (any more)."""
+    words = ("HGET", keys.workflow(partition, workflow_id), "s")
+    return Command(words, lambda raw: None if raw is None else raw.decode())
+
+
 def read_answer(keys: Keys, partition: int, request_id: str) -> Command:
     """The answer to a request: ``None`` = no such request (any more), b"" = pending."""
     return Command(("GET", keys.answer(partition, request_id)))

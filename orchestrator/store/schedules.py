@@ -29,11 +29,12 @@ class StoredSchedule(NamedTuple):
 
 
 class ClaimedSchedule(NamedTuple):
-    """A schedule that is ours to fire, and the due time it has come to."""
+    """A schedule that is ours to fire, the due time it has come to, and the execution that it started last."""
 
     name: str
     body: bytes
     due_ms: int
+    last_id: str | None
 
 
 class Claimed(NamedTuple):
@@ -49,12 +50,18 @@ def read_schedule(keys: Keys, name: str) -> Call:
     return Call("read_schedule", (keys.schedules(), keys.schedules_next()), (name,), _stored)
 
 
-def put_schedule(keys: Keys, name: str, expected: bytes, body: bytes, due_ms: int | None) -> Call:
-    """Store a schedule, or forget it (``body`` b''); replies False when it is not as ``expected`` any more."""
+def put_schedule(
+    keys: Keys, name: str, expected: bytes, body: bytes, due_ms: int | None, look_ms: int | None = None
+) -> Call:
+    """Store a schedule, or forget it (``body`` b''); replies False when it is not as ``expected`` any more.
+
+    It is looked at when it is due, or from ``look_ms`` on.
+    """
+    due = "" if due_ms is None else due_ms
     return Call(
         "put_schedule",
         _keys_of(keys, name),
-        (name, expected, body, "" if due_ms is None else due_ms),
+        (name, expected, body, due, due if look_ms is None else look_ms),
         lambda raw: bool(raw == b"OK"),
         durable=True,
     )
@@ -72,7 +79,13 @@ def claim_schedules(keys: Keys, count_max: int, claim_ms: int) -> Call:
     """What is due now, kept from others for ``claim_ms``; replies ``Claimed``."""
     return Call(
         "claim_schedules",
-        (keys.schedules(), keys.schedules_next(), keys.schedules_looked_at(), keys.schedules_meta()),
+        (
+            keys.schedules(),
+            keys.schedules_next(),
+            keys.schedules_looked_at(),
+            keys.schedules_meta(),
+            keys.schedules_last(),
+        ),
         (count_max, claim_ms),
         _claimed,
     )
@@ -87,15 +100,26 @@ def fired_schedule(
     executions: Sequence[ScheduleExecution],
 ) -> Call:
     """Note what became of due times from ``due_ms`` on; the next is ``next_ms``, to be looked at from ``look_ms``."""
-    records: list[Argument] = []
-    for execution in executions:
-        records += [execution.scheduled_time, encode_schedule_execution(execution)]
+    last_id = next((execution.workflow_id for execution in reversed(executions) if execution.workflow_id), "")
     return Call(
         "fired_schedule",
         _keys_of(keys, name),
-        (name, due_ms, "" if next_ms is None else next_ms, look_ms, EXECUTIONS_MAX, *records),
+        (name, due_ms, "" if next_ms is None else next_ms, look_ms, EXECUTIONS_MAX, last_id, *_records(executions)),
         lambda raw: raw.decode(),
     )
+
+
+def note_executions(keys: Keys, name: str, executions: Sequence[ScheduleExecution]) -> Call:
+    """Note what was started besides what is due; the schedule stays where it is."""
+    words = (name, "", "", 0, EXECUTIONS_MAX, "", *_records(executions))
+    return Call("fired_schedule", _keys_of(keys, name), words, lambda raw: raw.decode())
+
+
+def _records(executions: Sequence[ScheduleExecution]) -> list[Argument]:
+    records: list[Argument] = []
+    for execution in executions:
+        records += [execution.scheduled_time, encode_schedule_execution(execution)]
+    return records
 
 
 def requeue_schedules(keys: Keys) -> Call:
@@ -133,6 +157,7 @@ def _keys_of(keys: Keys, name: str) -> tuple[str, ...]:
         keys.schedules_looked_at(),
         keys.schedule_executions(name),
         keys.schedule_execution_times(name),
+        keys.schedules_last(),
     )
 
 
@@ -141,8 +166,10 @@ def _stored(raw: list[bytes]) -> StoredSchedule:
 
 
 def _claimed(raw: list[bytes]) -> Claimed:
-    triples = zip(raw[2::3], raw[3::3], raw[4::3], strict=True)
-    schedules = [ClaimedSchedule(name.decode(), body, int(due)) for name, body, due in triples]
+    rows = zip(raw[2::4], raw[3::4], raw[4::4], raw[5::4], strict=True)
+    schedules = [
+        ClaimedSchedule(name.decode(), body, int(due), last.decode() or None) for name, body, due, last in rows
+    ]
     return Claimed(int(raw[0]), None if raw[1] == b"-1" else int(raw[1]), schedules)
 
 

@@ -194,9 +194,11 @@ LOWEST_ROLE = {
     POST /verbs/definitions/introduce
     POST /verbs/events/{event}/publish
     POST /verbs/schedules/save
+    POST /verbs/schedules/{name}/backfill
     POST /verbs/schedules/{name}/pause
     POST /verbs/schedules/{name}/remove
     POST /verbs/schedules/{name}/resume
+    POST /verbs/schedules/{name}/run
     POST /verbs/workflows/act
     POST /verbs/workflows/execute
     POST /verbs/workflows/import

@@ -37,6 +37,32 @@ def test_a_schedule_is_created_listed_read_back_paused_and_deleted(invoke: Invok
     assert invoke("schedule", "get", "nightly").exit_code == 3
 
 
+def test_intervals_and_moments_are_created_and_listed_in_words(invoke: Invoke) -> None:
+    often = ("--every", "1h 30m", "--overlap", "skip", "--jitter", "30s")
+    assert invoke("schedule", "create", "often", "report", *often).exit_code == 0
+    assert invoke("schedule", "create", "once", "report", "--at", "2100-01-01 09:00 UTC").exit_code == 0
+    document = json.loads(invoke("schedule", "get", "often").stdout)
+    assert (document["intervalSeconds"], document["overlapPolicy"], document["jitterSeconds"]) == (5_400, "SKIP", 30)
+    assert json.loads(invoke("schedule", "get", "once").stdout)["runAt"] == 4_102_477_200_000
+    listed = invoke("schedule", "list").stdout
+    assert "every 1h 30m" in listed
+    assert "once, 2100-01-01" in listed
+    assert invoke("schedule", "create", "s", "report", "--every", "often").exit_code == 2
+    assert invoke("schedule", "create", "s", "report").exit_code == 7
+
+
+def test_run_now_and_backfill_print_what_they_started(invoke: Invoke, fakeredis_url: str) -> None:
+    with Client(fakeredis_url) as client:
+        client.register(workflow_def(noop("a")))
+    assert invoke("schedule", "create", "s", "flow", "--every", "60m").exit_code == 0
+    (execution,) = json.loads(invoke("schedule", "run-now", "s", "-o", "json").stdout)
+    assert execution["workflowId"]
+    span = ("--from", "2024-01-01 00:00", "--to", "2024-01-01 03:00")
+    found = json.loads(invoke("schedule", "backfill", "s", *span, "-o", "json").stdout)
+    assert [one["state"] for one in found] == ["EXECUTED"] * 4
+    assert invoke("schedule", "backfill", "nowhere", *span).exit_code == 3
+
+
 def test_the_next_times_are_printed_in_their_zone(invoke: Invoke) -> None:
     lines = invoke("schedule", "next", "0 30 9 * * ?", "--zone", "Asia/Tokyo", "--limit", "2").stdout.splitlines()
     assert [line[10:] for line in lines] == ["T09:30:00+09:00"] * 2

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import pytest
@@ -28,6 +29,7 @@ from orchestrator.errors import (
 )
 from orchestrator.model.access import KeyRole
 from orchestrator.model.event_handlers import event_handler_from_dict
+from orchestrator.model.schedules import OverlapPolicy
 from orchestrator.model.webhooks import Verifier, Webhook
 from orchestrator.plan import Plan
 from orchestrator.protocol import forms
@@ -211,9 +213,15 @@ def _schedules(env: Environment, client: Any) -> None:
     client.pause_schedule("nightly", "holidays")
     assert client.schedule("nightly").paused
     client.resume_schedule("nightly")
+    assert client.run_schedule("nightly").workflow_id
     env.clock.advance(2 * 86_400)
     env.decide()
-    assert client.schedule_executions("nightly")[0].workflow_id
+    fired = client.schedule_executions("nightly")[0]
+    assert fired.workflow_id
+    due = datetime.fromtimestamp(fired.scheduled_time / 1000, UTC)
+    assert [one.workflow_id for one in client.backfill_schedule("nightly", due, due)] == [fired.workflow_id]
+    often = client.schedule_workflow("often", hello, every_s=60, overlap=OverlapPolicy.SKIP, jitter_s=5)
+    assert (often.interval_seconds, often.overlap_policy, often.jitter_seconds) == (60, "SKIP", 5)
     client.delete_schedule("nightly")
 
 

@@ -1,8 +1,9 @@
 #!lua
 -- claim_schedules: hand out what is due; nobody else gets it until the claim ends, or it has been fired.
--- KEYS  def next look meta (of the schedules)
+-- KEYS  def next look meta last (of the schedules)
 -- ARGV  count_max claim_ms
--- GIVES now next_look_ms (-1 = nothing is scheduled) then name json due_ms for each
+-- GIVES now next_look_ms (-1 = nothing is scheduled) then name json due_ms last_started_id ('' = none)
+--       for each
 -- SAFE TO REPEAT: yes; what a lost answer held is handed out again when its claim has ended
 --@include now
 local at = string.format('%d', now)
@@ -11,11 +12,13 @@ local names = redis.call('ZRANGE', KEYS[3], '-inf', at, 'BYSCORE', 'LIMIT', 0, A
 local found, claims = {}, {}
 if #names > 0 then
   local bodies, dues = redis.call('HMGET', KEYS[1], unpack(names)), redis.call('HMGET', KEYS[2], unpack(names))
+  local last = redis.call('HMGET', KEYS[5], unpack(names))
   for i, name in ipairs(names) do
     if bodies[i] and dues[i] then
       found[#found + 1] = name
       found[#found + 1] = bodies[i]
       found[#found + 1] = dues[i]
+      found[#found + 1] = last[i] or ''
     end
     claims[#claims + 1] = string.format('%d', now + tonumber(ARGV[2]))
     claims[#claims + 1] = name

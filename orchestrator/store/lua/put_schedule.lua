@@ -1,7 +1,7 @@
 #!lua
 -- put_schedule: store, change or (json '') forget a schedule, unless somebody else has changed it since it was read.
--- KEYS  def next look x xt (of the schedules; x and xt of this one)
--- ARGV  name expected_json ('' = there is none) json due_ms ('' = paused or over)
+-- KEYS  def next look x xt last (of the schedules; x and xt of this one)
+-- ARGV  name expected_json ('' = there is none) json due_ms ('' = paused or over) look_ms
 -- GIVES OK | CHANGED
 -- SAFE TO REPEAT: yes
 local name, expected, json, due = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -9,9 +9,11 @@ local stored = redis.call('HGET', KEYS[1], name) or ''
 if stored ~= json and stored ~= expected then return 'CHANGED' end
 redis.call('HEXISTS', KEYS[2], name)
 redis.call('ZCARD', KEYS[3])
+redis.call('HLEN', KEYS[6])
 if json == '' then
   redis.call('HDEL', KEYS[1], name)
   redis.call('DEL', KEYS[4], KEYS[5])
+  redis.call('HDEL', KEYS[6], name)
 else
   redis.call('HSET', KEYS[1], name, json)
 end
@@ -20,6 +22,6 @@ if due == '' then
   redis.call('ZREM', KEYS[3], name)
 else
   redis.call('HSET', KEYS[2], name, due)
-  redis.call('ZADD', KEYS[3], due, name)
+  redis.call('ZADD', KEYS[3], ARGV[5], name)
 end
 return 'OK'

@@ -196,7 +196,7 @@ def _following(node: Node, record: TaskRecord) -> str | None:
     if task.type == "TERMINATE":
         return None
     if task.type in _SWITCHES and record.status == "COMPLETED":
-        taken = switch.case_taken(task, str(record.output.get("selectedCase")))
+        taken = switch.case_taken(task, switch.label_of(record))
         branch = task.default_case if taken is None else task.decision_cases[taken]
         return branch[0].task_reference_name if branch else node.next
     return node.next

@@ -20,8 +20,8 @@ from tests.support.build import (
     noop,
     set_variable,
     simple,
+    step,
     sub_workflow,
-    switch,
     task_def,
     terminate,
     wait,
@@ -131,11 +131,13 @@ def test_a_fork_that_was_cut_short_starts_its_other_branches() -> None:
     assert [story.task(ref).attempt for ref in ("b", "stop", "c")] == [1, 1, 0]
 
 
-def test_the_branch_a_switch_had_taken_is_entered_once() -> None:
-    definition = workflow_def(
-        switch("s", "${workflow.input.v}", {"x": [simple("a"), noop("a2")]}, [noop("other")]), noop("after")
-    )
-    story = Story(definition, input={"v": "x"}, task_defs=[ONCE]).when(started(), failed("a"), operation("go_on"))
+@pytest.mark.parametrize("kind", ["SWITCH", "DECISION"])
+def test_the_branch_a_switch_had_taken_is_entered_once(kind: str) -> None:
+    chosen: dict[str, Any] = {"evaluator_type": "value-param", "expression": "value", "case_value_param": "value"}
+    cases = {"x": [simple("a"), noop("a2")]}
+    choice = step(kind, "s", {"value": "x"}, decision_cases=cases, default_case=[noop("other")], **chosen)
+    definition = workflow_def(choice, noop("after"))
+    story = Story(definition, task_defs=[ONCE]).when(started(), failed("a"), operation("go_on"))
     story.expect("RUNNING", open=["a"])
     story.when(completed("a")).expect("COMPLETED", tasks={"a2": "COMPLETED", "after": "COMPLETED"})
     assert "other" not in story.scheduled

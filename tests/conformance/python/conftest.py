@@ -19,11 +19,34 @@ from orchestrator import Client
 from orchestrator.service import secrets
 from orchestrator.settings import Settings
 from tests.cli.conftest import PATHS, end_group
+from tests.conformance.python.calls import Calls
 from tests.conformance.python.hand import Sdk
 from tests.support.redis_server import RedisServer, ServerMissing
 
 ENVIRONMENTS = Path(__file__).resolve().parents[3] / ".venv-sdk"
+HERE = Path(__file__).parent
+CALLS = pytest.StashKey[Calls]()
 VERSIONS = sorted(path.parents[1].name for path in ENVIRONMENTS.glob("*/bin/python")) or ["missing"]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What all tests have driven is asked last."""
+    places = [index for index, item in enumerate(items) if item.path.parent == HERE]
+    ours = sorted((items[index] for index in places), key=lambda item: (version_of(item), asks_of_others(item)))
+    for index, item in zip(places, ours, strict=True):
+        items[index] = item
+
+
+def version_of(item: pytest.Item) -> str:
+    """The version of the SDK that a test is for."""
+    assert isinstance(item, pytest.Function)
+    return str(item.callspec.params["installation"])
+
+
+def asks_of_others(item: pytest.Item) -> bool:
+    """Whether a test is about what the other tests have called."""
+    return item.path.name == "test_surface.py"
 
 
 class Installation(NamedTuple):
@@ -68,10 +91,27 @@ def installation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         end_group(process)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def calls(
+    installation: Installation, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Calls:
+    """What the tests of this version have called, in all processes of the test run."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    request.config.stash[CALLS] = Calls(shared, installation.python.parents[1].name)
+    return request.config.stash[CALLS]
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Note that a test is over, also one whose fixtures have failed."""
+    if CALLS in item.config.stash:
+        item.config.stash[CALLS].note("over", item.nodeid)
+
+
 @pytest.fixture(scope="session")
-def sdk(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sdk]:
+def sdk(installation: Installation, calls: Calls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sdk]:
     """The SDK's clients."""
-    sdk = Sdk(installation.python, installation.url, tmp_path_factory.mktemp("sdk"))
+    sdk = Sdk(installation.python, installation.url, tmp_path_factory.mktemp("sdk"), calls)
     yield sdk
     sdk.close()
 

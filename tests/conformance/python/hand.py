@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.cli.conftest import end_group
+from tests.conformance.python.calls import Calls
 
 SCRIPT = Path(__file__).with_name("sdk_hand.py")
 
@@ -59,8 +60,9 @@ models = Models()
 class Sdk:
     """The SDK in a process of its own. Example: ``sdk.metadata.get_task_def("greet").retry_count``"""
 
-    def __init__(self, python: Path, url: str, folder: Path) -> None:
+    def __init__(self, python: Path, url: str, folder: Path, calls: Calls) -> None:
         self.url = url
+        self._calls = calls
         with (folder / "sdk.log").open("w") as said:
             self._process = subprocess.Popen(
                 [python, SCRIPT, url],
@@ -77,11 +79,20 @@ class Sdk:
 
     def surface(self) -> tuple[dict[str, list[str]], list[str]]:
         """The public methods of each client, and the classes of tasks."""
-        found = self.call("surface", "", (), {})
+        found = self._ask("surface", "", (), {})
         return found["methods"], found["tasks"]
 
     def call(self, client: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call a method there, and give or raise what it gave or raised."""
+        """Call a method there, and give or raise what it gave or raised; it is noted which of both."""
+        try:
+            gave = self._ask(client, method, args, kwargs)
+        except Raised:
+            self._calls.note("raised", f"{client}.{method}")
+            raise
+        self._calls.note("returned", f"{client}.{method}")
+        return gave
+
+    def _ask(self, client: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         asked = {"client": client, "method": method, "args": _told(args), "kwargs": _told(kwargs)}
         assert self._process.stdin is not None
         assert self._process.stdout is not None

@@ -1,9 +1,12 @@
 # mypy: disable-error-code="import-not-found"
 """A workflow with every class of tasks that the official Python SDK has, language models apart. Runs in its environment.
 
-``python sdk_kitchen.py URL ADDRESS`` registers it, calls ADDRESS from its HTTP tasks, starts it and prints its id.
+``python sdk_kitchen.py URL ADDRESS BROKER`` registers it, calls ADDRESS from its HTTP tasks, publishes to the Kafka BROKER,
+starts it and prints its id, and which classes its steps were made of.
 """
 
+import gc
+import json
 import sys
 
 from conductor.client.configuration.configuration import Configuration
@@ -102,19 +105,28 @@ def families(executor: WorkflowExecutor) -> list[TaskInterface]:
     ]
 
 
-def reaching_out(address: str) -> list[TaskInterface]:
-    """HTTP and events; for SQS and Kafka nobody is there, which is told and passed over."""
+def reaching_out(address: str, broker: str) -> list[TaskInterface]:
+    """HTTP, Kafka and events; for SQS nobody is there, which is told and passed over."""
     http = HttpTask("http", HttpInput(uri=address, method=HttpMethod.GET, headers={"x-dish": ["soup"]}))
     poll_input = HttpPollInput(
         uri=address, termination_condition="$.output.response.statusCode == 200", polling_interval=1
     )
-    kafka = KafkaPublishInput(bootstrap_servers="127.0.0.1:1", topic="orders", value="soup", request_timeout_ms="300")
+    serializer = "org.apache.kafka.common.serialization.StringSerializer"
+    kafka = KafkaPublishInput(
+        bootstrap_servers=broker,
+        topic="orders",
+        value="soup",
+        key="dish",
+        key_serializer=serializer,
+        request_timeout_ms="10000",
+        max_block_ms="10000",
+    )
     return [
         http,
         HttpPollTask("http_poll", poll_input),
         ConductorEventTask("event", "served"),
         optional(SqsEventTask("sqs", "orders")),
-        optional(KafkaPublishTask("kafka", kafka)),
+        KafkaPublishTask("kafka", kafka),
     ]
 
 
@@ -139,12 +151,13 @@ def main() -> None:
     workflow = ConductorWorkflow(executor=executor, name="kitchen_sink", version=1)
     end = TerminateTask("end", WorkflowStatus.COMPLETED, "all eaten")
     end.input_parameters["workflowOutput"] = {"inline": "${inline.output.result}"}
-    steps = [*computing(workflow), *branching(), *families(executor), *reaching_out(sys.argv[2]), *waiting()]
+    steps = [*computing(workflow), *branching(), *families(executor), *reaching_out(*sys.argv[2:]), *waiting()]
     for step in (*steps, end, inline("never", "'never reached'")):
         workflow = workflow >> step
     workflow.register(overwrite=True)
     request = StartWorkflowRequest(name="kitchen_sink", version=1, input={"a": 4, "dish": "soup", "herbs": ["a", "b"]})
-    print("started", executor.start_workflow(request), flush=True)
+    made = {one.task_reference_name: type(one).__name__ for one in gc.get_objects() if isinstance(one, TaskInterface)}
+    print("started", json.dumps({"id": executor.start_workflow(request), "classes": made}), flush=True)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.slow
 
 GATE = models.WorkflowTask(name="trap", task_reference_name="gate", type="WAIT", input_parameters={})
 BATCH = models.CorrelationIdsSearchRequest(correlation_ids=["trapped"], workflow_names=["trap"])
+BROKEN = {"executor.get_by_correlation_ids_and_names"}
+"""The methods that raise whatever they are given."""
 TRAPS: dict[str, tuple[Callable[[Sdk, str], Any], str]] = {
     "WorkflowExecutor.get_by_correlation_ids_and_names": (
         lambda sdk, _: sdk.executor.get_by_correlation_ids_and_names(BATCH, include_closed=True),

@@ -9,13 +9,18 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from orchestrator import Client, testing
+from orchestrator.testing import Environment
 from tests.support.kafka_server import KafkaServer
 from tests.support.maven import JavaMissing
 from tests.support.redis_server import Kind, RedisServer, ServerMissing
+from tests.support.served import MakeEnvironment, ServedEnvironment
 
 # Deadlines of single examples measure the machine, not the code; the per-test time-out bounds the whole.
 settings.register_profile("house", deadline=None, print_blob=True)
@@ -85,3 +90,28 @@ def broker() -> Iterator[KafkaServer]:
         pytest.skip(str(missing))
     with server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[ServedEnvironment]:
+    """A server for the environments of all tests."""
+    with ServedEnvironment() as served:
+        yield served
+
+
+@pytest.fixture(params=["redis", "http"])
+def environment(request: pytest.FixtureRequest) -> Iterator[MakeEnvironment]:
+    """``testing.environment``; the client of what it makes speaks to the store, and the other time to a server before it.
+
+    A test that takes its environments from here is about behaviour that must be the same for both.
+    """
+    with ExitStack() as clients:
+
+        def made(*tasks: Any, **options: Any) -> Environment:
+            env = testing.environment(*tasks, **options)
+            if request.param == "http":
+                served: ServedEnvironment = request.getfixturevalue("served")
+                env.client = clients.enter_context(Client(served.show(env)))
+            return env
+
+        yield made

@@ -9,13 +9,13 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator import Client, Workflow, task
+from orchestrator import Workflow, task
 from orchestrator.api import create_app
 from orchestrator.engine.process import DeciderProcess
 from orchestrator.settings import Settings
-from orchestrator.testing import Environment, environment
+from orchestrator.testing import Environment
 from orchestrator_workers.worker import Worker
-from tests.support.served import Served, ServedEnvironment
+from tests.support.served import MakeEnvironment, Served
 
 
 @task
@@ -28,24 +28,11 @@ SETTINGS = Settings(partitions=1, secret_values={"TOKEN": "s3cret"})
 waiting = Workflow("waiting").wait(signal="go").then(greet, name="${go.output.name}")
 
 
-@pytest.fixture(scope="session")
-def served() -> Iterator[ServedEnvironment]:
-    """A server for the environments of all tests."""
-    with ServedEnvironment() as served:
-        yield served
-
-
-@pytest.fixture(params=["redis", "http"])
-def env(request: pytest.FixtureRequest) -> Iterator[Environment]:
-    """An installation that serves ``greet``; its client speaks to the store, and the other time to a server before it."""
+@pytest.fixture
+def env(environment: MakeEnvironment) -> Iterator[Environment]:
+    """An installation that serves ``greet``."""
     with environment([greet], settings=SETTINGS) as env:
-        if request.param == "redis":
-            yield env
-            return
-        served: ServedEnvironment = request.getfixturevalue("served")
-        served.show(env)
-        with Client(served.url) as env.client:
-            yield env
+        yield env
 
 
 @pytest.fixture

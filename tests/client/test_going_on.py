@@ -18,8 +18,9 @@ from orchestrator.model.definitions import TaskDef, WorkflowTask, WorkflowTimeou
 from orchestrator.model.execution import Task, TaskResult
 from orchestrator.model.status import TaskStatus
 from orchestrator.service import tasks as task_service
-from orchestrator.testing import Environment, environment
+from orchestrator.testing import Environment
 from tests.support.build import dynamic_fork, forked, loop, simple, sub_workflow, switch, workflow_def
+from tests.support.served import MakeEnvironment
 
 TABLE = """
 top         | completed  | work after        | CONFLICT                | CONFLICT          | before work after
@@ -184,7 +185,7 @@ def is_stale(env: Environment, task: Task) -> bool:
 
 
 @pytest.fixture
-def env() -> Iterator[Environment]:
+def env(environment: MakeEnvironment) -> Iterator[Environment]:
     with environment() as env:
         yield env
 

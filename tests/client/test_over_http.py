@@ -340,18 +340,18 @@ class Forgetful(HttpSession):
 def test_what_was_started_when_its_answer_was_lost_is_not_started_again(
     env: Environment, served: ServedEnvironment
 ) -> None:
-    served.show(env)
+    url = served.show(env)
     env.client.register(hello, waiting)
-    with Client.over(Forgetful(served.url)) as client:
+    with Client.over(Forgetful(url)) as client:
         handle = client.start_workflow("waiting")
     assert env.client.list_workflows().total == 1
-    with Client.over(Forgetful(served.url)) as client:
+    with Client.over(Forgetful(url)) as client:
         assert client.enqueue_many([("greet", {"name": "a"}), ("greet", {"name": "b"})])[0].id != handle.id
     assert env.client.list_workflows().total == 3
-    with Client.over(Forgetful(served.url)) as client:
+    with Client.over(Forgetful(url)) as client:
         kept = client.save_webhook(Webhook(name="w", verifier=Verifier.HEADER_BASED, headers=TOKEN))
     assert [one.id for one in env.client.webhooks()] == [kept.id]
-    with Client.over(Forgetful(served.url)) as client:
+    with Client.over(Forgetful(url)) as client:
         client.workflow(handle.id).signal("go", {"name": "Ada"})
     assert env.client.workflow(handle.id).result() == {"result": "Hello, Ada"}
 
@@ -359,9 +359,9 @@ def test_what_was_started_when_its_answer_was_lost_is_not_started_again(
 def test_what_cannot_be_repeated_is_unknown_when_its_answer_is_lost(
     env: Environment, served: ServedEnvironment
 ) -> None:
-    served.show(env)
+    url = served.show(env)
     handle = env.client.start_workflow(waiting)
-    with Client.over(Forgetful(served.url)) as client, pytest.raises(OutcomeUnknown, match="look whether"):
+    with Client.over(Forgetful(url)) as client, pytest.raises(OutcomeUnknown, match="look whether"):
         client.workflow(handle.id).remove(force=True)
     assert env.client.list_workflows().total == 0
 

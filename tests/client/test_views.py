@@ -12,6 +12,7 @@ from orchestrator.model.definitions import TaskDef, WorkflowDef
 from orchestrator.model.wire import workflow_to_dict
 from orchestrator.testing.clock import START
 from tests.support.build import loop, simple, step, workflow_def
+from tests.support.served import MakeEnvironment
 
 BEGAN_MS = int(START.timestamp() * 1000)
 
@@ -65,8 +66,8 @@ def shown(env: testing.Environment) -> dict[str, Any]:
     return workflow_to_dict(handle.describe())
 
 
-def test_an_execution_shows_what_it_was_started_with_and_how_it_went() -> None:
-    with testing.environment([charge]) as env:
+def test_an_execution_shows_what_it_was_started_with_and_how_it_went(environment: MakeEnvironment) -> None:
+    with environment([charge]) as env:
         found = shown(env)
     assert [one["referenceTaskName"] for one in found.pop("tasks")] == ["turns", "pay__1", "pay__2", "w"]
     assert found.pop("workflowDefinition")["tasks"][0]["taskReferenceName"] == "turns"
@@ -94,8 +95,8 @@ def test_an_execution_shows_what_it_was_started_with_and_how_it_went() -> None:
     }
 
 
-def test_a_task_shows_every_field() -> None:
-    with testing.environment([charge]) as env:
+def test_a_task_shows_every_field(environment: MakeEnvironment) -> None:
+    with environment([charge]) as env:
         tasks = shown(env)["tasks"]
     steps = [one.pop("workflowTask")["taskReferenceName"] for one in tasks]
     ids = [one.pop("taskId") for one in tasks]
@@ -133,8 +134,8 @@ def test_a_task_shows_every_field() -> None:
     assert (waited["scheduledTime"], waited["endTime"]) == (BEGAN_MS + 10_000, BEGAN_MS + 70_000)
 
 
-def test_an_execution_keeps_the_definition_that_it_began_with() -> None:
-    with testing.environment() as env:
+def test_an_execution_keeps_the_definition_that_it_began_with(environment: MakeEnvironment) -> None:
+    with environment() as env:
         env.client.register(Workflow("kept").wait(signal="go").set(x="old"))
         handle = env.client.start_workflow("kept")
         env.client.register(Workflow("kept").set(x="new"))
@@ -148,8 +149,8 @@ def test_an_execution_keeps_the_definition_that_it_began_with() -> None:
             env.client.start_workflow("kept")
 
 
-def test_an_execution_that_failed_shows_why_what_failed_and_when_it_went_on() -> None:
-    with testing.environment(fakes={"charge": [TerminalError("bank is closed"), {"n": 1}]}) as env:
+def test_an_execution_that_failed_shows_why_what_failed_and_when_it_went_on(environment: MakeEnvironment) -> None:
+    with environment(fakes={"charge": [TerminalError("bank is closed"), {"n": 1}]}) as env:
         handle = env.client.start_workflow(workflow_def(simple("pay", name="charge")))
         env.run_until_quiet()
         failed = workflow_to_dict(handle.describe())

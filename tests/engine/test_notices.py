@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import task, testing
+from orchestrator import task
 from orchestrator.codec import pack, unpack
 from orchestrator.engine import extras
 from orchestrator.engine.notices import Notices
@@ -19,6 +19,7 @@ from orchestrator.settings import Settings
 from orchestrator.store import catalog, event_queue
 from orchestrator.testing import Environment
 from tests.support.build import noop, simple, workflow_def
+from tests.support.served import MakeEnvironment
 
 HOOK = "https://hook.example/x"
 
@@ -29,8 +30,8 @@ def charge() -> str:
 
 
 @pytest.fixture
-def env() -> Iterator[Environment]:
-    with testing.environment([charge], settings=Settings(partitions=1, task_listener_sink="conductor:tasks")) as env:
+def env(environment: MakeEnvironment) -> Iterator[Environment]:
+    with environment([charge], settings=Settings(partitions=1, task_listener_sink="conductor:tasks")) as env:
         yield env
 
 
@@ -70,7 +71,7 @@ def test_news_for_a_stream_of_the_users_is_json(env: Environment) -> None:
 def test_news_for_an_address_waits_in_a_queue_of_its_own(env: Environment) -> None:
     env.client.start_workflow(heard(HOOK, noop("a")))
     assert [one["event"] for one in queued(env, HOOK)] == ["STARTED", "COMPLETED", "FINALIZED"]
-    assert env.client.connection.sync().do(catalog.list_places(env.store.keys)) == [HOOK]
+    assert env.connection.sync().do(catalog.list_places(env.store.keys)) == [HOOK]
 
 
 def test_what_cannot_be_told_costs_the_news_and_not_the_workflow(env: Environment) -> None:
@@ -105,7 +106,7 @@ def test_news_that_cannot_be_passed_on_for_now_is_delivered_later(
 def test_news_that_was_delivered_twice_waits_once(env: Environment) -> None:
     notices = Notices(env.store)
     told = [Notify(HOOK, "n1", pack({"event": "STARTED"}))] * 2
-    assert env.client.run(notices.deliver(told)) == [True, True]
+    assert env.run(notices.deliver(told)) == [True, True]
     assert len(queued(env, HOOK)) == 1
 
 
@@ -113,10 +114,10 @@ def test_news_for_an_address_that_takes_none_is_bounded(env: Environment, monkey
     monkeypatch.setattr("orchestrator.engine.notices.OUTGOING_MAX", 3)
     told = [Notify(HOOK, f"n{number}", pack({"n": number})) for number in range(5)]
     notices = Notices(env.store)
-    assert all(env.client.run(notices.deliver(told[:4])))
+    assert all(env.run(notices.deliver(told[:4])))
     assert [one["n"] for one in queued(env, HOOK)] == [1, 2, 3]
-    env.client.connection.sync().do(event_queue.hear(env.store.keys, HOOK))
-    assert env.client.run(notices.deliver(told[4:])) == [True]  # dropped: the workflow goes on
+    env.connection.sync().do(event_queue.hear(env.store.keys, HOOK))
+    assert env.run(notices.deliver(told[4:])) == [True]  # dropped: the workflow goes on
     assert [one["n"] for one in queued(env, HOOK)] == [1, 2, 3]
 
 

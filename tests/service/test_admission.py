@@ -13,7 +13,8 @@ from orchestrator.errors import RateLimited
 from orchestrator.model.definitions import RateLimitConfig, RateLimitPolicy
 from orchestrator.plan import Call, Command, Plan
 from orchestrator.service import workflows
-from orchestrator.testing import Environment, environment
+from orchestrator.testing import Environment
+from tests.support.served import MakeEnvironment, asked
 
 
 def limited(at_once: int = 2, **fields: Any) -> Workflow:
@@ -22,7 +23,7 @@ def limited(at_once: int = 2, **fields: Any) -> Workflow:
 
 
 @pytest.fixture
-def env() -> Iterator[Environment]:
+def env(environment: MakeEnvironment) -> Iterator[Environment]:
     """An empty installation."""
     with environment() as env:
         yield env
@@ -35,7 +36,7 @@ def begun(handles: list[WorkflowHandle]) -> list[bool]:
 
 def places(env: Environment) -> list[str]:
     """What gates hold, by key name behind the gate's, the numbers of orders aside."""
-    return env.client.run(_gate_keys())
+    return env.run(_gate_keys())
 
 
 def _gate_keys() -> Plan[list[str]]:
@@ -156,7 +157,7 @@ def _die_at(env: Environment, flow: Workflow, script: str) -> None:
     from orchestrator.service.starting import Launch, start
 
     request = StartWorkflowRequest(name="limited", input={"shop": "a"}, workflow_def=flow.definition())
-    env.client.run(dying(start(env.store, Launch(request))))
+    env.run(dying(start(env.store, Launch(request))))
 
 
 def test_a_start_under_a_known_idempotency_key_gives_its_place_back(env: Environment) -> None:
@@ -169,7 +170,7 @@ def test_a_start_under_a_known_idempotency_key_gives_its_place_back(env: Environ
 
 def test_one_that_is_removed_by_force_gives_its_place_back(env: Environment) -> None:
     first, second = (env.client.start_workflow(limited(1), shop="a") for _ in range(2))
-    env.client.run(workflows.remove(env.store, first.id, force=True))
+    asked(env, workflows.remove, first.id, force=True)
     assert begun([second]) == [True]
 
 
@@ -180,12 +181,12 @@ def test_a_place_that_was_lost_with_its_execution_is_found_when_somebody_waits(e
     def gone() -> Plan[None]:  # as a failover of the partition's server may lose what its gate still knows
         yield Command(("DEL", env.store.keys.workflow(number, first.id)))
 
-    env.client.run(gone())
+    env.run(gone())
     assert begun([env.client.start_workflow(limited(1), shop="a")]) == [True]
 
 
 @pytest.mark.parametrize("verb", ["retry", "rerun"])
-def test_one_that_goes_on_after_its_end_takes_a_place_again(verb: str) -> None:
+def test_one_that_goes_on_after_its_end_takes_a_place_again(environment: MakeEnvironment, verb: str) -> None:
     failing = Workflow("failing", rate_limit=RateLimitConfig(concurrent_exec_limit=1)).then(flaky)
     outcomes.clear()
     outcomes.extend([TerminalError("no"), TerminalError("no"), "fine", "fine"])

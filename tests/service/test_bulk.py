@@ -10,7 +10,8 @@ from orchestrator import Workflow, task
 from orchestrator.client import Client
 from orchestrator.errors import InvalidRequest
 from orchestrator.service import bulk
-from orchestrator.testing import Environment, environment
+from orchestrator.testing import Environment
+from tests.support.served import MakeEnvironment
 
 waiting = Workflow("waiting").wait(signal="go")
 
@@ -21,7 +22,7 @@ def fail() -> None:
 
 
 @pytest.fixture
-def env() -> Iterator[Environment]:
+def env(environment: MakeEnvironment) -> Iterator[Environment]:
     with environment([fail]) as env:
         yield env
 
@@ -105,7 +106,7 @@ def test_repeated_under_its_request_id_it_happens_once(env: Environment) -> None
     found = ids(env.client, 2)
     asked = (("pause", "r"), ("resume", "s"), ("pause", "r"))
     plans = [bulk.act_on_all(env.store, action, found, request_id=name) for action, name in asked]
-    assert [env.client.run(plan).failed for plan in plans] == [{}, {}, {}]
+    assert [env.run(plan).failed for plan in plans] == [{}, {}, {}]
     assert {env.client.workflow(one).status() for one in found} == {"RUNNING"}
 
 

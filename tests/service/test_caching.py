@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator import Workflow, task
 from orchestrator.step_options import Cache
-from orchestrator.testing import environment
+from tests.support.served import MakeEnvironment
 
 calls: list[str] = []
 
@@ -15,7 +15,7 @@ def price(sku: str) -> dict[str, str]:
     return {"price_of": sku}
 
 
-def test_a_second_execution_gets_the_output_of_the_first_until_its_time_is_over() -> None:
+def test_a_second_execution_gets_the_output_of_the_first_until_its_time_is_over(environment: MakeEnvironment) -> None:
     calls.clear()
     priced = Workflow("priced").with_options(cache=Cache("${workflow.input.sku}", 60)).then(
         price, sku="${workflow.input.sku}"

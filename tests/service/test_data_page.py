@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import SchemaViolation
-from orchestrator.testing import environment
+from tests.support.served import MakeEnvironment
 
 PAGE = Path(__file__).parents[2] / "docs" / "data.md"
 
 
-def test_the_schemas_of_the_page_do_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_schemas_of_the_page_do_what_it_says(environment: MakeEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     shown = types.ModuleType("data_page")
     monkeypatch.setitem(sys.modules, "data_page", shown)

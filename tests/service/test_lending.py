@@ -18,7 +18,8 @@ from orchestrator.service import dispatch, lending, tasks
 from orchestrator.service.dispatch import Claimed, Want
 from orchestrator.service.lending import Lent, Steps
 from orchestrator.store import queue
-from orchestrator.testing import Environment, environment
+from orchestrator.testing import Environment
+from tests.support.served import MakeEnvironment, asked
 from tests.workers.estate import Estate
 
 ME, OTHER = "host-1", "host-2"
@@ -41,7 +42,7 @@ def estate(store_url: str) -> Iterator[Estate]:
 
 
 @pytest.fixture
-def env() -> Iterator[Environment]:
+def env(environment: MakeEnvironment) -> Iterator[Environment]:
     """An installation with a decider, whose own worker runs nothing."""
     with environment() as env:
         env.client.register(order)
@@ -64,16 +65,16 @@ def hand_out(estate: Estate, claimed: list[Claimed], worker: str = ME) -> list[L
 
 def poll(env: Environment, worker: str = ME, task_type: str = "pay") -> Shown | None:
     """What a server does for a poll."""
-    claimed = env.client.run(dispatch.claim_tasks(env.store, [Want(task_type, None, 1)], "server")).claimed
-    lent = env.client.run(lending.hand_out(env.store, claimed, worker))
-    return next(iter(env.client.run(lending.show(env.store, lent, Steps(), worker))), None)
+    claimed = env.run(dispatch.claim_tasks(env.store, [Want(task_type, None, 1)], "server")).claimed
+    lent = env.run(lending.hand_out(env.store, claimed, worker))
+    return next(iter(env.run(lending.show(env.store, lent, Steps(), worker))), None)
 
 
 def report(env: Environment, shown: Shown, status: TaskStatus = TaskStatus.COMPLETED, **fields: Any) -> bool:
     result = TaskResult(
         workflow_instance_id=shown.workflow_instance_id, task_id=shown.task_id, status=status, worker_id=ME, **fields
     )
-    return env.client.run(tasks.update_task(env.store, result)).is_accepted
+    return asked(env, tasks.update_task, result).is_accepted
 
 
 # --- in the store -----------------------------------------------------------------------------------------------------
@@ -158,7 +159,7 @@ def test_a_worker_is_shown_its_task_as_conductor_shows_it(env: Environment, hand
     assert shown.start_time == shown.update_time == env.clock.now_ms()
     assert shown.workflow_task is not None
     assert (shown.workflow_task.task_reference_name, shown.workflow_type) == ("pay", "order")
-    seen = env.client.run(tasks.get_task(env.store, shown.task_id))
+    seen = asked(env, tasks.get_task, shown.task_id)
     assert (seen.status, seen.worker_id, seen.poll_count) == ("IN_PROGRESS", ME, 1)
     assert poll(env, OTHER) is None
 
@@ -173,7 +174,7 @@ def test_its_report_ends_the_task_and_the_queue_forgets_it(env: Environment, han
     assert (found.worker_id, found.poll_count) == (ME, 1)
     assert not report(env, shown, output_data={"receipt": 10})
     assert handle.result() == {"receipt": 9}
-    (stats,) = env.client.run(queue.stats(env.store.queues, ["pay"]))
+    (stats,) = env.run(queue.stats(env.store.queues, ["pay"]))
     assert not isinstance(stats, Exception)
     assert (stats.held, stats.leased, stats.delayed, stats.ready) == (0, 0, 0, 0)
 
@@ -276,7 +277,7 @@ def test_a_late_report_on_a_workflow_whose_record_is_damaged_is_told_so(
     assert report(env, shown)
     keys = env.store.keys
     key = keys.workflow(keys.partition_of(handle.id), handle.id)
-    env.client.run(_one(Command(("HSET", key, "c", b"\xc1"))))
+    env.run(_one(Command(("HSET", key, "c", b"\xc1"))))
     with pytest.raises(StoreUnavailable, match="cannot be read"):
         report(env, shown)
 
@@ -285,8 +286,8 @@ def until(env: Environment, plan: Plan[Any], script: str) -> None:
     """Go on with a plan until that script has run, and die."""
     step = next(plan)
     while not (isinstance(step, Call) and step.script == script):
-        step = plan.send(env.client.run(_one(step)))
-    env.client.run(_one(step))
+        step = plan.send(env.run(_one(step)))
+    env.run(_one(step))
     plan.close()
 
 
@@ -297,14 +298,14 @@ def _one(step: Any) -> Plan[Any]:
 def test_progress_by_reference_hands_the_task_out_again_at_once(env: Environment, handle: WorkflowHandle) -> None:
     shown = poll(env)
     assert shown is not None
-    env.client.run(tasks.update_task_by_ref(env.store, handle.id, "pay", "IN_PROGRESS", {"step": 1}))
+    asked(env, tasks.update_task_by_ref, handle.id, "pay", "IN_PROGRESS", {"step": 1})
     again = poll(env, OTHER)
     assert again is not None
     assert (again.task_id, again.output_data) == (shown.task_id, {"step": 1})
 
 
 def test_terminating_the_workflow_frees_the_slot_of_a_lent_task(env: Environment) -> None:
-    env.client.run(queue.set_limits(env.store.queues, "pay", queue.Limits(10**6, concurrency=1)))
+    env.run(queue.set_limits(env.store.queues, "pay", queue.Limits(10**6, concurrency=1)))
     first, second = env.client.start_workflow(order), env.client.start_workflow(order)
     shown = poll(env)
     assert shown is not None
@@ -334,11 +335,11 @@ def test_lines_are_added_to_the_log_of_a_task_while_it_runs_and_afterwards(
 ) -> None:
     shown = poll(env)
     assert shown is not None
-    env.client.run(tasks.add_log(env.store, shown.task_id, "half way"))
+    env.run(tasks.add_log(env.store, shown.task_id, "half way"))
     assert handle.describe().task("pay").status == "IN_PROGRESS"
     report(env, shown, logs=[TaskExecLog(log="done", created_time=5)])
-    env.client.run(tasks.add_log(env.store, shown.task_id, "checked"))
-    lines = env.client.run(tasks.logs(env.store, shown.task_id))
+    env.run(tasks.add_log(env.store, shown.task_id, "checked"))
+    lines = asked(env, tasks.logs, shown.task_id)
     assert [(line.log, line.created_time) for line in lines] == [
         ("half way", env.clock.now_ms()),
         ("done", 5),
@@ -352,6 +353,6 @@ def test_the_log_of_an_attempt_that_was_retried_is_closed(env: Environment, hand
     assert shown is not None
     report(env, shown, TaskStatus.FAILED)
     with pytest.raises(TaskNotFound, match="its log is closed"):
-        env.client.run(tasks.add_log(env.store, shown.task_id, "late"))
+        env.run(tasks.add_log(env.store, shown.task_id, "late"))
     with pytest.raises(TaskNotFound):
-        env.client.run(tasks.add_log(env.store, handle.id + "-aaaaaaaaaaaa", "late"))
+        env.run(tasks.add_log(env.store, handle.id + "-aaaaaaaaaaaa", "late"))

@@ -8,23 +8,23 @@ from typing import Any
 import pytest
 
 from orchestrator import Workflow
-from orchestrator.client import Client
 from orchestrator.errors import InvalidRequest
 from orchestrator.service import indexes
 from orchestrator.service.listing import list_workflows
 from orchestrator.settings import Settings
 from orchestrator.store import index
 from orchestrator.testing import Environment
+from tests.support.served import MakeEnvironment, asked
 
 red = Workflow("red").wait(signal="go")
 blue = Workflow("blue").wait(signal="go")
 
 
-@pytest.fixture(scope="module")
-def env() -> Iterator[Environment]:
+@pytest.fixture
+def env(environment: MakeEnvironment) -> Iterator[Environment]:
     """Twelve executions in three partitions, one a second: red and blue in turn, every fourth terminated."""
     settings = Settings(redis_url="fakeredis://unused", partitions=3)
-    with Environment(settings=settings) as env:
+    with environment(settings=settings) as env:
         for number in range(12):
             env.clock.advance(1)
             client = env.client.with_options(correlation_id=f"c-{number % 3}", workflow_id=f"w-{number:02}")
@@ -34,12 +34,12 @@ def env() -> Iterator[Environment]:
         yield env
 
 
-def ids(client: Client, **conditions: Any) -> list[str]:
-    return [item.workflow_id for item in client.run(list_workflows(client.store, **conditions)).items]
+def ids(env: Environment, **conditions: Any) -> list[str]:
+    return [item.workflow_id for item in asked(env, list_workflows, **conditions).items]
 
 
 def test_all_of_them_come_latest_first(env: Environment) -> None:
-    assert ids(env.client) == [f"w-{number:02}" for number in reversed(range(12))]
+    assert ids(env) == [f"w-{number:02}" for number in reversed(range(12))]
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_every_condition_must_hold(env: Environment, conditions: dict[str, Any],
 
 @pytest.mark.parametrize("conditions", [{}, {"status": "RUNNING"}, {"name": "red", "status": "RUNNING"}])
 def test_pages_put_together_are_the_whole(env: Environment, conditions: dict[str, Any]) -> None:
-    whole = ids(env.client, **conditions)
-    pages = [ids(env.client, **conditions, start=start, size=2) for start in range(0, 14, 2)]
+    whole = ids(env, **conditions)
+    pages = [ids(env, **conditions, start=start, size=2) for start in range(0, 14, 2)]
     assert [workflow_id for page in pages for workflow_id in page] == whole
     assert env.client.list_workflows(**conditions, size=0).items == []
     assert env.client.list_workflows(**conditions, size=0).total == len(whole)
@@ -71,13 +71,13 @@ def test_pages_put_together_are_the_whole(env: Environment, conditions: dict[str
 
 def test_an_index_longer_than_a_page_is_walked_to_its_end(env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "PAGE_MAX", 1)
-    assert ids(env.client, name="blue", status="RUNNING") == ["w-10", "w-06", "w-02"]
+    assert ids(env, name="blue", status="RUNNING") == ["w-10", "w-06", "w-02"]
 
 
 def test_conditions_that_would_walk_too_far_are_refused(env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(indexes, "WALK_MAX", 1)
     with pytest.raises(InvalidRequest, match="narrow it by"):
-        ids(env.client, name="blue", status="RUNNING")
+        ids(env, name="blue", status="RUNNING")
 
 
 def test_a_line_tells_what_it_is(env: Environment) -> None:
@@ -94,4 +94,4 @@ def test_a_line_tells_what_it_is(env: Environment) -> None:
 @pytest.mark.parametrize("page", [{"start": -1}, {"size": -1}, {"size": 5_001}, {"status": "DONE"}])
 def test_what_cannot_be_a_page_is_refused(env: Environment, page: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
-        ids(env.client, **page)
+        ids(env, **page)

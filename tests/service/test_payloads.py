@@ -20,6 +20,7 @@ from orchestrator.service import workflows
 from orchestrator.settings import Settings
 from orchestrator.step_options import Cache
 from orchestrator.testing import Environment
+from tests.support.served import MakeEnvironment, asked
 
 LARGE = "x" * 5_000
 got: list[Any] = []
@@ -37,13 +38,13 @@ def take(input: dict[str, Any], context: TaskContext) -> dict[str, Any]:
 
 
 @pytest.fixture
-def env(tmp_path: Path) -> Iterator[Environment]:
+def env(environment: MakeEnvironment, tmp_path: Path) -> Iterator[Environment]:
     """An installation that keeps payloads beyond 1,000 bytes in a folder."""
     got.clear()
     settings = Settings(
         partitions=1, payload_storage=f"file://{tmp_path}", payload_threshold_bytes=1_000, payload_bytes_max=50_000
     )
-    with Environment([make, take], settings=settings) as env:
+    with environment([make, take], settings=settings) as env:
         yield env
 
 
@@ -66,7 +67,7 @@ def largest_in_redis(env: Environment) -> int:
                 largest = max(largest, len(repr((yield Command(("XRANGE", key, "-", "+"))))))
         return largest
 
-    return env.client.run(look())
+    return env.run(look())
 
 
 def test_every_large_payload_is_kept_outside_and_found_by_who_needs_it(env: Environment, tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_every_large_payload_is_kept_outside_and_found_by_who_needs_it(env: Envi
     assert shown.task("make").external_input_payload_storage_path is None
     assert largest_in_redis(env) < 4_000
     assert files(tmp_path) == [handle.id] * 4
-    env.client.run(workflows.remove(env.store, handle.id))
+    asked(env, workflows.remove, handle.id)
     assert files(tmp_path) == []
 
 
@@ -125,7 +126,7 @@ def test_a_childs_large_output_is_its_parents_own(env: Environment, tmp_path: Pa
     child_id = handle.describe().task("kid").sub_workflow_id
     assert child_id is not None
     assert len(env.client.workflow(child_id).describe().input["pad"]) == 5_000
-    env.client.run(workflows.remove(env.store, child_id))
+    asked(env, workflows.remove, child_id)
     assert len(handle.describe().task("kid").output_data["text"]) == 4_000
     assert set(files(tmp_path)) == {handle.id}
 
@@ -141,7 +142,7 @@ def test_a_large_output_is_not_left_to_later_runs_because_it_goes_with_its_workf
     flow = Workflow("flow").with_options(cache=Cache("${size}", 60)).then(make, size=4_000)
     first, second = env.client.start_workflow(flow), env.client.start_workflow(flow)
     env.run_until_quiet()
-    env.client.run(workflows.remove(env.store, first.id))
+    asked(env, workflows.remove, first.id)
     assert second.result()["size"] == 4_000
     assert second.describe().task("make").worker_id != "cache"
 
@@ -244,17 +245,17 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-def test_s3_keeps_fetches_and_removes_payloads(bucket: str) -> None:
+def test_s3_keeps_fetches_and_removes_payloads(environment: MakeEnvironment, bucket: str) -> None:
     got.clear()
     url = f"s3://{bucket}/orc"
     settings = Settings(partitions=1, payload_storage=url, payload_threshold_bytes=1_000)
-    with Environment([make, take], settings=settings) as env:
+    with environment([make, take], settings=settings) as env:
         flow = Workflow("flow").then(make, size=4_000).then(take, text="${make.output.text}")
         handle = env.client.start_workflow(flow, text=LARGE)
         assert handle.result() == {"length": 4_012}
         listed = boto3.client("s3").list_objects_v2(Bucket=bucket)["Contents"]
         assert {item["Key"].split("/")[1] for item in listed} == {handle.id}
-        env.client.run(workflows.remove(env.store, handle.id))
+        asked(env, workflows.remove, handle.id)
         assert boto3.client("s3").list_objects_v2(Bucket=bucket).get("Contents", []) == []
     with pytest.raises(PayloadMissing):
         PayloadStorage(url, 10).fetched(reference("w/nothing"))

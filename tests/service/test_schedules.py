@@ -12,9 +12,10 @@ from orchestrator.errors import DefinitionInvalid, InvalidRequest, NotFound, Sto
 from orchestrator.model.schedules import CronSchedule, Schedule, ScheduleTag, schedule_from_dict, schedule_to_dict
 from orchestrator.plan import Call, Command
 from orchestrator.service import firing, schedules
-from orchestrator.testing import Environment, environment
+from orchestrator.testing import Environment
 from tests.engine.stage import NOON, Died, Stage
 from tests.support.build import noop, workflow_def
+from tests.support.served import MakeEnvironment, asked
 
 HOURLY = "0 0 * * * ?"
 EIGHT = datetime(2030, 1, 1, 8, 30, tzinfo=UTC)
@@ -29,7 +30,7 @@ def schedule(name: str = "s", cron: str = HOURLY, **fields: Any) -> Schedule:
 
 
 @pytest.fixture
-def env() -> Iterator[Environment]:
+def env(environment: MakeEnvironment) -> Iterator[Environment]:
     """An installation at half past eight with one workflow."""
     with environment(now=EIGHT) as env:
         env.client.register(workflow_def(noop("a")))
@@ -125,11 +126,11 @@ def test_a_paused_schedule_starts_nothing_and_goes_on_from_when_it_is_resumed(en
 
 def test_while_all_firing_is_paused_nothing_is_started_and_then_it_is_made_up_for(env: Environment) -> None:
     env.client.save_schedule(schedule(runCatchupScheduleInstances=True))
-    env.client.run(schedules.pause_all(env.store))
+    env.run(schedules.pause_all(env.store))
     env.clock.advance(2 * 3600)
     env.decide()
     assert started(env) == []
-    env.client.run(schedules.resume_all(env.store))
+    env.run(schedules.resume_all(env.store))
     assert started(env) == [NINE_MS, NINE_MS + HOUR_MS]
 
 
@@ -175,7 +176,7 @@ def test_what_became_of_due_times_is_searched(env: Environment) -> None:
         env.decide()
 
     def found(query: str | None = None, **more: Any) -> list[tuple[str, int]]:
-        result = env.client.run(schedules.search_executions(env.store, query, **more))
+        result = env.run(schedules.search_executions(env.store, query, **more))
         return [(one.schedule_name, (one.scheduled_time - NINE_MS) // HOUR_MS) for one in result.items]
 
     assert found() == [("bad", 1), ("good", 1), ("bad", 0), ("good", 0)]
@@ -183,7 +184,7 @@ def test_what_became_of_due_times_is_searched(env: Environment) -> None:
     assert found(f"scheduleName=bad AND scheduledTime>{NINE_MS}") == [("bad", 1)]
     assert found(free_text="nowhere", sort="scheduledTime:ASC") == [("bad", 0), ("bad", 1)]
     assert found(start=1, size=2) == [("good", 1), ("bad", 0)]
-    assert env.client.run(schedules.search_executions(env.store, size=1)).total == 4
+    assert env.run(schedules.search_executions(env.store, size=1)).total == 4
     with pytest.raises(InvalidRequest):
         found("scheduledTime>yesterday")
 
@@ -370,7 +371,7 @@ def test_schedules_are_found_by_workflow_name_state_and_text(env: Environment) -
     env.client.save_schedule(schedule("paused", paused=True, pausedReason="why"))
 
     def names(**conditions: Any) -> list[str]:
-        return [one.name for one in env.client.run(schedules.search(env.store, **conditions)).items]
+        return [one.name for one in asked(env, schedules.search, **conditions).items]
 
     assert names() == ["nightly", "paused", "weekly"]
     assert names(workflow_name="other") == ["weekly"]
@@ -380,20 +381,20 @@ def test_schedules_are_found_by_workflow_name_state_and_text(env: Environment) -
     assert names(free_text="*") == ["nightly", "paused", "weekly"]
     assert names(sort="name:DESC") == ["weekly", "paused", "nightly"]
     assert names(start=1, size=1) == ["paused"]
-    assert env.client.run(schedules.search(env.store, size=1)).total == 3
+    assert asked(env, schedules.search, size=1).total == 3
     assert [one.name for one in env.client.schedules("flow")] == ["nightly", "paused"]
 
 
 def test_many_are_paused_and_resumed_at_once_and_errors_are_told_by_name(env: Environment) -> None:
     env.client.save_schedule(schedule("a"))
     env.client.save_schedule(schedule("b"))
-    result = env.client.run(schedules.pause_many(env.store, ["a", "b", "c", "a"], "later"))
+    result = env.run(schedules.pause_many(env.store, ["a", "b", "c", "a"], "later"))
     assert (result.succeeded, list(result.failed)) == (["a", "b"], ["c"])
     assert [one.paused for one in env.client.schedules()] == [True, True]
-    env.client.run(schedules.resume_many(env.store, ["a"]))
+    env.run(schedules.resume_many(env.store, ["a"]))
     assert [one.paused for one in env.client.schedules()] == [False, True]
     with pytest.raises(InvalidRequest, match="1 to 1,000 names"):
-        env.client.run(schedules.pause_many(env.store, []))
+        env.run(schedules.pause_many(env.store, []))
 
 
 def test_what_is_not_there_is_not_found(env: Environment) -> None:
@@ -405,9 +406,9 @@ def test_what_is_not_there_is_not_found(env: Environment) -> None:
 def test_tags_are_put_on_and_taken_off(env: Environment) -> None:
     env.client.save_schedule(schedule())
     tags = [ScheduleTag(key="team", value="a"), ScheduleTag(key="team", value="b")]
-    env.client.run(schedules.set_tags(env.store, "s", [*tags, tags[0]]))
+    env.run(schedules.set_tags(env.store, "s", [*tags, tags[0]]))
     assert env.client.schedule("s").tags == tags
-    env.client.run(schedules.remove_tags(env.store, "s", [tags[0], ScheduleTag(key="no")]))
+    env.run(schedules.remove_tags(env.store, "s", [tags[0], ScheduleTag(key="no")]))
     assert env.client.schedule("s").tags == tags[1:]
 
 
@@ -415,7 +416,7 @@ def test_the_next_times_are_five_at_most_and_within_bounds(env: Environment) -> 
     assert env.client.schedule_times(HOURLY, limit=99) == [NINE_MS + hour * HOUR_MS for hour in range(5)]
     crons = [CronSchedule(cron_expression=HOURLY), CronSchedule(cron_expression="0 30 * * * ?")]
     bounded = schedules.next_times(env.store, crons, start_ms=NINE_MS, end_ms=NINE_MS + HOUR_MS)
-    assert env.client.run(bounded) == [NINE_MS, NINE_MS + HOUR_MS // 2, NINE_MS + HOUR_MS]
+    assert env.run(bounded) == [NINE_MS, NINE_MS + HOUR_MS // 2, NINE_MS + HOUR_MS]
     with pytest.raises(InvalidRequest, match="no cron expression"):
         env.client.schedule_times("every day")
 

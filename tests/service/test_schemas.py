@@ -12,7 +12,8 @@ from orchestrator import TaskContext, Workflow, task
 from orchestrator.errors import Conflict, DefinitionInvalid, DefinitionNotFound, SchemaViolation
 from orchestrator.model.definitions import SchemaDef, SchemaType, TaskDef
 from orchestrator.service import metadata, schemas
-from orchestrator.testing import Environment, environment
+from orchestrator.testing import Environment
+from tests.support.served import MakeEnvironment, asked
 
 ORDER = SchemaDef(name="order", data={"required": ["sku"], "properties": {"sku": {"type": "string"}}})
 
@@ -27,7 +28,7 @@ def shipping(**options: Any) -> Workflow:
 
 
 @pytest.fixture
-def env() -> Iterator[Environment]:
+def env(environment: MakeEnvironment) -> Iterator[Environment]:
     """An installation that serves ``ship``."""
     with environment([ship]) as env:
         yield env
@@ -61,9 +62,9 @@ def test_a_registered_schema_is_named_and_its_text_is_stored_with_the_definition
     env.client.register(ORDER)
     applied = env.client.register(shipping(input_schema="order"))
     assert [(one.kind, one.name) for one in applied] == [("task", "ship"), ("workflow", "shipping")]
-    stored = env.client.run(metadata.get_workflow(env.store, "shipping"))
+    stored = asked(env, metadata.get_workflow, "shipping")
     assert stored.input_schema == ORDER
-    env.client.run(schemas.delete(env.store, "order", 1))
+    asked(env, schemas.delete, "order", 1)
     with pytest.raises(SchemaViolation):
         env.client.start_workflow("shipping")
 
@@ -72,7 +73,7 @@ def test_a_schema_and_what_names_it_are_registered_together(env: Environment) ->
     named = TaskDef(name="pay", input_schema=SchemaDef(name="order"), enforce_schema=True)
     applied = env.client.register(named, shipping(input_schema="order").definition(), ORDER)
     assert [one.kind for one in applied] == ["schema", "task", "workflow"]
-    assert env.client.run(metadata.get_task_def(env.store, "pay")).input_schema == ORDER
+    assert asked(env, metadata.get_task_def, "pay").input_schema == ORDER
 
 
 def test_a_workflow_object_may_name_a_registered_schema_too(env: Environment) -> None:
@@ -109,24 +110,23 @@ def test_a_schema_that_cannot_be_used_is_refused_at_registration(
 def test_versions_of_a_schema_are_kept_and_none_is_replaced_unasked(env: Environment) -> None:
     second = SchemaDef(name="order", version=2, data={"type": "object"})
     env.client.register(ORDER, second)
-    run = env.client.run
-    assert run(schemas.get(env.store, "order")) == second
-    assert run(schemas.get(env.store, "order", 1)) == ORDER
-    assert run(schemas.list_all(env.store)) == [second]
+    assert asked(env, schemas.get, "order") == second
+    assert asked(env, schemas.get, "order", 1) == ORDER
+    assert asked(env, schemas.list_all) == [second]
     with pytest.raises(Conflict, match="already exists in version 2"):
-        run(metadata.apply(env.store, [SchemaDef(name="order", version=2, data={})], overwrite=False))
-    run(schemas.delete(env.store, "order", 2))
-    assert run(schemas.get(env.store, "order")) == ORDER
+        asked(env, metadata.apply, [SchemaDef(name="order", version=2, data={})], overwrite=False)
+    asked(env, schemas.delete, "order", 2)
+    assert asked(env, schemas.get, "order") == ORDER
     with pytest.raises(DefinitionNotFound, match="schema list"):
-        run(schemas.get(env.store, "order", 2))
+        asked(env, schemas.get, "order", 2)
     with pytest.raises(DefinitionNotFound, match="nothing was deleted"):
-        run(schemas.delete(env.store, "order", 2))
+        asked(env, schemas.delete, "order", 2)
 
 
 def test_a_broken_schema_is_not_stored(env: Environment) -> None:
     with pytest.raises(DefinitionInvalid, match=r"data\.type"):
         env.client.register(SchemaDef(name="broken", data={"type": "text"}))
-    assert env.client.run(schemas.list_all(env.store)) == []
+    assert asked(env, schemas.list_all) == []
 
 
 @dataclass
@@ -161,7 +161,7 @@ def test_the_schemas_of_a_task_come_from_its_type_hints() -> None:
     assert schemas.problems_of(pack.definition()) == []
 
 
-def test_a_task_runs_under_the_schemas_of_its_type_hints() -> None:
+def test_a_task_runs_under_the_schemas_of_its_type_hints(environment: MakeEnvironment) -> None:
     flow = Workflow("weighing").then(pack).then(weigh, parcel="${pack.output}", note=None)
     wrong = Workflow("wrong").then(weigh, parcel={"weight": "heavy", "tags": []})
     with environment([pack, weigh]) as env:

@@ -134,7 +134,7 @@ def test_tasks_are_found_by_their_own_fields(
     assert found.total == len(wanted) > 0
     page = env.client.search_tasks(query, start=1, size=2)
     assert [line.task_id for line in page.items] == [task.task_id for task in wanted[1:3]]
-    shown = env.client.run(search.tasks_of(env.store, page.items))
+    shown = env.run(search.tasks_of(env.store, page.items))
     assert [task.task_id for task in shown] == [line.task_id for line in page.items]
 
 
@@ -149,10 +149,10 @@ def test_a_task_is_found_by_its_id_without_looking_further(env: Environment, exe
 
 
 def test_executions_are_found_by_their_tasks(env: Environment, executions: list[Workflow]) -> None:
-    found = env.client.run(search.search_by_tasks(env.store, "status=FAILED", free_text="cannot"))
+    found = env.run(search.search_by_tasks(env.store, "status=FAILED", free_text="cannot"))
     wanted = {one.workflow_id for one in executions if any(task.status == "FAILED" for task in one.tasks)}
     assert {line.workflow_id for line in found.items} == wanted
-    shown = env.client.run(search.workflows_of(env.store, found.items))
+    shown = env.run(search.workflows_of(env.store, found.items))
     assert [one.workflow_id for one in shown] == [line.workflow_id for line in found.items]
     assert not any(one.tasks for one in shown)
 

@@ -15,8 +15,9 @@ from orchestrator.model.definitions import WorkflowDef
 from orchestrator.plan import Command, Plan
 from orchestrator.service import secrets, tasks
 from orchestrator.settings import Settings, load_settings
-from orchestrator.testing import Environment, environment
+from orchestrator.testing import Environment
 from tests.support.build import simple, workflow_def
+from tests.support.served import MakeEnvironment, asked
 
 KEY = secrets.new_key()
 TOKEN = "tok-1234567890"
@@ -37,27 +38,27 @@ def charge(context: TaskContext) -> str:
 
 
 @pytest.fixture
-def env(tmp_path: Path) -> Iterator[Environment]:
+def env(environment: MakeEnvironment, tmp_path: Path) -> Iterator[Environment]:
     """An installation with a secret in the environment, one in a file and a key for those in Redis."""
     got.clear()
     (tmp_path / "DATABASE").write_text('{"user": "ada", "password": "pass-in-file"}\n')
     settings = Settings(
         partitions=1, secret_values={"STRIPE": TOKEN}, secrets_dir=str(tmp_path), secrets_key=KEY, env_values={"STAGE": "test"}
     )  # fmt: skip
-    with environment([call, charge]) as plain, Environment([call, charge], settings=settings) as env:
+    with environment([call, charge]) as plain, environment([call, charge], settings=settings) as env:
         assert plain.store.settings.secret_values == {}
         yield env
 
 
 def everything(env: Environment) -> bytes:
     """All that Redis holds, as one text."""
-    keys: list[bytes] = env.client.run(one(Command(("KEYS", "*"))))
+    keys: list[bytes] = env.run(one(Command(("KEYS", "*"))))
     dump = b""
     for key in keys:
-        kind: bytes = env.client.run(one(Command(("TYPE", key))))
+        kind: bytes = env.run(one(Command(("TYPE", key))))
         read = {b"hash": ("HGETALL", key), b"stream": ("XRANGE", key, "-", "+"), b"string": ("GET", key)}.get(kind)
         if read is not None:
-            dump += repr(env.client.run(one(Command(read)))).encode()
+            dump += repr(env.run(one(Command(read)))).encode()
     return dump
 
 
@@ -66,7 +67,7 @@ def one(command: Command) -> Plan[Any]:
 
 
 def test_a_task_gets_the_value_and_nothing_that_is_stored_holds_it(env: Environment) -> None:
-    env.client.run(secrets.put(env.store, "REDIS_KEPT", "kept-in-redis"))
+    asked(env, secrets.put, "REDIS_KEPT", "kept-in-redis")
     flow = Workflow("flow").then(
         call,
         token="${workflow.secrets.STRIPE}",
@@ -110,56 +111,56 @@ def test_a_secret_that_nobody_knows_fails_the_attempt_and_says_what_to_do(env: E
     first = handle.describe().tasks[0]
     assert (first.status, got) == ("FAILED", [])
     assert "orchestrator secret set NOBODY" in (first.reason_for_incompletion or "")
-    env.client.run(secrets.put(env.store, "NOBODY", "now it is here"))
+    asked(env, secrets.put, "NOBODY", "now it is here")
     assert handle.result()
     assert got == [{"token": "now it is here"}]
 
 
 def test_a_secret_in_redis_needs_the_key_it_was_stored_with(env: Environment) -> None:
-    env.client.run(secrets.put(env.store, "KEPT", "value"))
+    asked(env, secrets.put, "KEPT", "value")
     for key, reason in (
         ("", "secrets_key is not set"),
         (secrets.new_key(), "is not the key"),
         ("short", "is not a key"),
     ):
         object.__setattr__(env.store.settings, "secrets_key", key)
-        values, locked = env.client.run(secrets.read(env.store, ["KEPT"]))
+        values, locked = env.run(secrets.read(env.store, ["KEPT"]))
         assert (values, reason in locked["KEPT"]) == ({}, True)
     with pytest.raises(SettingsInvalid, match="secret key"):
-        env.client.run(secrets.put(env.store, "KEPT", "value"))
+        asked(env, secrets.put, "KEPT", "value")
 
 
 def test_a_stored_secret_cannot_be_passed_off_as_another(env: Environment) -> None:
-    env.client.run(secrets.put(env.store, "ONE", "value"))
+    asked(env, secrets.put, "ONE", "value")
     key = env.store.keys.secrets()
-    sealed = env.client.run(one(Command(("HGET", key, "ONE"))))
-    env.client.run(one(Command(("HSET", key, "OTHER", sealed))))
-    values, locked = env.client.run(secrets.read(env.store, ["ONE", "OTHER"]))
+    sealed = env.run(one(Command(("HGET", key, "ONE"))))
+    env.run(one(Command(("HSET", key, "OTHER", sealed))))
+    values, locked = env.run(secrets.read(env.store, ["ONE", "OTHER"]))
     assert (values, list(locked)) == ({"ONE": "value"}, ["OTHER"])
 
 
 def test_names_are_listed_with_their_source_and_deleted(env: Environment) -> None:
-    env.client.run(secrets.put(env.store, "KEPT", "value"))
+    asked(env, secrets.put, "KEPT", "value")
     listed = {"DATABASE": "file", "KEPT": "redis", "STRIPE": "environment"}
-    assert env.client.run(secrets.names(env.store)) == listed
-    env.client.run(secrets.delete(env.store, "KEPT"))
+    assert asked(env, secrets.names) == listed
+    asked(env, secrets.delete, "KEPT")
     with pytest.raises(NotFound, match="no secret KEPT"):
-        env.client.run(secrets.delete(env.store, "KEPT"))
+        asked(env, secrets.delete, "KEPT")
     with pytest.raises(InvalidRequest, match="no name"):
-        env.client.run(secrets.put(env.store, "../etc", "value"))
+        asked(env, secrets.put, "../etc", "value")
 
 
 def test_runtime_metadata_is_handed_over_and_struck_out_of_what_is_told(
     env: Environment, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    env.client.run(secrets.put_environment(env.store, "REGION", "eu"))
+    asked(env, secrets.put_environment, "REGION", "eu")
     handle = env.client.start_workflow(Workflow("paying").then(charge))
     env.run_worker_once()
     assert got == [{"STRIPE": TOKEN, "REGION": "eu"}]
     found = handle.describe().tasks[0]
     assert found.reason_for_incompletion == "TypeError: 401 for ***"
-    assert "calling with ***" in str(env.client.run(tasks.logs(env.store, found.task_id)))
+    assert "calling with ***" in str(asked(env, tasks.logs, found.task_id))
     assert TOKEN.encode() not in everything(env)
     assert TOKEN not in caplog.text
 
@@ -168,15 +169,15 @@ def test_environment_values_are_allow_listed_or_stored_and_stored_ones_win(env: 
     flow = Workflow("flow").then(
         call, stage="${workflow.env.STAGE}", path="${workflow.env.PATH}", x="${workflow.env.J.a}"
     )
-    env.client.run(secrets.put_environment(env.store, "J", '{"a": [1]}'))
+    asked(env, secrets.put_environment, "J", '{"a": [1]}')
     env.client.execute_workflow(flow)
-    env.client.run(secrets.put_environment(env.store, "STAGE", "live"))
+    asked(env, secrets.put_environment, "STAGE", "live")
     env.client.execute_workflow(flow)
     assert got == [{"stage": "test", "path": None, "x": [1]}, {"stage": "live", "path": None, "x": [1]}]
-    env.client.run(secrets.delete_environment(env.store, "STAGE"))
-    assert env.client.run(secrets.environment_values(env.store)) == {"STAGE": "test", "J": '{"a": [1]}'}
+    asked(env, secrets.delete_environment, "STAGE")
+    assert asked(env, secrets.environment_values) == {"STAGE": "test", "J": '{"a": [1]}'}
     with pytest.raises(NotFound):
-        env.client.run(secrets.delete_environment(env.store, "STAGE"))
+        asked(env, secrets.delete_environment, "STAGE")
 
 
 def test_settings_take_allow_listed_variables_and_prefixed_secrets_and_never_show_them(tmp_path: Path) -> None:

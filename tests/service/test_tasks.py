@@ -18,7 +18,8 @@ from orchestrator.model.status import TaskStatus
 from orchestrator.plan import Plan
 from orchestrator.service import dispatch, tasks
 from orchestrator.service.dispatch import TaskToRun, Want
-from orchestrator.testing import Environment, environment
+from orchestrator.testing import Environment
+from tests.support.served import MakeEnvironment, asked
 
 
 @task(retry=RetryPolicy(limit=1, delay_s=5))
@@ -31,7 +32,7 @@ order = Workflow("order").then(pay)
 
 
 @pytest.fixture
-def env() -> Iterator[Environment]:
+def env(environment: MakeEnvironment) -> Iterator[Environment]:
     """An installation whose worker runs only when told."""
     with environment([pay]) as env:
         yield env
@@ -52,37 +53,35 @@ def test_the_word_from_outside_ends_a_task(env: Environment, handle: WorkflowHan
     result = result_of(
         handle, TaskStatus.COMPLETED, output_data={"by": "hand"}, worker_id="Ada", logs=[TaskExecLog(log="by hand")]
     )
-    assert env.client.run(tasks.update_task(env.store, result)).is_accepted
+    assert asked(env, tasks.update_task, result).is_accepted
     assert handle.result() == {"by": "hand"}
-    found = env.client.run(tasks.get_task(env.store, result.task_id))
+    found = asked(env, tasks.get_task, result.task_id)
     assert (found.status, found.worker_id) == ("COMPLETED", "Ada")
-    assert [line.log for line in env.client.run(tasks.logs(env.store, result.task_id))] == ["by hand"]
+    assert [line.log for line in asked(env, tasks.logs, result.task_id)] == ["by hand"]
     assert env.drain() == 0
 
 
 def test_a_word_that_comes_too_late_changes_nothing(env: Environment, handle: WorkflowHandle) -> None:
     env.drain()
     result = result_of(handle, TaskStatus.FAILED)
-    assert not env.client.run(tasks.update_task(env.store, result)).is_accepted
+    assert not asked(env, tasks.update_task, result).is_accepted
     assert handle.result() == {"result": "paid"}
 
 
 def test_a_failure_from_outside_is_retried_like_any_other(env: Environment, handle: WorkflowHandle) -> None:
     failed = result_of(handle, TaskStatus.FAILED, reason_for_incompletion="lost the card" * 100)
-    env.client.run(tasks.update_task(env.store, failed))
+    asked(env, tasks.update_task, failed)
     assert handle.result() == {"result": "paid"}
     assert [attempt.status for attempt in handle.describe().tasks] == ["FAILED", "COMPLETED"]
     assert handle.describe().tasks[0].reason_for_incompletion == "lost the card" * 100
-    assert [line.log for line in env.client.run(tasks.logs(env.store, handle.describe().tasks[1].task_id))] == [
-        "paying"
-    ]
+    assert [line.log for line in asked(env, tasks.logs, handle.describe().tasks[1].task_id)] == ["paying"]
 
 
 def test_that_a_task_goes_on_is_kept_with_it_and_leaves_it_where_its_queue_has_it(
     env: Environment, handle: WorkflowHandle
 ) -> None:
     result = result_of(handle, TaskStatus.IN_PROGRESS, callback_after_seconds=30, output_data={"so": "far"})
-    assert env.client.run(tasks.update_task(env.store, result)).is_accepted
+    assert asked(env, tasks.update_task, result).is_accepted
     env.decide()
     found = handle.describe().task("pay")
     assert (found.status, found.callback_after_seconds, found.output_data) == ("SCHEDULED", 30, {"so": "far"})
@@ -93,45 +92,45 @@ def test_that_a_task_goes_on_is_kept_with_it_and_leaves_it_where_its_queue_has_i
 def test_a_task_that_a_worker_of_ours_runs_stays_with_it_whatever_is_said_of_its_progress(
     env: Environment, handle: WorkflowHandle
 ) -> None:
-    claim = env.client.run(dispatch.claim_tasks(env.store, [Want("pay", None, 1)], "w1"))
-    (run,) = env.client.run(dispatch.start_tasks(env.store, claim.claimed, "w1"))
+    claim = env.run(dispatch.claim_tasks(env.store, [Want("pay", None, 1)], "w1"))
+    (run,) = env.run(dispatch.start_tasks(env.store, claim.claimed, "w1"))
     assert isinstance(run, TaskToRun)
     result = result_of(handle, TaskStatus.IN_PROGRESS, callback_after_seconds=3, output_data={"so": "far"})
-    assert env.client.run(tasks.update_task(env.store, result)).is_accepted
+    assert asked(env, tasks.update_task, result).is_accepted
     env.decide()
     found = handle.describe().task("pay")
     assert (found.status, found.callback_after_seconds, found.output_data) == ("IN_PROGRESS", 0, {"so": "far"})
     env.clock.advance(4)
     assert env.drain() == 0  # it is not handed out a second time
-    beats = env.client.run(dispatch.extend_leases(env.store, claim.claimed))
+    beats = env.run(dispatch.extend_leases(env.store, claim.claimed))
     assert list(beats.values()) == ["OK"]
     ended = dispatch.Report(run.claimed, Outcome(FORMAT, "COMPLETED", output=Raw(pack({"paid": 1}))))
-    (judged,) = env.client.run(dispatch.report_tasks(env.store, [ended], "w1"))
+    (judged,) = env.run(dispatch.report_tasks(env.store, [ended], "w1"))
     assert (judged.word, handle.result()) == ("OK", {"paid": 1})
 
 
 def test_a_task_of_a_worker_that_died_after_such_a_word_is_handed_out_when_its_lease_is_over(
     env: Environment, handle: WorkflowHandle
 ) -> None:
-    claim = env.client.run(dispatch.claim_tasks(env.store, [Want("pay", None, 1)], "w1"))
-    env.client.run(dispatch.start_tasks(env.store, claim.claimed, "w1"))
+    claim = env.run(dispatch.claim_tasks(env.store, [Want("pay", None, 1)], "w1"))
+    env.run(dispatch.start_tasks(env.store, claim.claimed, "w1"))
     result = result_of(handle, TaskStatus.IN_PROGRESS, callback_after_seconds=3600)
-    assert env.client.run(tasks.update_task(env.store, result)).is_accepted
+    assert asked(env, tasks.update_task, result).is_accepted
     env.clock.advance(16)
     assert env.drain() == 1
     assert handle.result() == {"result": "paid"}
 
 
 def test_an_update_by_reference_is_laid_over_what_is_there(env: Environment, handle: WorkflowHandle) -> None:
-    env.client.run(tasks.update_task_by_ref(env.store, handle.id, "pay", "IN_PROGRESS", {"a": 1, "b": 1}))
+    asked(env, tasks.update_task_by_ref, handle.id, "pay", "IN_PROGRESS", {"a": 1, "b": 1})
     assert handle.describe().task("pay").output_data == {"a": 1, "b": 1}
-    env.client.run(tasks.update_task_by_ref(env.store, handle.id, "pay", "COMPLETED", {"b": 2}, worker_id="Ada"))
+    asked(env, tasks.update_task_by_ref, handle.id, "pay", "COMPLETED", {"b": 2}, worker_id="Ada")
     assert handle.result() == {"a": 1, "b": 2}
 
 
 def test_a_reference_without_an_open_task_is_not_found(env: Environment, handle: WorkflowHandle) -> None:
     with pytest.raises(TaskNotFound, match=r"Found no running task ship .* open tasks: pay"):
-        env.client.run(tasks.update_task_by_ref(env.store, handle.id, "ship", "COMPLETED"))
+        asked(env, tasks.update_task_by_ref, handle.id, "ship", "COMPLETED")
 
 
 @pytest.mark.parametrize("task_id", ["x", "no-such-workflow-abcdefghijkl"])
@@ -139,19 +138,19 @@ def test_an_unknown_task_is_not_found(env: Environment, handle: WorkflowHandle, 
     plans: tuple[Plan[Any], ...] = (tasks.get_task(env.store, task_id), tasks.logs(env.store, task_id))
     for plan in plans:
         with pytest.raises((TaskNotFound, WorkflowNotFound)):
-            env.client.run(plan)
+            env.run(plan)
     other = handle.describe().task("pay").task_id[:-12] + "abcdefghijkl"
     with pytest.raises(TaskNotFound, match=other):
-        env.client.run(tasks.get_task(env.store, other))
+        asked(env, tasks.get_task, other)
     unknown = TaskResult(workflow_instance_id=handle.id, task_id=other, status=TaskStatus.COMPLETED)
     with pytest.raises(TaskNotFound, match=other):
-        env.client.run(tasks.update_task(env.store, unknown))
+        asked(env, tasks.update_task, unknown)
 
 
 def test_what_nobody_may_report_is_refused(env: Environment, handle: WorkflowHandle) -> None:
     with pytest.raises(DefinitionInvalid, match="TIMED_OUT"):
-        env.client.run(tasks.update_task(env.store, result_of(handle, TaskStatus.TIMED_OUT)))
+        asked(env, tasks.update_task, result_of(handle, TaskStatus.TIMED_OUT))
     with pytest.raises(InvalidRequest, match="SKIPPED"):
-        env.client.run(tasks.update_task_by_ref(env.store, handle.id, "pay", "SKIPPED"))
+        asked(env, tasks.update_task_by_ref, handle.id, "pay", "SKIPPED")
     with pytest.raises(InvalidPayload):
-        env.client.run(tasks.update_task_by_ref(env.store, handle.id, "pay", "COMPLETED", {"x": float("nan")}))
+        asked(env, tasks.update_task_by_ref, handle.id, "pay", "COMPLETED", {"x": float("nan")})

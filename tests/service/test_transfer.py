@@ -16,7 +16,8 @@ from orchestrator.plan import Command, Plan
 from orchestrator.service import transfer
 from orchestrator.settings import Settings
 from orchestrator.store import transfer as records
-from orchestrator.testing import Environment, environment
+from orchestrator.testing import Environment
+from tests.support.served import MakeEnvironment, asked
 
 
 @task(retry=RetryPolicy(limit=1, delay_s=5))
@@ -30,13 +31,13 @@ order = Workflow("order").then(pay, amount="${workflow.input.amount}")
 
 
 @pytest.fixture
-def env() -> Iterator[Environment]:
+def env(environment: MakeEnvironment) -> Iterator[Environment]:
     with environment([pay]) as env:
         yield env
 
 
 @pytest.fixture
-def other() -> Iterator[Environment]:
+def other(environment: MakeEnvironment) -> Iterator[Environment]:
     """Another installation."""
     with environment([pay]) as env:
         env.client.register(pay)
@@ -44,11 +45,11 @@ def other() -> Iterator[Environment]:
 
 
 def exported(env: Environment, workflow_id: str) -> Any:
-    return json.loads(json.dumps(env.client.run(transfer.export_execution(env.store, workflow_id))))
+    return json.loads(json.dumps(asked(env, transfer.export_execution, workflow_id)))
 
 
 def imported(env: Environment, document: Any, **options: Any) -> str:
-    return env.client.run(transfer.import_execution(env.store, document, **options))
+    return asked(env, transfer.import_execution, document, **options)
 
 
 def failed(env: Environment) -> str:
@@ -101,7 +102,7 @@ def test_a_wide_one_is_staged_in_pieces(env: Environment, other: Environment, mo
     env.run_until_quiet()
     workflow_id = imported(other, exported(env, handle.id))
     assert seen(other, workflow_id) == seen(env, handle.id)
-    assert other.client.run(_ttl(other.store.keys.workflow(0, workflow_id))) == -1
+    assert other.run(_ttl(other.store.keys.workflow(0, workflow_id))) == -1
 
 
 def _ttl(key: str) -> Plan[int]:
@@ -109,12 +110,12 @@ def _ttl(key: str) -> Plan[int]:
     return left
 
 
-def test_payloads_outside_redis_travel_along(other: Environment, tmp_path: Path) -> None:
+def test_payloads_outside_redis_travel_along(environment: MakeEnvironment, other: Environment, tmp_path: Path) -> None:
     def storage(name: str) -> Settings:
         return Settings(partitions=1, payload_storage=f"file://{tmp_path / name}", payload_threshold_bytes=300)
 
     flow = Workflow("w").then("large", text="${workflow.input.text}").set(text="${large.output.text}")
-    with Environment(fakes={"large": lambda text: {"text": text * 2}}, settings=storage("a")) as env:
+    with environment(fakes={"large": lambda text: {"text": text * 2}}, settings=storage("a")) as env:
         handle = env.client.start_workflow(flow, text="x" * 500)
         env.drain()
         document, then = exported(env, handle.id), seen(env, handle.id)
@@ -123,7 +124,7 @@ def test_payloads_outside_redis_travel_along(other: Environment, tmp_path: Path)
     imported(other, document)  # which keeps everything in Redis
     assert seen(other, handle.id)["tasks"][0]["outputData"] == {"text": "x" * 1000}
     assert "externalOutputPayloadStoragePath" not in seen(other, handle.id)["tasks"][0]
-    with Environment(settings=storage("b")) as third:
+    with environment(settings=storage("b")) as third:
         imported(third, document)
         assert seen(third, handle.id) == then
         assert [path.parent.name for path in (tmp_path / "b").rglob("*") if path.is_file()]

@@ -13,7 +13,8 @@ from orchestrator.service import dispatch
 from orchestrator.service.dispatch import TaskToRun, Want
 from orchestrator.service.why import Explanation, why
 from orchestrator.store import queue
-from orchestrator.testing import Environment, environment
+from orchestrator.testing import Environment
+from tests.support.served import MakeEnvironment, asked
 
 
 @task(retry=RetryPolicy(limit=3, delay_s=90))
@@ -30,14 +31,14 @@ def seldom() -> None: ...
 
 
 @pytest.fixture
-def env() -> Iterator[Environment]:
+def env(environment: MakeEnvironment) -> Iterator[Environment]:
     """An installation whose worker runs only when told."""
     with environment([pay, single, seldom]) as env:
         yield env
 
 
 def ask(env: Environment, workflow_id: str) -> Explanation:
-    return env.client.run(why(env.store, workflow_id))
+    return asked(env, why, workflow_id)
 
 
 def said(env: Environment, workflow_id: str) -> list[tuple[str, str]]:
@@ -45,7 +46,7 @@ def said(env: Environment, workflow_id: str) -> list[tuple[str, str]]:
 
 
 def claim(env: Environment, name: str) -> list[dispatch.Claimed]:
-    return env.client.run(dispatch.claim_tasks(env.store, [Want(name, None, 1)], "worker-7")).claimed
+    return env.run(dispatch.claim_tasks(env.store, [Want(name, None, 1)], "worker-7")).claimed
 
 
 def test_a_task_that_nobody_asks_for(env: Environment) -> None:
@@ -81,7 +82,7 @@ def test_a_running_task_names_its_worker_and_its_lease(env: Environment) -> None
     handle = env.client.start_workflow(Workflow("w").then(pay))
     claimed = claim(env, "pay")
     assert said(env, handle.id)[0][0] == "CLAIMED"
-    (run,) = env.client.run(dispatch.start_tasks(env.store, claimed, "worker-7"))
+    (run,) = env.run(dispatch.start_tasks(env.store, claimed, "worker-7"))
     assert isinstance(run, TaskToRun)
     env.clock.advance(5)
     ((kind, text),) = said(env, handle.id)
@@ -113,7 +114,7 @@ def test_a_paused_queue_a_busy_one(env: Environment) -> None:
         "QUEUED",
         "task pay waits in queue pay at place 1 of 1: its workers are busy (1 running)",
     )
-    env.client.run(queue.set_paused(env.store.queues, "pay", True))
+    env.run(queue.set_paused(env.store.queues, "pay", True))
     assert said(env, handle.id)[0][0] == "QUEUE_PAUSED"
     first = env.client.start_workflow(Workflow("w").then(single))
     assert said(env, first.id)[0][0] == "NO_WORKER"
@@ -174,10 +175,10 @@ def test_what_is_paused_ended_or_unknown(env: Environment) -> None:
 def test_a_quarantined_execution_and_one_that_is_not_decided_yet(env: Environment) -> None:
     handle = env.client.start_workflow(Workflow("w").then(single))
     key = env.store.keys.workflow(0, handle.id)
-    env.client.run(_send(Command(("HSET", key, "q", "it broke twice"))))
+    env.run(_send(Command(("HSET", key, "q", "it broke twice"))))
     assert said(env, handle.id)[0][0] == "QUARANTINED"
     assert "it broke twice" in said(env, handle.id)[0][1]
-    env.client.run(_send(Command(("HDEL", key, "q", "c"))))
+    env.run(_send(Command(("HDEL", key, "q", "c"))))
     assert said(env, handle.id)[0][0] == "START"
 
 
@@ -201,5 +202,5 @@ def _send(command: Command) -> Plan[None]:
 
 def test_a_task_that_its_queue_does_not_have_yet(env: Environment) -> None:
     handle = env.client.start_workflow(Workflow("w").then(single))
-    env.client.run(queue.remove(env.store.queues, {"single": [handle.describe().task("single").task_id]}))
+    env.run(queue.remove(env.store.queues, {"single": [handle.describe().task("single").task_id]}))
     assert said(env, handle.id)[0][0] == "HAND_OFF"

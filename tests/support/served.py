@@ -1,16 +1,20 @@
-"""A real server on a real socket in front of a test's environment: what a client says over HTTP happens in that one."""
+"""A real server on a real socket in front of tests' environments: what a client says over HTTP happens in one of them."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 import threading
+from collections.abc import Callable
+from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from starlette.types import Receive, Scope, Send
 
 from orchestrator.api.access import Guard
 from orchestrator.api.app import BODY_BYTES_MAX, Door
@@ -19,30 +23,39 @@ from orchestrator.plan import Plan
 from orchestrator.store.context import StoreContext
 from orchestrator.testing import Environment
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+MakeEnvironment = Callable[..., Environment]
+"""Makes environments, as ``testing.environment`` does; where their clients speak to is up to the fixture."""
+
+_asked: ContextVar[Environment] = ContextVar("asked")
+
+
+def asked(
+    env: Environment, verb: Callable[Concatenate[StoreContext, P], Plan[T]], /, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Ask for a verb the way the client of this environment does. Example: ``asked(env, tasks.get_task, task_id)``"""
+    return env.client.run(env.client._session.plan(verb, *args, **kwargs))
 
 
 class _Stage:
-    """The session of the server: that of whichever environment is in front of it at the moment."""
+    """The session of the server: that of whichever environment is asked."""
 
     def __init__(self) -> None:
-        self.environment: Environment | None = None
         self._lock = asyncio.Lock()
 
     @property
     def store(self) -> StoreContext:
-        assert self.environment is not None
-        return self.environment.store
+        return _asked.get().store
 
     @property
     def connection(self) -> Any:
-        assert self.environment is not None
-        return self.environment.connection
+        return _asked.get().connection
 
     async def run(self, plan: Plan[T]) -> T:
-        assert self.environment is not None
         async with self._lock:
-            return await asyncio.to_thread(self.environment.run, plan)
+            return await asyncio.to_thread(_asked.get().run, plan)
 
 
 class Served:
@@ -65,13 +78,21 @@ class Served:
 
 
 class ServedEnvironment(Served):
-    """One server for many tests: ``show`` puts an environment behind it."""
+    """One server for the environments of many tests, each under an address of its own."""
 
     def __init__(self) -> None:
-        self._stage = _Stage()
-        session: Any = self._stage
-        super().__init__(Starlette(routes=[Mount("/", Door(session, ROUTES, BODY_BYTES_MAX, Guard(session)))]))
+        session: Any = _Stage()
+        self._door = Door(session, ROUTES, BODY_BYTES_MAX, Guard(session))
+        self._environments: dict[str, Environment] = {}
+        self._names = itertools.count(1)
+        super().__init__(Starlette(routes=[Mount("/{name}", self._answer)]))
 
-    def show(self, environment: Environment) -> None:
-        """Have requests happen in this environment from now on."""
-        self._stage.environment = environment
+    def show(self, environment: Environment) -> str:
+        """The address under which requests happen in this environment."""
+        name = f"env-{next(self._names)}"
+        self._environments[name] = environment
+        return f"{self.url}/{name}"
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        _asked.set(self._environments[scope["path_params"]["name"]])
+        await self._door(scope, receive, send)

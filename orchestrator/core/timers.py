@@ -9,7 +9,7 @@ from orchestrator.core import operators
 from orchestrator.core.closing import end
 from orchestrator.core.deadlines import judge, judge_waiting
 from orchestrator.core.draft import Draft
-from orchestrator.core.kinds import ACCEPTED, WAITING, WAITS_INSIDE
+from orchestrator.core.kinds import ACCEPTED, WAITING, WAITS_INSIDE, is_queued
 from orchestrator.core.timeouts import workflow_timeout
 from orchestrator.ids import suffix_of
 from orchestrator.model.events import TimerFired
@@ -32,10 +32,10 @@ def timer_fired(d: Draft, event: TimerFired) -> None:
         return
     if event.state in ("", ACCEPTED):
         return  # the outcome is in the inbox already, and decides
-    if event.state == WAITING:
+    if event.state == WAITING and not is_queued(node.task.type):
         operators.resume(d, node, record)
     else:
-        judge(d, record, event)
+        judge(d, record, event)  # also of a task that a worker has left to somebody outside
 
 
 def _workflow_timer(d: Draft) -> None:

@@ -162,6 +162,22 @@ def test_a_redirect_of_a_post_is_not_followed() -> None:
     assert task.output["response"]["statusCode"] == 302
 
 
+def test_a_task_that_nobody_completes_from_outside_times_out() -> None:
+    with (
+        Peer({"/": answer(b"{}")}) as peer,
+        testing.environment(allow_http=True, settings=settings_for(peer)) as env,
+    ):
+        env.client.register(TaskDef(name="call", timeout_seconds=60, response_timeout_seconds=30))
+        given = {"uri": peer.url("/"), "method": "GET"}
+        handle = env.client.start_workflow(definition(given, async_complete=True))
+        env.drain()
+        env.clock.advance(59)
+        env.drain()
+        assert handle.describe().task("call").status == "IN_PROGRESS", "its worker owes no sign of life any more"
+        env.run_until_quiet()
+        assert handle.describe().task("call").status == "TIMED_OUT"
+
+
 def test_async_complete_leaves_the_task_open_until_somebody_completes_it() -> None:
     with Peer({"/": answer(b"{}", "202 Accepted")}) as peer:
         given = {"http_request": {"uri": peer.url("/"), "method": "POST"}}

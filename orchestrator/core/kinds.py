@@ -38,7 +38,7 @@ WAITS_INSIDE: frozenset[str] = frozenset({"DO_WHILE", "EXCLUSIVE_JOIN", "JOIN"})
 """Operators whose tasks stay open although nothing outside may report on them; time-outs hold for them too."""
 
 SYSTEM_TASK_TYPES: frozenset[str] = frozenset(
-    {"EVENT", "HTTP", "HTTP_POLL", "JSON_JQ_TRANSFORM", "KAFKA_PUBLISH", "SCRIPT", "START_WORKFLOW"}
+    {"EVENT", "HTTP", "HTTP_POLL", "JSON_JQ_TRANSFORM", "KAFKA_PUBLISH", "RQ", "SCRIPT", "START_WORKFLOW"}
 )
 """Built-in types that are tasks in queues all the same: the system-task role carries them out, a queue for each type."""
 

@@ -19,6 +19,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "HTTP_POLL": ("httpx2", "http"),
     "JSON_JQ_TRANSFORM": ("jq", "jq"),
     "KAFKA_PUBLISH": ("aiokafka", "kafka"),
+    "RQ": ("rq", "rq"),
 }
 """By task type: the module that it is done with, and the extra of ours that installs it."""
 

@@ -144,6 +144,20 @@ def kafka_has_request(place: Location, find_task_def: FindTaskDef) -> Iterator[P
         yield _required(place, "kafka_request", at="inputParameters")
 
 
+def rq_has_function(place: Location, find_task_def: FindTaskDef) -> Iterator[Problem]:
+    """RQ says what to call: the path of a function that RQ's workers can import."""
+    if not _available(place.task, find_task_def, "rq_request"):
+        yield _required(place, "rq_request", at="inputParameters")
+        return
+    request = place.task.input_parameters.get("rq_request")
+    function = request.get("function") if isinstance(request, dict) else None
+    if isinstance(request, dict) and not function:
+        yield _required(place, "rq_request.function", at="inputParameters.rq_request.function")
+    elif isinstance(function, str) and not has_expression(function) and "." not in function:
+        message = "function must be the path of a function that RQ's workers can import, such as shop.tasks.charge"
+        yield Problem(f"{place.path}.inputParameters.rq_request.function", message, function)
+
+
 def jq_has_query(place: Location, find_task_def: FindTaskDef) -> Iterator[Problem]:
     """JSON_JQ_TRANSFORM has its query."""
     if not _available(place.task, find_task_def, "queryExpression"):
@@ -263,6 +277,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     TaskType.HTTP: (http_has_request,),
     TaskType.HTTP_POLL: (http_has_request,),
     TaskType.KAFKA_PUBLISH: (kafka_has_request,),
+    TaskType.RQ: (rq_has_function,),
     TaskType.JSON_JQ_TRANSFORM: (jq_has_query,),
     TaskType.DO_WHILE: (loop_has_condition, loop_has_body, loop_keeps_a_number),
     TaskType.TERMINATE: (terminate_is_not_optional, terminate_has_status),

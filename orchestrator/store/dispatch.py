@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from orchestrator.ids import suffix_of, workflow_id_of
-from orchestrator.plan import Argument, Call
+from orchestrator.plan import Argument, Call, Command
 from orchestrator.store.keys import Keys
 from orchestrator.store.verdicts import VERDICTS, Verdict
 
@@ -122,6 +122,12 @@ def attempt(keys: Keys, partition: int, task_id: str) -> Call:
     workflow_id = workflow_id_of(task_id)
     names = (keys.workflow(partition, workflow_id), keys.dispatch(partition, workflow_id))
     return Call("attempt", names, (suffix_of(task_id),), _attempt)
+
+
+def state_of(keys: Keys, partition: int, task_id: str) -> Command:
+    """The state of an attempt's entry, '' when it is over; decodes to ``str``."""
+    words = ("HGET", keys.dispatch(partition, workflow_id_of(task_id)), suffix_of(task_id))
+    return Command(words, lambda text: "" if text is None or text.startswith(b"A") else text[:1].decode())
 
 
 def accept(keys: Keys, partition: int, claimant: str, reports: Sequence[Report]) -> Call:

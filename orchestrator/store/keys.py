@@ -1,8 +1,8 @@
 """The map of the database: every key name is born here, with its type, its life time and who writes it.
 
 No script ever touches two slots. The kinds of slot are: a partition (all truth about its workflows), a queue (handing
-out one task type), an event (its messages and what was done for them), the schedules, access, the catalog (definitions), and
-small ones of a gate and of a cached output.
+out one task type), an event (its messages and what was done for them), the schedules, the jobs at RQ, access, the catalog
+(definitions), and small ones of a gate and of a cached output.
 The hash tag keeps a slot's keys together on a Cluster; the namespace is in front and inside of the tag, so
 installations share a server, an ACL of ``~orc:*`` is enough and the slots of two installations differ. Nothing else
 in the package may spell a key. Nothing here talks to Redis.
@@ -48,6 +48,7 @@ class Keys:
         self._partition = tuple(f"{namespace}:{{{namespace}.p{number}}}:" for number in range(partitions))
         self._catalog = f"{namespace}:{{{namespace}.c}}:"
         self._schedules = f"{namespace}:{{{namespace}.s}}:"
+        self._jobs = f"{namespace}:{{{namespace}.j}}:"
         self._access = f"{namespace}:{{{namespace}.a}}:"
         self._queues: dict[str, str] = {}
         self._events: dict[str, str] = {}
@@ -269,6 +270,16 @@ class Keys:
         """Sorted set by due time: the fields of ``schedule_executions``; bounded with it."""
         return f"{self._schedules}xt:{name}"
 
+    # --- slot of the jobs at RQ --------------------------------------------------------------------------------------
+
+    def rq_jobs(self) -> str:
+        """Hash: task id -> ``<since ms> <RQ queue>``, for every RQ task whose end is not known yet."""
+        return self._jobs + "job"
+
+    def rq_due(self) -> str:
+        """Sorted set: the same tasks by when their job is to be looked at (ms)."""
+        return self._jobs + "due"
+
     # --- access slot -----------------------------------------------------------------------------------------------
 
     def access_keys(self) -> str:
@@ -387,6 +398,10 @@ class Keys:
         """String (ms): the time of the schedules' slot under a simulated clock. Never exists in production."""
         return clock_of(self._schedules)
 
+    def rq_clock(self) -> str:
+        """String (ms): the time of the slot of jobs under a simulated clock. Never exists in production."""
+        return clock_of(self._jobs)
+
     def access_clock(self) -> str:
         """String (ms): the time of the access slot under a simulated clock. Never exists in production."""
         return clock_of(self._access)
@@ -485,6 +500,7 @@ _SCHEDULE_KINDS = (
     KeyKind("look|xt:.*", "zset"),
     KeyKind("simclock", "string"),
 )
+_JOB_KINDS = (KeyKind("job", "hash"), KeyKind("due", "zset"), KeyKind("simclock", "string"))
 _ACCESS_KINDS = (
     KeyKind("keys|meta", "hash"),
     KeyKind("audit", "stream"),
@@ -499,6 +515,7 @@ _SLOTS = (
     (r"q:[^{}]*", _QUEUE_KINDS),
     (r"e:[^{}]*", _EVENT_KINDS),
     ("s", _SCHEDULE_KINDS),
+    ("j", _JOB_KINDS),
     ("a", _ACCESS_KINDS),
     ("c", _CATALOG_KINDS),
 )

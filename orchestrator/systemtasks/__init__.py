@@ -12,7 +12,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from orchestrator.model.records import Outcome
-from orchestrator.systemtasks import event, http, http_poll, json_jq_transform, kafka_publish, script, start_workflow
+from orchestrator.systemtasks import (
+    event,
+    http,
+    http_poll,
+    json_jq_transform,
+    kafka_publish,
+    rq,
+    script,
+    start_workflow,
+)
 from orchestrator.systemtasks.context import SystemContext
 
 SystemTask = Callable[[dict[str, Any], SystemContext], Awaitable[Outcome]]
@@ -23,10 +32,11 @@ SYSTEM_TASKS: dict[str, SystemTask] = {
     "HTTP_POLL": http_poll.run,
     "JSON_JQ_TRANSFORM": json_jq_transform.run,
     "KAFKA_PUBLISH": kafka_publish.run,
+    "RQ": rq.run,
     "SCRIPT": script.run,
     "START_WORKFLOW": start_workflow.run,
 }
 """Every type with the function that carries it out."""
 
-REACHING_OUTSIDE: frozenset[str] = frozenset({"HTTP", "HTTP_POLL", "KAFKA_PUBLISH"})
+REACHING_OUTSIDE: frozenset[str] = frozenset({"HTTP", "HTTP_POLL", "KAFKA_PUBLISH", "RQ"})
 """Types that talk to other systems: in a test they run only when the test allows it."""

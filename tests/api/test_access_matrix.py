@@ -32,6 +32,7 @@ LOWEST_ROLE = {
     GET /startupz
     POST /token
     GET POST /webhook/{id}
+    POST /rq/{task_id}
     GET /version
     """,
     KeyRole.VIEWER: """

@@ -253,6 +253,7 @@ def test_only_what_anybody_may_see_is_open() -> None:
         "/health",
         "/livez",
         "/readyz",
+        "/rq/{task_id}",  # a header proves the job
         "/startupz",
         "/token",
         "/version",

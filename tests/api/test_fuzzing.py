@@ -29,7 +29,7 @@ from orchestrator.api.tables import ROUTES
 from orchestrator.client import Client
 from orchestrator.model.access import KeyRole
 from orchestrator.service import access, secrets
-from tests.api.world import PROOF, Known, World
+from tests.api.world import PASSWORD, PROOF, Known, World
 from tests.cli.conftest import Command, command
 
 __all__ = ["command"]
@@ -43,6 +43,7 @@ ENVIRONMENT = {
     "ORCHESTRATOR_SECRETS_KEY": secrets.new_key(),
     "ORCHESTRATOR_ENV_NAMES": "region",
     "ORCHESTRATOR_PAYLOAD_THRESHOLD_BYTES": "1000",
+    "ORCHESTRATOR_WEBHOOK_SECRET": PASSWORD,
     "region": "north",
 }
 WAITS = {"waitForSeconds": 1, "timeoutMillis": 50, "timeout": 50}

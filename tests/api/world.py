@@ -30,6 +30,8 @@ from orchestrator.model.wire_write import json_name
 from orchestrator.protocol.forms import parameters_of
 from orchestrator.protocol.verbs import VERBS
 from orchestrator.service import halts
+from orchestrator.service.rq_jobs import PROOF_HEADER, proof_of
+from orchestrator.settings import Settings
 
 Json = dict[str, Any]
 
@@ -56,8 +58,9 @@ ORDER = "order-1"
 WORDS: Json = {"name": "Ada"}
 LARGE: Json = {"text": "x" * 2_000}
 PASSWORD = "open sesame"
-PROOF = {"X-Password": PASSWORD}
-"""The headers that a delivery at the webhook has."""
+JOB = "job-at-rq"
+PROOF = {"X-Password": PASSWORD, PROOF_HEADER: proof_of(Settings(webhook_secret=PASSWORD), JOB) or ""}
+"""The headers that a delivery at the webhook has, and what RQ tells of a job."""
 
 HOOK: Json = {"name": "hub", "verifier": "HEADER_BASED", "headers": {"X-Password": "${workflow.secrets.password}"}}
 QUEUE: Json = {"consumer": {"bootstrap.servers": "kafka:9092"}}
@@ -91,6 +94,7 @@ PATH_BELOW = {
     ("/metadata/task", "name"): "work",
     ("/metadata/workflow", "name"): "limited",
     ("/scheduler", "name"): "yearly",
+    ("/rq", "task_id"): JOB,
     ("/schema", "name"): "shape",
     ("/verbs/definitions/tasks", "name"): "work",
     ("/verbs/environment", "name"): "area",
@@ -222,7 +226,7 @@ class World:
             return self._pass("READ" if route.method == "GET" else "WRITE")
         of_execution = {"workflow_id": execution.workflow_id, "task_id": execution.task_id, "ref": ref}
         below = [value for (path, word), value in PATH_BELOW.items() if word == name and route.path.startswith(path)]
-        value = of_execution.get(name) or next(iter(below), PATH.get(name))
+        value = next(iter(below), of_execution.get(name) or PATH.get(name))
         assert value is not None, f"{route.method} {route.path}: what may {{{name}}} be?"
         return value
 

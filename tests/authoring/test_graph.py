@@ -173,6 +173,7 @@ SAYINGS: list[tuple[Callable[[Workflow], object], str]] = [
     (lambda w: w.jq(".a"), "jq  (JSON_JQ_TRANSFORM, .a)"),
     (lambda w: w.event("conductor:paid"), "event  (EVENT, conductor:paid)"),
     (lambda w: w.kafka_publish("orders", 1, servers="k"), "kafka_publish  (KAFKA_PUBLISH, orders)"),
+    (lambda w: w.rq("shop.tasks.charge"), "rq  (RQ, shop.tasks.charge)"),
     (lambda w: w.pull_messages(batch_size=5), "pull_messages  (PULL_WORKFLOW_MESSAGES, up to 5)"),
     (lambda w: w.human(ref="approve"), "approve  (HUMAN)"),
     (lambda w: w.wait_for_webhook({"$.a": 1, "$.b": "x"}), "wait_for_webhook  (WAIT_FOR_WEBHOOK, $.a = 1, $.b = x)"),

@@ -68,6 +68,7 @@ PLAIN_VERBS: dict[str, Callable[[Steps, Workflow, dict[str, Any]], object]] = {
     "jq": lambda steps, flow, given: steps.jq(".", given),
     "event": lambda steps, flow, given: steps.event("conductor", given),
     "kafka": lambda steps, flow, given: steps.kafka_publish("t", given, servers="s", headers={"a": "b"}),
+    "rq": lambda steps, flow, given: steps.rq("shop.tasks.charge", [1, given], {"a": given}, queue="q", retries=2),
     "pull": lambda steps, flow, given: steps.pull_messages(batch_size=3),
     "end": lambda steps, flow, given: steps.terminate("FAILED", reason="so", output=given),
     "place": lambda steps, flow, given: steps.place(

@@ -422,6 +422,48 @@ VERBS: list[tuple[Callable[[Workflow], object], list[Json]]] = [
         ],
     ),
     (
+        lambda w: w.rq(
+            "shop.tasks.charge",
+            [w.input.id],
+            {"cents": 5},
+            queue="pay",
+            timeout_s=60,
+            retries=2,
+            retry_intervals_s=[1, 9],
+        ),
+        [
+            operator(
+                "RQ",
+                inputParameters={
+                    "rq_request": {
+                        "function": "shop.tasks.charge",
+                        "args": ["${workflow.input.id}"],
+                        "kwargs": {"cents": 5},
+                        "queue": "pay",
+                        "timeout": 60,
+                        "retries": 2,
+                        "retryIntervals": [1, 9],
+                    }
+                },
+            )
+        ],
+    ),
+    (
+        lambda w: w.rq("shop.tasks.charge", w.input.args),
+        [
+            operator(
+                "RQ",
+                inputParameters={
+                    "rq_request": {
+                        "function": "shop.tasks.charge",
+                        "args": "${workflow.input.args}",
+                        "queue": "default",
+                    }
+                },
+            )
+        ],
+    ),
+    (
         lambda w: w.pull_messages(batch_size=10, blocking=False, ref="inbox"),
         [operator("PULL_WORKFLOW_MESSAGES", "inbox", inputParameters={"batchSize": 10, "blocking": False})],
     ),
@@ -454,7 +496,7 @@ def test_every_operator_and_system_task_of_the_language_has_a_verb() -> None:
     assert written >= {
         "SWITCH", "FORK_JOIN", "FORK_JOIN_DYNAMIC", "JOIN", "EXCLUSIVE_JOIN", "DO_WHILE", "DYNAMIC", "SUB_WORKFLOW",
         "START_WORKFLOW", "HUMAN", "HTTP", "HTTP_POLL", "INLINE", "LAMBDA", "JSON_JQ_TRANSFORM", "EVENT",
-        "KAFKA_PUBLISH", "PULL_WORKFLOW_MESSAGES", "WAIT_FOR_WEBHOOK",
+        "KAFKA_PUBLISH", "RQ", "PULL_WORKFLOW_MESSAGES", "WAIT_FOR_WEBHOOK",
     }  # fmt: skip
 
 

@@ -211,6 +211,17 @@ BROKEN: dict[str, tuple[Json, str, str]] = {
         "tasks[0].inputParameters",
         required("kafka_request", "KAFKA_PUBLISH"),
     ),
+    "RQ request": (workflow(typed("RQ")), "tasks[0].inputParameters", required("rq_request", "RQ")),
+    "RQ function": (
+        workflow(typed("RQ", inputParameters={"rq_request": {"queue": "default"}})),
+        "tasks[0].inputParameters.rq_request.function",
+        required("rq_request.function", "RQ"),
+    ),
+    "RQ function without a module": (
+        workflow(typed("RQ", inputParameters={"rq_request": {"function": "charge"}})),
+        "tasks[0].inputParameters.rq_request.function",
+        "function must be the path of a function that RQ's workers can import, such as shop.tasks.charge",
+    ),
     "JSON_JQ_TRANSFORM query": (
         workflow(typed("JSON_JQ_TRANSFORM")),
         "tasks[0].inputParameters",
@@ -372,6 +383,8 @@ VALID: dict[str, Json] = {
     "HTTP flat": workflow(typed("HTTP", inputParameters={"uri": "https://example.org", "method": "GET"})),
     "HTTP from an embedded template": workflow(typed("HTTP", taskDefinition={"inputTemplate": {"http_request": {}}})),
     "KAFKA_PUBLISH": workflow(typed("KAFKA_PUBLISH", inputParameters={"kafka_request": {}})),
+    "RQ": workflow(typed("RQ", inputParameters={"rq_request": {"function": "shop.tasks.charge"}})),
+    "RQ by an expression": workflow(typed("RQ", inputParameters={"rq_request": {"function": "${workflow.input.f}"}})),
     "JSON_JQ_TRANSFORM": workflow(typed("JSON_JQ_TRANSFORM", inputParameters={"queryExpression": "."})),
     "DO_WHILE": workflow(typed("DO_WHILE", **LOOP)),
     "DO_WHILE over items": workflow(
@@ -447,7 +460,12 @@ def test_a_path_that_does_not_compile_is_reported_with_the_reason() -> None:
 
 @pytest.mark.parametrize(
     ("task_type", "key"),
-    [("HTTP", "http_request"), ("KAFKA_PUBLISH", "kafka_request"), ("JSON_JQ_TRANSFORM", "queryExpression")],
+    [
+        ("HTTP", "http_request"),
+        ("KAFKA_PUBLISH", "kafka_request"),
+        ("RQ", "rq_request"),
+        ("JSON_JQ_TRANSFORM", "queryExpression"),
+    ],
 )
 def test_a_registered_task_definition_may_supply_the_request(task_type: str, key: str) -> None:
     registered = TaskDef(name="t", input_template={key: "x"})

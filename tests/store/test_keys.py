@@ -60,6 +60,7 @@ def test_all_names_differ_and_share_the_tag_of_their_slot() -> None:
             b"orc.k:0a1b",
             b"orc.g:0a1b",
             b"orc.s",
+            b"orc.j",
             b"orc.a",
             b"orc.c",
         )

@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from typing import Any
 
 from orchestrator.errors import InvalidRequest
 from orchestrator.events import conditions
@@ -29,6 +30,8 @@ from orchestrator_workers.main import run_loop, serve
 from orchestrator_workers.worker import Worker
 
 log = logging.getLogger("orchestrator.system")
+
+Chore = Coroutine[Any, Any, None]
 
 CONCURRENCY = 100
 """System tasks wait most of their time, so one process has many under way: so many that talk to other systems, and as
@@ -51,9 +54,10 @@ def run_system(
     """Carry out system tasks until a signal ends it, or its host's end; gives the exit status, 0 after an orderly end.
 
     ``concurrency`` holds for tasks that talk to other systems and once more for all others, so that peers which hang
-    hold up nobody else. ``only`` restricts it to some types, without it messages of events are handled too; ``host_fd``
-    is the end of a pipe whose other end the host keeps open; ``new_pulse`` gives each of its workers its ``on_turn``.
-    Raises ``InvalidRequest`` for a type there is none of or that nothing here can carry out, and what ``run_worker`` raises.
+    hold up nobody else. ``only`` restricts it to some types, without it messages of events are handled too; who carries
+    out RQ tasks follows their jobs. ``host_fd`` is the end of a pipe whose other end the host keeps open; ``new_pulse``
+    gives each of its workers its ``on_turn``. Raises ``InvalidRequest`` for a type there is none of or that nothing here
+    can carry out, and what ``run_worker`` raises.
     Example: ``sys.exit(run_system(load_settings(), only=["HTTP"]))``
     """
 
@@ -75,8 +79,11 @@ def run_system(
                     )
                     for group in _groups(types)
                 ]
+                chores = [_rq_chore(shared)] if "RQ" in types and settings.rq_queues else []
+                if not only:
+                    chores += _event_chores(connection, shared)
                 with _ended_with(host_fd, workers):
-                    async with _handling_events(connection, shared, handles_events=not only):
+                    async with _doing(chores):
                         await serve(workers, on_ready)
         finally:
             await connection.aclose()
@@ -101,21 +108,30 @@ def _groups(types: Sequence[str]) -> list[list[str]]:
     return [group for group in (outside, [name for name in types if name not in REACHING_OUTSIDE]) if group]
 
 
+def _event_chores(connection: Connection, shared: Resources) -> list[Chore]:
+    """Handle messages of events, deliver listeners' news, read topics."""
+    handlers = HandlerDesk(shared.store, shared.run, conditions.evaluate)
+    desks: list[Desk] = [handlers, NewsDesk(shared), WebhookDesk(shared.store, shared.run)]
+    return [*(EventsHost(connection, desk).run() for desk in desks), KafkaEvents(shared, handlers).run()]
+
+
+def _rq_chore(shared: Resources) -> Chore:
+    """Follow the jobs at RQ; loads RQ, which is an extra."""
+    from orchestrator.systemtasks.rq_bridge import RqBridge
+
+    return RqBridge(shared).run()
+
+
 @contextlib.asynccontextmanager
-async def _handling_events(connection: Connection, shared: Resources, *, handles_events: bool) -> AsyncIterator[None]:
-    """Handle messages of events and deliver listeners' news meanwhile, unless restricted to some types of task."""
-    chores: list[asyncio.Task[None]] = []
-    if handles_events:
-        handlers = HandlerDesk(shared.store, shared.run, conditions.evaluate)
-        desks: list[Desk] = [handlers, NewsDesk(shared), WebhookDesk(shared.store, shared.run)]
-        loops = [*(EventsHost(connection, desk).run() for desk in desks), KafkaEvents(shared, handlers).run()]
-        chores = [asyncio.create_task(loop) for loop in loops]
+async def _doing(chores: Sequence[Chore]) -> AsyncIterator[None]:
+    """Run the chores meanwhile."""
+    tasks = [asyncio.create_task(chore) for chore in chores]
     try:
         yield
     finally:
-        for chore in chores:
-            chore.cancel()
-        await asyncio.gather(*chores, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @contextlib.contextmanager

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import yaml
 
 from orchestrator_cli.deployment.installation import EXAMPLE, USER_ID
 from tests.deploy.conftest import DEPLOY, ROOT, tool
+from tests.store.test_cluster import free_port
+from tests.support.eventually import eventually
+from tests.support.redis_server import RedisServer
 
 DOCKERFILES = ("Dockerfile", "Dockerfile.worker")
 COMPOSE = ("compose.yaml", "compose.ha.yaml", "compose.observability.yaml")
@@ -100,3 +107,36 @@ def test_dashboards_find_the_data_source_that_is_provisioned() -> None:
     places = yaml.safe_load((folder / "dashboards/orchestrator.yaml").read_text())["providers"][0]["options"]["path"]
     mounted = services("compose.observability.yaml")["grafana"]["volumes"]
     assert f"../grafana/dashboards:{places}:ro" in mounted
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "compose.ha.yaml"])
+def test_the_servers_of_the_compose_files_start_as_they_are_told(
+    name: str, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """Each twice, because what it keeps for the second time may not be written anew; all but the first are replicas."""
+    for number, (one, service) in enumerate(services(name).items()):
+        if not one.startswith("redis"):
+            continue
+        folder, port = tmp_path / one, free_port()
+        shutil.copytree(DEPLOY / "redis", folder / "etc")
+        conf = folder / "etc" / "redis.conf"
+        conf.write_text(
+            conf.read_text().replace("port 6379", f"port {port}").replace("dir /data", f"dir {folder}/data")
+        )
+        for place in ("run", "data"):
+            (folder / place).mkdir()
+        command = service["command"][-1].replace("$$", "$").replace("bind * -::*", "bind 127.0.0.1")
+        for place, ours in (("/run/redis", "run"), ("/etc/redis", "etc"), ("/data/", "data/")):
+            command = command.replace(place, str(folder / ours) + ("/" if place.endswith("/") else ""))
+        for _ in range(2):
+            environment = {**os.environ, "REDIS_PASSWORD": "secret"}
+            process = subprocess.Popen([*service["command"][:-1], command], env=environment, stdout=subprocess.DEVNULL)
+            with redis.Redis(port=port, username="operator", password="secret") as client:
+                told = eventually(lambda: client.config_get("*"), timeout_s=10, retry_on=(redis.RedisError,))
+            process.terminate()
+            assert process.wait(20) == 0
+        is_ha = name == "compose.ha.yaml"
+        assert told["maxmemory-policy"] == "noeviction"
+        assert told["masterauth"] == "secret"
+        assert told["min-replicas-to-write"] == ("1" if is_ha else "0")
+        assert told["replicaof"] == ("redis-1 6379" if is_ha and number > 0 else "")

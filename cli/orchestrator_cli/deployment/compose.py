@@ -13,8 +13,9 @@ REDIS = "redis:7.4-alpine"
 REDIS_USER = "999:1000"
 PROMETHEUS, GRAFANA = "prom/prometheus:v3.5.0", "grafana/grafana:12.1.0"
 NGINX = "nginxinc/nginx-unprivileged:1.29-alpine"
-SENTINELS = 3
-NODES = 3
+
+_NODES = [f"redis-{number}" for number in (1, 2, 3)]
+_SENTINELS = [f"sentinel-{number}" for number in (1, 2, 3)]
 
 _HEADER = """# {told}
 # Rendered by `orchestrator deploy render compose`. Passwords come from the file .env beside this one; see env.example.
@@ -26,7 +27,11 @@ _ONE = f"redis://orchestrator:{_PASSWORD}@redis:6379/0"
 def compose(installation: Installation) -> dict[str, str]:
     """Path -> text of the files."""
     single = {"name": "orchestrator", "services": _single(installation), "volumes": {"redis": {}}}
-    highly = {"name": "orchestrator-ha", "services": _ha(installation), "volumes": _volumes()}
+    highly = {
+        "name": "orchestrator-ha",
+        "services": _ha(installation),
+        "volumes": {name: {} for name in (*_NODES, *_SENTINELS)},
+    }
     observed = {"services": _observers(), "volumes": {"prometheus": {}, "grafana": {}}}
     told = {
         "compose.yaml": ("Everything on one host: docker compose up -d", single),
@@ -34,7 +39,8 @@ def compose(installation: Installation) -> dict[str, str]:
             "A primary with two replicas behind three Sentinels, two of every role:\n"
             "# docker compose -f compose.ha.yaml up -d\n"
             "# Servers that others can reach want a key first: docker compose -f compose.ha.yaml run --rm decider \\\n"
-            "#   key create ops --role admin",
+            "#   key create ops --role admin\n"
+            "# Redis and Sentinels keep their configuration beside their data: change it by CONFIG SET and CONFIG REWRITE.",
             highly,
         ),
         "compose.observability.yaml": (
@@ -68,17 +74,15 @@ def _single(installation: Installation) -> dict[str, Service]:
 
 
 def _ha(installation: Installation) -> dict[str, Service]:
-    nodes = [f"redis-{number}" for number in range(1, NODES + 1)]
-    sentinels = [f"sentinel-{number}" for number in range(1, SENTINELS + 1)]
-    services = {node: _redis(node, primary=None if node == nodes[0] else nodes[0]) for node in nodes}
-    services |= {name: _sentinel(name, nodes) for name in sentinels}
-    places = ",".join(f"{name}:26379" for name in sentinels)
+    services = {node: _redis(node, primary=None if node == _NODES[0] else _NODES[0]) for node in _NODES}
+    services |= {name: _sentinel(name, _NODES) for name in _SENTINELS}
+    places = ",".join(f"{name}:26379" for name in _SENTINELS)
     url = f"redis+sentinel://orchestrator:{_PASSWORD}@{places}/orchestrator/0"
     for role in installation.roles:
         service = _role(installation, role, url)
         # An input counts as accepted when a replica has it too: a failover loses nothing that was acknowledged.
         service["environment"] |= {"ORCHESTRATOR_DURABILITY": "replicas", "ORCHESTRATOR_REPLICAS": "1"}
-        service["depends_on"] = {name: {"condition": "service_healthy"} for name in (*nodes, *sentinels)}
+        service["depends_on"] = {name: {"condition": "service_healthy"} for name in (*_NODES, *_SENTINELS)}
         service["deploy"] |= {"replicas": role.replicas}
         services[role.name] = service
     services["proxy"] = {
@@ -124,16 +128,24 @@ def _role(installation: Installation, role: Role, url: str) -> Service:
 
 
 def _redis(name: str = "redis", primary: str | None = None) -> Service:
+    """A server; one of many keeps its configuration beside its data, because a Sentinel changes there whom it follows."""
     is_one_of_many = name != "redis"
-    flags = ["--bind '* -::*'", "--aclfile /run/redis/users.acl", '--masterauth "$$REDIS_PASSWORD"']
+    place = "/data/redis.conf" if is_one_of_many else "/run/redis/redis.conf"
+    more = ["bind * -::*", "aclfile /run/redis/users.acl"]
     if is_one_of_many:
-        flags += [f"--replica-announce-ip {name}", "--min-replicas-to-write 1"]
+        more += [f"replica-announce-ip {name}", "min-replicas-to-write 1"]
     if primary is not None:
-        flags.append(f"--replicaof {primary} 6379")
-    users = 'sed "s/change-me/$$REDIS_PASSWORD/" /etc/redis/users.acl > /run/redis/users.acl'
+        more.append(f"replicaof {primary} 6379")
+    lines = f"printf '{chr(92)}n%s' {' '.join(repr(line) for line in more)}"
+    configured = f"{{ {_with_password('redis.conf')}; {lines}; }} > {place}"
+    steps = [
+        f"{_with_password('users.acl')} > /run/redis/users.acl",
+        f"[ -f {place} ] || {configured}",
+        f"exec redis-server {place}",
+    ]
     return {
         "image": REDIS,
-        "command": ["sh", "-c", f"{users} && exec redis-server /etc/redis/redis.conf {' '.join(flags)}"],
+        "command": ["sh", "-euc", "; ".join(steps)],
         "environment": {"REDIS_PASSWORD": _PASSWORD},
         "user": REDIS_USER,
         "read_only": True,
@@ -152,20 +164,28 @@ def _redis(name: str = "redis", primary: str | None = None) -> Service:
 
 
 def _sentinel(name: str, nodes: list[str]) -> Service:
-    settings = f'sed -e "s/change-me/$$REDIS_PASSWORD/" -e "s/HOST/{name}/" /etc/redis/sentinel.conf > /run/redis/sentinel.conf'
+    """A Sentinel; what it has learnt of the others and of the primary it keeps in its file."""
+    place = "/data/sentinel.conf"
+    steps = [
+        f"[ -f {place} ] || {_with_password('sentinel.conf')} | sed 's/HOST/{name}/' > {place}",
+        f"exec redis-server {place} --sentinel",
+    ]
     return {
         "image": REDIS,
-        "command": ["sh", "-c", f"{settings} && exec redis-server /run/redis/sentinel.conf --sentinel"],
+        "command": ["sh", "-euc", "; ".join(steps)],
         "environment": {"REDIS_PASSWORD": _PASSWORD},
         "user": REDIS_USER,
         "read_only": True,
-        "tmpfs": ["/run/redis"],
         **_CONFINED,
-        "volumes": ["../redis/sentinel.conf:/etc/redis/sentinel.conf:ro"],
-        "healthcheck": {**_ping("redis-cli -p 26379"), "interval": "5s"},
+        "volumes": ["../redis/sentinel.conf:/etc/redis/sentinel.conf:ro", f"{name}:/data"],
+        "healthcheck": _ping("redis-cli -p 26379"),
         "depends_on": {node: {"condition": "service_healthy"} for node in nodes},
         "restart": "unless-stopped",
     }
+
+
+def _with_password(name: str) -> str:
+    return f'sed "s/change-me/$$REDIS_PASSWORD/" /etc/redis/{name}'
 
 
 def _ping(client: str) -> Service:
@@ -175,10 +195,6 @@ def _ping(client: str) -> Service:
         "timeout": "3s",
         "retries": 20,
     }
-
-
-def _volumes() -> dict[str, Any]:
-    return {f"redis-{number}": {} for number in range(1, NODES + 1)}
 
 
 def _observers() -> dict[str, Service]:

@@ -37,6 +37,8 @@ Documentation=https://pypi.org/project/redis-orchestrator/
 After=network-online.target redis-server.service valkey-server.service
 Wants=network-online.target
 PartOf=orchestrator.target
+# A Redis that is away for long is waited for: there is no number of attempts after which to give up.
+StartLimitIntervalSec=0
 
 [Service]
 # It says itself when it is ready and, every {half_s} s, that its loop goes on; one that is stuck is killed and started anew.

@@ -46,12 +46,18 @@ def proxy(tmp_path: Path, command: Command, redis_url: str) -> Iterator[str]:
     assert subprocess.run([*arguments, "-t"], capture_output=True).returncode == 0
     command("--redis", redis_url, "decider", "--no-system-tasks")
     command("--redis", redis_url, "server", "--port", str(ours))
+    answers(ours)  # first: nginx leaves a server in peace for 10 s that was not there
     process = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
-    eventually(lambda: httpx2.get(f"{url}/livez").status_code == 200, timeout_s=20, retry_on=(Exception,))
-    yield url
+    answers(port)
+    yield f"http://127.0.0.1:{port}"
     process.terminate()
     process.wait(10)
+
+
+def answers(port: int) -> None:
+    url = f"http://127.0.0.1:{port}/livez"
+    retried = (AssertionError, httpx2.TransportError)
+    eventually(lambda: httpx2.get(url).status_code == 200, timeout_s=20, retry_on=retried)
 
 
 def test_polls_wait_behind_the_proxy_until_there_is_a_task(proxy: str, redis_url: str) -> None:

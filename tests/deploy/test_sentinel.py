@@ -78,7 +78,12 @@ def server(kind: Kind, folder: Path, **options: str) -> RedisServer:
     folder.mkdir()
     text = (FOLDER / f"{kind}.conf").read_text().replace("dir /data", f"dir {folder}")
     (folder / f"{kind}.conf").write_text(text)
-    given = {"aclfile": str(FOLDER / "users.acl"), "enable-debug-command": "no", **options}
+    given = {
+        "aclfile": str(FOLDER / "users.acl"),
+        "enable-debug-command": "no",
+        "repl-diskless-sync-delay": "0",
+        **options,
+    }
     return RedisServer(kind, options=given, config=folder / f"{kind}.conf", credentials=f"operator:{PASSWORD}")
 
 

@@ -175,8 +175,8 @@ class Client:
     ) -> BulkResult:
         """Do one action to at most a thousand executions; errors are given by id, not raised.
 
-        ``action``: pause, resume, restart, retry, rerun, terminate, skip, jump, signal, update_variables, update_state,
-        reset_callbacks, remove or terminate_remove. Raises ``InvalidRequest`` for no ids or too many.
+        ``action``: pause, resume, restart, retry, rerun, terminate, skip, jump, upgrade, signal, update_variables,
+        update_state, reset_callbacks, remove or terminate_remove. Raises ``InvalidRequest`` for no ids or too many.
         Example: ``(client.act_on_workflows("terminate", ids, {"reason": "wrong price"})).failed``
         """
         return self._do(bulk.act_on_all, action, workflow_ids, arguments)

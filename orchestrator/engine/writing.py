@@ -11,6 +11,7 @@ from orchestrator.model.records import Result, Scheduled, encode, superseded_nam
 from orchestrator.model.status import is_terminal
 from orchestrator.payloads import PayloadStorage
 from orchestrator.plan import Argument
+from orchestrator.store import awaiting
 from orchestrator.store.commit import Section
 from orchestrator.store.dispatch import open_task
 from orchestrator.store.keys import Keys
@@ -148,7 +149,7 @@ def _write_awaiting(section: Section, keys: Keys, number: int, draft: Draft) -> 
     """Where an event finds the tasks that await it: the entry is there exactly as long as the task is open."""
     key = keys.awaiting_webhook(number, draft.state.meta.name)
     for (suffix, mark), is_open in draft.awaiting.items():
-        member = f"{mark}\n{draft.workflow_id}-{suffix}"
+        member = awaiting.member(mark, f"{draft.workflow_id}-{suffix}")
         if is_open:
             section.index(key, 0, member)
         else:

@@ -6,12 +6,16 @@ ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import msgspec
+
 from orchestrator.archive import shelf
 from orchestrator.codec import EMPTY_MAP, unpack
+from orchestrator.core.kinds import ACCEPTED, WAITING
 from orchestrator.engine import admission
 from orchestrator.engine.views import load_view
 from orchestrator.errors import (
@@ -29,12 +33,12 @@ from orchestrator.errors import (
 from orchestrator.ids import workflow_id_of
 from orchestrator.model.execution import Task, Workflow
 from orchestrator.model.masking import masked_workflow
-from orchestrator.model.records import FORMAT, Meta, Outcome, decode_core, decode_meta, encode
+from orchestrator.model.records import FORMAT, Core, Meta, Outcome, decode_core, decode_meta, decode_scheduled, encode
 from orchestrator.model.status import WorkflowStatus, is_terminal
 from orchestrator.plan import Command, Plan, Wait
-from orchestrator.store import dispatch, partition, quarantine, view
+from orchestrator.store import awaiting, dispatch, partition, quarantine, view
 from orchestrator.store.context import StoreContext
-from orchestrator.store.dispatch import parse_dispatch
+from orchestrator.store.dispatch import Dispatch, parse_dispatch
 from orchestrator.store.timers import timer_member
 
 WAIT_SLICE_S = 60.0
@@ -209,9 +213,11 @@ def remove(store: StoreContext, workflow_id: str, *, force: bool = False) -> Pla
         indexes = [keys.by_status(number, loaded.status), keys.by_name(number, meta.name)]
         if meta.correlation_id:
             indexes.append(keys.by_correlation(number, meta.correlation_id))
-        timers = [timer_member(workflow_id)]
-        for suffix, text in zip(entries[::2], entries[1::2], strict=True):
-            timers.append(timer_member(workflow_id, suffix.decode(), parse_dispatch(text).ref))
+        indexes.append(keys.awaiting_webhook(number, meta.name))
+        open_tasks = {
+            name.decode(): parse_dispatch(text) for name, text in zip(entries[::2], entries[1::2], strict=True)
+        }
+        timers = [timer_member(workflow_id, suffix, entry.ref) for suffix, entry in open_tasks.items()]
         key = meta.idempotency_key
         word = yield view.remove(
             keys,
@@ -221,12 +227,14 @@ def remove(store: StoreContext, workflow_id: str, *, force: bool = False) -> Pla
             expected_version=loaded.version,
             force=force,
             idempotency_field=partition.idempotency_field(meta.name, key) if key else "",
-            timers=timers,
+            timers=[timer_member(workflow_id), *timers],
+            awaiting=(yield from _awaiting(store, workflow_id, open_tasks)),
         )
-        if word == "OK" and loaded.core is not None and (gate := decode_core(loaded.core).gate) is not None:
-            yield from admission.leave(store, gate.name, workflow_id)  # removed by force, it has not left by itself
         if word == "OK":
-            yield from _tell_family(store, workflow_id, meta, loaded)
+            core = _core_of(loaded)
+            if core is not None and core.gate is not None:
+                yield from admission.leave(store, core.gate.name, workflow_id)  # it has not left by itself
+            yield from _tell_family(store, workflow_id, meta, loaded.status, core)
         if word in ("OK", "UNKNOWN"):
             store.payloads.remove(workflow_id)
             return
@@ -238,15 +246,36 @@ def remove(store: StoreContext, workflow_id: str, *, force: bool = False) -> Pla
     raise StoreUnavailable(f"workflow {workflow_id} changes faster than it can be removed; repeat later")
 
 
-def _tell_family(store: StoreContext, workflow_id: str, meta: Meta, loaded: partition.LoadedWorkflow) -> Plan[None]:
+def _awaiting(store: StoreContext, workflow_id: str, open_tasks: Mapping[str, Dispatch]) -> Plan[list[str]]:
+    """Where open tasks stand among those that await an event."""
+    refs = {suffix: entry.ref for suffix, entry in open_tasks.items() if entry.state in (WAITING, ACCEPTED)}
+    if not refs:
+        return []
+    number, fields = store.keys.partition_of(workflow_id), [f"S{ref}" for ref in refs.values()]
+    records = yield partition.load_records(store.keys, number, workflow_id, fields)
+    found = []
+    for suffix, record in zip(refs, records, strict=True):
+        with contextlib.suppress(msgspec.MsgspecError):  # what is damaged may be removed all the same
+            mark = decode_scheduled(record).awaits if record is not None else ""
+            found += [awaiting.member(mark, f"{workflow_id}-{suffix}")] if mark else []
+    return found
+
+
+def _core_of(loaded: partition.LoadedWorkflow) -> Core | None:
+    """What its commits say of it; None before the first, and when that is what is damaged."""
+    with contextlib.suppress(msgspec.MsgspecError):
+        return decode_core(loaded.core) if loaded.core is not None else None
+    return None
+
+
+def _tell_family(store: StoreContext, workflow_id: str, meta: Meta, status: str, core: Core | None) -> Plan[None]:
     """A child that is gone must not start once more from a start that is still under way, nor be waited for."""
     keys = store.keys
     if meta.parent_task_id is not None or meta.failure_of is not None:
         said = ("cancel", "", None, "", 0)
         yield partition.tell(keys, keys.partition_of(workflow_id), workflow_id, said, forbids_start=True)
-    if is_terminal(loaded.status):
+    if is_terminal(status):
         return
-    core = decode_core(loaded.core) if loaded.core is not None else None
     waiting = [meta.parent_task_id] if meta.parent_task_id is not None else []
     waiting += core.followers if core is not None else []
     reason = f"Sub workflow {meta.name}.{meta.version}/{workflow_id} was removed"

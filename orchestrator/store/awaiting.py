@@ -12,6 +12,11 @@ from orchestrator.store.keys import Keys
 SHAPES_MAX = 200
 
 
+def member(mark: str, task_id: str) -> str:
+    """The entry of an open task."""
+    return f"{mark}\n{task_id}"
+
+
 def shapes(keys: Keys, partition: int, name: str) -> Call:
     """The different versions and paths that open tasks of a workflow compare: ``list[str]``, without values."""
     return Call(

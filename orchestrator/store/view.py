@@ -111,11 +111,12 @@ def remove(
     force: bool = False,
     idempotency_field: str = "",
     timers: Sequence[str] = (),
+    awaiting: Sequence[str] = (),
 ) -> Call:
     """Delete a workflow that has ended or is in quarantine, or any by ``force``, with its entries in ``indexes``.
 
-    ``timers`` are members to disarm (an unfinished workflow has some). Decodes to OK, UNKNOWN, CONFLICT (another
-    version) or RUNNING. Freeing a large one happens in the server's background.
+    An unfinished workflow has ``timers`` to disarm, and may have members of its own in the last index, ``awaiting``.
+    Decodes to OK, UNKNOWN, CONFLICT (another version) or RUNNING. Freeing a large one happens in the background.
     """
     names = (
         keys.workflow(partition, workflow_id),
@@ -126,7 +127,12 @@ def remove(
         *indexes,
     )
     version = "" if expected_version is None else expected_version
-    return Call("remove", names, (workflow_id, version, 1 if force else 0, idempotency_field, *timers), word)
+    return Call(
+        "remove",
+        names,
+        (workflow_id, version, 1 if force else 0, idempotency_field, len(timers), *timers, *awaiting),
+        word,
+    )
 
 
 def stored_workflow(workflow_id: str, fields: Mapping[str, bytes], tasks: Mapping[str, bytes]) -> StoredWorkflow:

@@ -35,3 +35,12 @@ def test_a_queue_is_shown_with_what_waits_in_it() -> None:
         queues = env.client.run(operations.queues(env.store))
         assert {name: stats.ready for name, stats in queues.items()} == {"pay": 3, "ship": 1}
         assert env.unserved() == ["pay", "ship"]
+
+
+def test_an_execution_whose_record_is_damaged_can_be_removed() -> None:
+    with environment() as env:
+        sick = env.client.start_workflow(WAITING)
+        damaged = b"\xc1"  # a byte that MessagePack never uses
+        env.connection.sync().do(Command(("HSET", env.store.keys.workflow(0, sick.id), "c", damaged)))
+        sick.remove(force=True)
+        assert env.client.list_workflows().total == 0

@@ -201,6 +201,16 @@ def test_a_task_that_ends_otherwise_is_found_no_more(env: Environment) -> None:
     assert indexed(env) == 1
 
 
+def test_a_workflow_that_is_removed_while_it_waits_is_found_no_more(env: Environment) -> None:
+    handles = [env.client.start_workflow("flow", id="7") for _ in range(3)]
+    handles[1].pause()
+    env.drain()
+    handles[1].update_task("one")
+    handles[0].remove(force=True)
+    handles[1].remove(force=True)
+    assert indexed(env) == 1
+
+
 def test_a_workflow_that_cannot_be_started_is_said_in_the_log(env: Environment) -> None:
     bank = hook(env, workflows_to_start={"nowhere": 1, "new": None})
     deliver(env, bank, ["no", "object"])

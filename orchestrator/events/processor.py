@@ -34,10 +34,6 @@ TRIES_MAX = 3
 DELIVERIES_MAX = 10
 """After so many deliveries a message that still cannot be handled becomes a dead letter."""
 
-EXECUTION_TTL_MS = 7 * 86_400_000
-EXECUTIONS_MAX = 10_000
-"""How long, and how many per event, records of executions are kept."""
-
 OUTPUT_CHARS_MAX = 2_000
 
 
@@ -225,7 +221,7 @@ class Processor:
         raise AssertionError("unreachable")
 
     def _begin(self, execution: EventExecution) -> Any:
-        return event_queue.begin_execution(self._store.keys, execution, EXECUTION_TTL_MS, EXECUTIONS_MAX)
+        return event_queue.begin_execution(self._store.keys, execution)
 
     def _execution(
         self, handler: EventHandler, action: EventAction | None, index: int, message: Message

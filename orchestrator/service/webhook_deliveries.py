@@ -35,8 +35,6 @@ TASKS_MAX = 10_000
 
 REPORTS_AT_ONCE = 100
 LISTED_MAX = 100
-RECORD_TTL_MS = 7 * 86_400_000
-RECORDS_MAX = 10_000
 
 
 def deliver(store: StoreContext, packed: Any, now_ms: int) -> Plan[str]:
@@ -55,7 +53,7 @@ def deliver(store: StoreContext, packed: Any, now_ms: int) -> Plan[str]:
     )
     found = yield from _awaiting(store, webhook, event)
     record = replace(record, output={"tasks": found[:TASKS_MAX]})
-    known: EventExecution | None = yield event_queue.begin_execution(store.keys, record, RECORD_TTL_MS, RECORDS_MAX)
+    known: EventExecution | None = yield event_queue.begin_execution(store.keys, record)
     if known is not None:
         if known.status is not ExecutionStatus.IN_PROGRESS:
             return ""

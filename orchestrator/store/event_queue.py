@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from orchestrator.model.event_handlers import EventExecution, decode_execution, encode_execution
 from orchestrator.model.sinks import REDIS_STREAM
 from orchestrator.plan import Argument, Call, Command
-from orchestrator.store.keys import Keys
+from orchestrator.store.keys import EXECUTION_TTL_MS, Keys
 
 LENGTH_MAX = 100_000
 """How many messages may wait in one queue. A full one whose handlers are active refuses more; one that nobody listens to
@@ -23,6 +23,9 @@ UNHEARD_TTL_MS = 7 * 86_400_000
 """How long the messages of a queue that nobody listens to are kept after the last one came."""
 
 DEAD_LETTERS_MAX = 10_000
+EXECUTIONS_MAX = 10_000
+"""How many records of what was done for messages are kept for an event, none longer than a week."""
+
 FOREIGN_LENGTH_MAX = 1_000_000
 """A stream we write to for others to read is cut to about so many entries: nothing there is ever deleted otherwise."""
 
@@ -194,12 +197,12 @@ def dead_letters(keys: Keys, event: str, count: int) -> Command:
 # --- records of executions --------------------------------------------------------------------------------------------
 
 
-def begin_execution(keys: Keys, execution: EventExecution, ttl_ms: int, count_max: int) -> Call:
+def begin_execution(keys: Keys, execution: EventExecution) -> Call:
     """Note that an action is about to be done; replies ``None`` when that is new, else the record there is."""
     return Call(
         "begin_event_execution",
         (keys.event_executions(execution.event), keys.event_execution_times(execution.event)),
-        (_field(execution), encode_execution(execution), ttl_ms, count_max),
+        (_field(execution), encode_execution(execution), EXECUTION_TTL_MS, EXECUTIONS_MAX),
         lambda raw: None if raw[0] == b"NEW" else decode_execution(raw[1]),
         durable=True,
     )

@@ -18,6 +18,7 @@ from orchestrator.ids import PARTITIONS_MAX, partition_of
 
 CACHED_TTL_MS = 366 * 24 * 3_600_000
 ANSWER_TTL_MS = 600_000
+EXECUTION_TTL_MS = 7 * 86_400_000
 RATE_TTL_MS = 2_000
 READ_END_TTL_MS = 10_000
 STAGED_TTL_MS = 600_000
@@ -479,8 +480,9 @@ _QUEUE_KINDS = (
 )
 _EVENT_KINDS = (
     KeyKind("q|dlq", "stream"),
-    KeyKind("ids|x", "hash"),
-    KeyKind("xt", "zset"),
+    KeyKind("ids", "hash"),
+    KeyKind("x", "hash", EXECUTION_TTL_MS),
+    KeyKind("xt", "zset", EXECUTION_TTL_MS),
     KeyKind("simclock", "string"),
 )
 _CATALOG_KINDS = (

@@ -528,7 +528,7 @@ def test_a_stream_of_the_users_is_read_from_the_moment_of_registration(scene: Sc
 
 
 def test_records_are_bounded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.events.processor.EXECUTIONS_MAX", 3)
+    monkeypatch.setattr("orchestrator.store.event_queue.EXECUTIONS_MAX", 3)
     scene.on(start())
     for number in range(5):
         scene.publish({"order": {"by": "Ada"}}, f"m{number}")

@@ -25,7 +25,7 @@ from orchestrator.store.partition import StartReply
 from orchestrator.store.quarantine import unpark
 from orchestrator.store.queue_values import Limits
 from orchestrator.store.view import remove
-from tests.simulation import mailbox
+from tests.simulation import hooks, mailbox
 from tests.simulation.disk import Disk
 from tests.simulation.ledger import ENDED
 from tests.simulation.life import Act, Life, Part, Sleep, Surroundings
@@ -47,6 +47,8 @@ def install(world: Surroundings) -> Life:
             yield catalog.register_workflow(store.keys, definition.name, 1, body, overwrite=True)
         for name, task_def in world.workload.task_defs.items():
             yield catalog.put_task_definition(store.keys, name, msgspec.json.encode(task_def_to_dict(task_def)))
+        if world.workload.is_hooked:
+            yield from hooks.install(store)
 
     yield from _insist(plan)
 
@@ -174,6 +176,9 @@ def _remove(world: Surroundings, store: StoreContext, workflow_id: str, request_
     while world.travelling("start", workflow_id):
         yield Sleep(100)
     world.ledger.removals.add(workflow_id)
+    if world.ledger.runs[workflow_id].name == hooks.NAME:
+        yield from _insist(partial(hooks.remove, store, workflow_id))
+        return
     number, keys = store.keys.partition_of(workflow_id), store.keys
     indexes = [keys.by_status(number, status) for status in STATUSES]
     indexes.append(keys.by_name(number, world.ledger.runs[workflow_id].name))
@@ -328,6 +333,9 @@ def healer_life(world: Surroundings, name: str) -> Life:
                 yield from _operate(world, store, workflow_id, f"heal-{round_}-{workflow_id}", "signal", arguments)
             elif run.status == "RUNNING" and run.name == mailbox.NAME:
                 yield from _push_one(world, store, workflow_id, f"heal-{round_}")
+        if any(run.status == "RUNNING" and run.name == hooks.NAME for run in ledger.runs.values()):
+            for lane in hooks.LANES:
+                yield from hooks.deliver(world, store, hooks.HUB, f"heal-{round_}-{lane}", lane, "last")
         yield Sleep(900)
 
 

@@ -19,8 +19,8 @@ from orchestrator.store.wire import Request, pack
 
 READ_ONLY = {
     "attempt",
-    "due_timers", "get_workflow", "limited_ms", "queue_stats", "taskdefs_since", "view",
-    "GET", "HGET", "HMGET", "HSCAN", "HEXISTS", "XRANGE", "EXISTS",
+    "due_timers", "get_workflow", "limited_ms", "queue_stats", "taskdefs_since", "view", "webhook_shapes",
+    "GET", "HGETALL", "ZRANGEBYLEX", "HGET", "HMGET", "HSCAN", "HEXISTS", "XRANGE", "EXISTS",
 }  # fmt: skip
 
 
@@ -46,7 +46,10 @@ def name_of(step: Call | Command) -> str:
 
 def keys_of(step: Call | Command) -> Sequence[str]:
     """The keys that a step names."""
-    return step.keys if isinstance(step, Call) else (str(step.words[1]),)
+    if isinstance(step, Call):
+        return step.keys
+    place = step.words.index("STREAMS") + 1 if step.words[0] == "XREADGROUP" else 1
+    return (str(step.words[place]),)
 
 
 def slot_of(key: str) -> Slot:
@@ -146,6 +149,12 @@ class Clocks:
         place = Slot("g", gate)
         self.offsets[place] = 0
         self._names[place] = clock_of(keys.gate_meta(gate))
+
+    def add_event(self, keys: Keys, event: str) -> None:
+        """So has the slot of an event."""
+        place = slot_of(keys.event_queue(event))
+        self.offsets[place] = 0
+        self._names[place] = keys.event_clock(event)
 
     def pairs(self) -> list[Argument]:
         """Clock keys and their values, for the disk."""

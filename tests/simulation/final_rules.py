@@ -14,6 +14,7 @@ from tests.simulation.disk import Disk
 from tests.simulation.family_rules import CHILD_ID, FamilyRules
 from tests.simulation.gate_rules import GateRules
 from tests.simulation.history_rules import STATUS
+from tests.simulation.hook_rules import HookRules
 from tests.simulation.ledger import ENDED, Attempt, Ledger, Run, Violation, unpacked
 from tests.simulation.mailbox_rules import MailboxRules
 from tests.simulation.workload import Workload
@@ -24,7 +25,8 @@ FAILED_AS = {"COMPLETED_WITH_ERRORS"}  # how an optional task's failure is recor
 class FinalRules:
     """Judges the store as a whole."""
 
-    def __init__(self, ledger: Ledger, keys: Keys, disk: Disk, workload: Workload) -> None:
+    def __init__(self, ledger: Ledger, keys: Keys, disk: Disk, workload: Workload, hooks: HookRules) -> None:
+        self._hooks = hooks
         self._ledger = ledger
         self._keys = keys
         self._disk = disk
@@ -60,6 +62,7 @@ class FinalRules:
             wanted = [(run.workflow_id, run.status) for run in runs if not run.is_removed]
             if sorted(found) != sorted(wanted):
                 raise Violation(f"S17: the indexes of partition {number} hold {found}, the states are {wanted}")
+        self._hooks.indexes_match(self._disk)
 
     def is_quiet(self) -> bool:
         """Whether every workflow has ended and no event, hand-off, timer or queued task is left."""
@@ -70,7 +73,11 @@ class FinalRules:
 
     def _is_idle(self) -> bool:
         ledger = self._ledger
-        if ledger.quarantined or any(r.status not in ENDED and not r.is_removed for r in ledger.runs.values()):
+        if (
+            not self._hooks.is_idle()
+            or ledger.quarantined
+            or any(r.status not in ENDED and not r.is_removed for r in ledger.runs.values())
+        ):
             return False
         if any(image.events or image.outbox for image in ledger.partitions.values()):
             return False
@@ -99,6 +106,7 @@ class FinalRules:
         self._failures_are_followed_up()
         FamilyRules(self._ledger).at_rest()
         MailboxRules(self._ledger).at_rest()
+        self._hooks.at_rest()
         self._keys_are_known()
         for run in self._ledger.runs.values():
             if not run.is_removed:

@@ -120,6 +120,7 @@ class Ledger:
         self.acks: list[tuple[Order, str, str]] = []
         self.answers: dict[str, bytes] = {}
         self.removals: set[str] = set()
+        self.deliveries: dict[str, dict[str, str]] = {}  # what webhooks have acknowledged, by delivery id
         self.quarantined: set[str] = set()
         self.poisoned: dict[str, bytes] = {}
         self.dead_letters = 0

@@ -205,6 +205,22 @@ MUTANTS: dict[str, Damage] = {
         "start lets a second execution begin under the same idempotency key",
         {"start": (("if field ~= '' then call('HSET', idem, field, wid) end", ""),)},
     ),
+    "delivery-not-kept": Damage(
+        "a delivery at a webhook is acknowledged and not kept",
+        {"publish_event": (("redis.call('XADD', q, '*', 'm', ARGV[1], 'b', ARGV[2])", "'0-1'"),)},
+    ),
+    "delivery-found-anew": Damage(
+        "who repeats a delivery looks anew for tasks that await it, and finds those of the next round",
+        {"begin_event_execution": (("if stored then return {'OLD', stored} end", ""),)},
+    ),
+    "first-shape-only": Damage(
+        "an event is only compared with the first of the different things that tasks await",
+        {"webhook_shapes": (("for _ = 1, tonumber(ARGV[1]) do", "for _ = 1, 1 do"),)},
+    ),
+    "removed-still-awaits": Damage(
+        "what is removed while it awaits an event stays in the index",
+        {"remove": (("for i = last_timer + 1, #ARGV do redis.call('ZREM', KEYS[#KEYS], ARGV[i]) end", ""),)},
+    ),
     "outcome-overwritten": Damage(
         "a time-out is committed although the outcome was accepted meanwhile",
         {"commit": (("if entry and string.sub(entry, 1, 1) == 'A' then verdict = 'CONFLICT' end", ""),)},

@@ -13,6 +13,7 @@ from orchestrator.plan import Argument, Call, Command
 from orchestrator.store.keys import Keys
 from tests.simulation.family_rules import FamilyRules
 from tests.simulation.history_rules import HistoryRules
+from tests.simulation.hook_rules import HookRules
 from tests.simulation.ledger import Attempt, Ledger, PartitionImage, Run, Violation, unpacked
 from tests.simulation.sections import read_commit
 from tests.simulation.totals import Totals
@@ -25,12 +26,13 @@ _EXPECTED_REASONS = ("the record of workflow", "deciders kept dying on this even
 class PartitionRules:
     """Judges the steps in partition slots."""
 
-    def __init__(self, ledger: Ledger, totals: Totals, keys: Keys, history: HistoryRules) -> None:
+    def __init__(self, ledger: Ledger, totals: Totals, keys: Keys, history: HistoryRules, hooks: HookRules) -> None:
         self._ledger = ledger
         self._totals = totals
         self._keys = keys
         self._history = history
         self._families = FamilyRules(ledger)
+        self._hooks = hooks
         self._judges: dict[str, Judge] = {
             "accept": self._accept,
             "acquire": self._acquire,
@@ -132,6 +134,8 @@ class PartitionRules:
             if int(final):
                 attempt.accepted = unpacked(_bytes(body))
                 self._families.said(attempt)
+                if claimant == "webhook":
+                    self._hooks.ended(attempt)
                 self._ledger.waiting.pop(attempt.task_id, None)
                 self._totals.outcomes += 1
         self._came(before, after, "task", taken)

@@ -16,6 +16,7 @@ from tests.simulation.disk import READ_ONLY, Clocks, Disk, Slot, keys_of, name_o
 from tests.simulation.final_rules import FinalRules
 from tests.simulation.gate_rules import GateRules
 from tests.simulation.history_rules import HistoryRules
+from tests.simulation.hook_rules import HookRules
 from tests.simulation.ledger import Ledger, Violation
 from tests.simulation.partition_rules import PartitionRules
 from tests.simulation.queue_rules import WRITERS, QueueRules
@@ -51,10 +52,11 @@ class Rules:
         self._disk = disk
         self._clocks = clocks
         self._history = HistoryRules(ledger, workload)
-        self._partitions = PartitionRules(ledger, totals, keys, self._history)
+        self._hooks = HookRules(ledger, keys)
+        self._partitions = PartitionRules(ledger, totals, keys, self._history, self._hooks)
         self._queues = QueueRules(ledger, totals)
         self._gates = GateRules(ledger, workload.at_once)
-        self._finals = FinalRules(ledger, keys, disk, workload)
+        self._finals = FinalRules(ledger, keys, disk, workload, self._hooks)
         self._sample = random.Random(f"{seed} sample")
         self._count = 0
 
@@ -74,6 +76,8 @@ class Rules:
             return Outcome(_sound(step, self._disk.run(step, ()).reply))
         if slot.kind == "g":
             return self._at_gate(step)
+        if slot.kind == "e":
+            return self._in_events(step, slot)
         if slot.kind == "q":
             return self._in_queue(step, slot)
         return self._in_partition(step, slot)
@@ -114,6 +118,11 @@ class Rules:
     def _at_gate(self, step: Call | Command) -> Outcome:
         reply, looks = self._watched(step, [("ZCARD", keys_of(step)[0])])
         self._gates.judge(step, looks[0])
+        return Outcome(reply)
+
+    def _in_events(self, step: Call | Command, slot: Slot) -> Outcome:
+        reply, looks = self._watched(step, self._hooks.looks(slot.name))
+        self._hooks.judge(step, reply, looks)
         return Outcome(reply)
 
     def _in_queue(self, step: Call | Command, slot: Slot) -> Outcome:

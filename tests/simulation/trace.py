@@ -11,11 +11,11 @@ import re
 from typing import Any
 
 from orchestrator.plan import Call, Command
-from tests.simulation.disk import name_of
+from tests.simulation.disk import keys_of, name_of
 from tests.simulation.faults import Fault
 
 _EVENT_ID = re.compile(r"\b\d{13}-\d+\b")
-_NAMESPACE = re.compile(r"\bw\d+(?=[:.])")
+_NAMESPACE = re.compile(r"\bw\d+(?=[:.]|-events)")
 WIDTH = 230
 
 
@@ -33,8 +33,10 @@ class Trace:
         """A step ran."""
         if not self._reads:
             return
+        if name_of(step) == "XPENDING":  # for how long somebody has had an entry is told by the machine's clock too
+            reply = [[entry_id, times] for entry_id, _, _, times in reply or ()]
         words = step.args if isinstance(step, Call) else step.words[2:]
-        slot = (step.keys[0] if isinstance(step, Call) else str(step.words[1])).split("}:")[0]
+        slot = keys_of(step)[0].split("}:")[0]
         head = f"{actor:14} {name_of(step):12} {slot.split('.')[-1]:9}"
         said, answered = (_NAMESPACE.sub("w", _text(value)) for value in (words, reply))
         self._add(now_ms, _EVENT_ID.sub("e", f"{head} {said} -> {answered}"))

@@ -19,7 +19,7 @@ from orchestrator.model.definitions import (
     WorkflowTask,
     WorkflowTimeoutPolicy,
 )
-from tests.simulation import families, gates, mailbox, rounds, servers
+from tests.simulation import families, gates, hooks, mailbox, rounds, servers
 
 TASK_TYPES = ("plain", "flaky", "limited", "rated")
 DOMAIN = "west"
@@ -79,6 +79,11 @@ class Workload:
         if rounds.has_rounds(seed):
             rng = random.Random(f"{seed} rounds")
             self._add([(one, ()) for one in rounds.definitions(rng)], rng, partitions, began_ms)
+        self.is_hooked = hooks.has_hooks(seed)
+        if self.is_hooked:
+            rng = random.Random(f"{seed} hooks")
+            self.registered.append(hooks.greeted())
+            self._add([(one, hooks.actions(rng)) for one in hooks.definitions(rng)], rng, partitions, began_ms)
         self.signals = {order.workflow_id for order in self.orders if order.resolved.name == "waiter"}
 
     def retry_limit(self, ref_name: str) -> int:

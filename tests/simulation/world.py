@@ -17,7 +17,7 @@ from orchestrator.errors import OrchestratorError, StoreUnavailable
 from orchestrator.plan import Call, Command, Outside, Receive, Send, Wait
 from orchestrator.settings import Settings
 from orchestrator.store.context import StoreContext
-from tests.simulation import gates
+from tests.simulation import gates, hooks
 from tests.simulation.actors import Actor
 from tests.simulation.clients import client_life, healer_life, install, keeper_life, tuner_life
 from tests.simulation.deciders import decider_life
@@ -58,6 +58,7 @@ class World:
             lease_ms=rng.choice((1000, 1500)),
             ownership_ms=rng.choice((1000, 2000)),
             deliveries_max=rng.choice((3, 6)),
+            secret_values=hooks.SECRETS,
         )
         self.is_ordered = rng.random() < 0.7  # as on one server; otherwise as on a cluster
         self.workload = Workload(seed, self.settings.partitions, NOON)
@@ -66,6 +67,8 @@ class World:
         self.clocks = Clocks(keys, TASK_TYPES, [rng.randrange(0, 40) for _ in range(5)], NOON)
         for gate in gates.names(self.workload.at_once):
             self.clocks.add_gate(keys, gate)
+        for event in hooks.events() if self.workload.is_hooked else ():
+            self.clocks.add_event(keys, event)
         self.rules = Rules(self.ledger, self.totals, keys, disk, self.workload, self.clocks, seed)
         self._decider_kind = decider
         self._actors: list[Actor] = []
@@ -139,6 +142,10 @@ class World:
         if self.workload.is_polled:
             for index in range(2):
                 self._enter(f"server-{index}", lambda name: server_life(self, name))
+        if self.workload.is_hooked:
+            for index in range(2):
+                self._enter(f"client-hook-{index}", lambda name: hooks.sender_life(self, name))
+                self._enter(f"host-{index}", lambda name: hooks.host_life(self, name))
         if self._rng.random() < 0.3:
             self._enter("tuner", lambda name: tuner_life(self, name))
         self._enter("keeper", lambda name: keeper_life(self, name))

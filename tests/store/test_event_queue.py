@@ -27,7 +27,7 @@ def calls(keys: Keys) -> dict[str, Call]:
         "publish": event_queue.publish(keys, EVENT, "m2", b"\x80"),
         "hear": event_queue.hear(keys, EVENT),
         "handled": handled,
-        "begin": event_queue.begin_execution(keys, execution(), 1_000, 10),
+        "begin": event_queue.begin_execution(keys, execution()),
         "put_handler": catalog.put_event_handler(keys, "h", b"new"),
     }
 
@@ -62,8 +62,8 @@ def test_a_message_that_was_handled_is_gone_and_may_come_again(store: SyncExecut
 
 
 def test_an_execution_is_begun_once(store: SyncExecutor, keys: Keys) -> None:
-    assert store.do(event_queue.begin_execution(keys, execution(), 1_000, 10)) is None
-    assert store.do(event_queue.begin_execution(keys, execution(), 1_000, 10)) == execution()
+    assert store.do(event_queue.begin_execution(keys, execution())) is None
+    assert store.do(event_queue.begin_execution(keys, execution())) == execution()
 
 
 def test_a_message_in_hand_that_is_kept_is_not_idle(store: SyncExecutor, keys: Keys) -> None:

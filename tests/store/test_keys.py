@@ -74,7 +74,17 @@ def test_every_key_is_on_the_map_with_a_type_and_a_life_time() -> None:
         assert method in CHANNELS or kind is not None, name
         if kind is not None:
             assert (kind.ttl_ms > 0) == (
-                method in {"answer", "answer_channel", "tombstone", "cached_output", "access_rate", "staged"}
+                method
+                in {
+                    "answer",
+                    "answer_channel",
+                    "tombstone",
+                    "cached_output",
+                    "access_rate",
+                    "staged",
+                    "event_executions",
+                    "event_execution_times",
+                }
             )
 
 

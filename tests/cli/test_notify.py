@@ -143,11 +143,11 @@ import threading
 from orchestrator import task
 from orchestrator_cli import liveness
 
-liveness.SILENCE_S_MAX = 1.0
+liveness.SILENCE_S_MAX = 2.5  # a worker without work turns every two seconds
 
 @task
 async def hang() -> str:
-    threading.Event().wait(4)  # holds up the event loop, which is where tasks are claimed
+    threading.Event().wait(5)  # holds up the event loop, which is where tasks are claimed
     return "at last"
 """
 

@@ -11,7 +11,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from orchestrator_cli.deploy import FORMS, rendered
-from orchestrator_cli.deployment.files import FOLDERS
+from orchestrator_cli.deployment import files
 from orchestrator_cli.deployment.installation import EXAMPLE
 from orchestrator_cli.main import root
 from tests.deploy.conftest import DEPLOY, ROOT
@@ -29,10 +29,18 @@ def test_the_files_in_the_repository_are_what_is_rendered() -> None:
     assert [name for name in there if there[name] != expected[name]] == [], "run: make deploy"
 
 
-def test_what_is_written_as_it_is_goes_into_the_wheel() -> None:
+def test_what_is_written_as_it_is_goes_into_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: set[str] = set()
+
+    def fixed(*folders: str) -> dict[str, str]:
+        asked.update(folders)
+        return {}
+
+    monkeypatch.setattr(files, "fixed", fixed)
+    rendered("all", EXAMPLE)
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    folders = {f"deploy/{name}": f"orchestrator_cli/deployment/deploy/{name}" for name in FOLDERS}
-    assert {name: place for name, place in wheel["force-include"].items() if name.startswith("deploy/")} == folders
+    places = {name: place for name, place in wheel["force-include"].items() if name.startswith("deploy/")}
+    assert places == {f"deploy/{name}": f"orchestrator_cli/deployment/deploy/{name}" for name in asked}
 
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form != "all"])

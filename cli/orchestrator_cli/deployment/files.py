@@ -1,11 +1,11 @@
-"""The files that are the same for every installation. In a checkout they are in ``deploy/``, in a wheel beside this."""
+"""The files that are the same for every installation. In a checkout they are in ``deploy/``, in a wheel beside this.
+
+pyproject.toml puts them into the wheel.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-FOLDERS = ("docker", "redis", "nginx", "prometheus", "grafana/provisioning", "helm/orchestrator")
-"""Below ``deploy/``; pyproject.toml puts them into the wheel."""
 
 
 def fixed(*folders: str) -> dict[str, str]:

@@ -21,7 +21,8 @@ KEDA = "kubernetes/optional/keda.yaml"
 PROMETHEUS = "http://prometheus-operated.monitoring:9090"
 SCRAPED = {"prometheus.io/scrape": "true", "prometheus.io/path": "/metrics"}
 
-_HEADER = "# Rendered by `orchestrator deploy render k8s`.\n"
+_HEADER = "# Rendered by `orchestrator deploy render {form}`.\n"
+_PLAIN = _HEADER.format(form="k8s")
 
 
 def kubernetes(installation: Installation) -> dict[str, str]:
@@ -31,12 +32,12 @@ def kubernetes(installation: Installation) -> dict[str, str]:
         "shared.yaml": [_account(), _settings(), *_policies(installation)],
         **{f"{role.name}.yaml": things(installation, role) for role in installation.roles},
     }
-    files = {f"kubernetes/{name}": _HEADER + written(*documents) for name, documents in found.items()}
+    files = {f"kubernetes/{name}": _PLAIN + written(*documents) for name, documents in found.items()}
     listed = ["shared.yaml", *(f"{role.name}.yaml" for role in installation.roles)]
     kustomization = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": listed}
-    files["kubernetes/kustomization.yaml"] = _HEADER + written(kustomization)
+    files["kubernetes/kustomization.yaml"] = _PLAIN + written(kustomization)
     scaled = [_scaled(role) for role in installation.workers]
-    files[KEDA] = _HEADER + "# Needs KEDA, and a Prometheus that scrapes one server.\n" + written(*scaled)
+    files[KEDA] = _PLAIN + "# Needs KEDA, and a Prometheus that scrapes one server.\n" + written(*scaled)
     return files
 
 
@@ -224,4 +225,4 @@ def helm_values(installation: Installation) -> dict[str, str]:
         workers.append({"name": name, "modules": modules, "concurrency": int(concurrency), "replicas": role.replicas})
     values = {"image": {"repository": repository, "tag": tag}, "redis": {"existingSecret": NAME}, "workers": workers}
     header = "# helm install orchestrator ./orchestrator -f values.example.yaml\n"
-    return {"helm/values.example.yaml": _HEADER.replace("k8s", "helm") + header + written(values)}
+    return {"helm/values.example.yaml": _HEADER.format(form="helm") + header + written(values)}

@@ -32,6 +32,8 @@ NOT_PART_OF_IT = {
     "partition_stats",
     "queue_stats",
     "import_workflow",
+    "put_rq_job",  # jobs at RQ: tests/systemtasks crashes their deliveries and kills their workers
+    "claim_rq_jobs",
     "put_event_handler",  # events: tests/events kills their processes
     "sweep_readers",
     "claim_schedules",  # schedules: tests/service and tests/cli kill those who fire them

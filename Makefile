@@ -14,6 +14,14 @@ SEEDS = 100
 # Which tests: a pytest -m expression; empty = all of them, which CI asks for
 SELECT = not slow
 PEER = .venv-peer
+# An environment with a compiled wheel, which finds all other packages in .venv, and a copy of what is run in it: beside the
+# sources themselves the sources would be imported.
+COMPILED = .venv-compiled
+STAGE = build/compiled
+# What `make bench` measures: compiled (where this machine can compile) or interpreted
+FORM = compiled
+PACKAGED = orchestrator workers cli pyproject.toml hatch_build.py
+COMPILED_TESTS = -n auto tests/core tests/engine/test_batch.py tests/engine/test_relay.py
 SDK = .venv-sdk
 SDK_JS = .sdk-js
 DEPLOY = .venv-deploy
@@ -24,6 +32,7 @@ SDK_VERSIONS = 2.0.0
 RQ_VERSIONS = 2.10.0 2.12.0
 
 .PHONY: help demo test check style lint types floors bench fuzz conformance deploy rq simulate chaos mutants format clean
+.PHONY: wheel compiled stage
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -48,8 +57,33 @@ types: $(READY) ## mypy, strict
 floors: $(READY) ## no room imports from a floor above it
 	@$(RUN) -c 'from importlinter.cli import lint_imports_command as run; run()' --no-cache
 
-bench: $(READY) $(PEER)/.ready ## measure throughput and latency on this machine, beside a peer
-	@$(RUN) -m bench --peer $(PEER)/bin/python $(ARGS)
+wheel: $(READY) ## build a wheel into dist/, with the pure part compiled where a C compiler is
+	@if $(RUN) hatch_build.py; then export HATCH_BUILD_HOOK_ENABLE_CUSTOM=true; fi; \
+	$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+compiled: stage ## run the tests of the pure part, and a few of the engine, against a compiled wheel
+	@cd $(STAGE) && FORM=compiled $(CURDIR)/$(COMPILED)/bin/python -m pytest $(or $(ARGS),$(COMPILED_TESTS))
+	@cd $(STAGE) && $(CURDIR)/$(COMPILED)/bin/python -m tests.simulation --seeds 0-19
+
+bench: $(READY) $(PEER)/.ready ## measure throughput and latency on this machine, beside a peer (FORM=interpreted)
+	@if [ "$(FORM)" = compiled ] && $(RUN) hatch_build.py; then \
+	  $(MAKE) --no-print-directory stage && cd $(STAGE) && python=$(CURDIR)/$(COMPILED)/bin/python; \
+	else python=$(RUN); fi && $$python -m bench --peer $(CURDIR)/$(PEER)/bin/python $(ARGS)
+
+# The wheel is built again when anything in it has changed.
+stage: $(READY)
+	@set -e; \
+	if [ ! -f $(COMPILED)/.ready ] || [ -n "$$(find $(PACKAGED) -type f ! -name '*.pyc' -newer $(COMPILED)/.ready)" ]; then \
+	  echo "Compiling into $(COMPILED)"; \
+	  rm -rf $(COMPILED) build/wheel; \
+	  HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheel .; \
+	  $(RUN) -m venv --without-pip $(COMPILED); \
+	  $(PIP) --python $(COMPILED)/bin/python install --quiet --no-deps build/wheel/*.whl; \
+	  packages='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+	  $(RUN) -c "$$packages" > "$$($(COMPILED)/bin/python -c "$$packages")/environment.pth"; \
+	  touch $(COMPILED)/.ready; \
+	fi; \
+	rm -rf $(STAGE); mkdir -p $(STAGE); cp -R tests bench examples pyproject.toml $(STAGE)
 
 $(PEER)/.ready: $(READY)
 	@echo "Installing the peer into $(PEER)"
@@ -112,7 +146,8 @@ format: $(READY) ## rewrite the layout and the fixable lint findings
 	@$(RUN) -m ruff format .
 
 clean: ## remove the environment, caches and built packages
-	rm -rf $(VENV) $(PEER) $(SDK) $(SDK_JS) $(DEPLOY) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(COMPILED) $(PEER) $(SDK) $(SDK_JS) $(DEPLOY) \
+	  build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The mark is written last, so an interrupted installation is repeated; an environment whose Python has gone away

@@ -3,7 +3,8 @@
 Options: ``--runs N`` (5), ``--scale F`` (1.0; smaller is quicker and rougher), ``--only PART...`` of ``PARTS``, ``--row WORDS``
 (jobs whose name has these words, and no other),
 ``--peer PYTHON`` (an interpreter that has SAQ; without it the peer is left out), ``--json FILE``. Floors are printed, and
-with ``--strict`` a figure below its floor makes the exit status 1.
+with ``--strict`` a figure below its floor makes the exit status 1. The first line says in which form the
+pure part was measured; ``make bench`` takes the compiled one, ``make bench FORM=interpreted`` the other.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import orchestrator
 from bench import baseline, flatness, growth, http, memory, search
 from bench.baseline import Baseline
 from bench.contender import Contender
@@ -24,6 +26,7 @@ from bench.peer import Saq
 from bench.processes import Processes
 from bench.report import Row, as_json, table
 from bench.stamps import VARIABLE, StampFile
+from orchestrator.core import form
 from tests.support.redis_server import RedisServer
 
 WORKERS = 2
@@ -33,6 +36,7 @@ PARTS = ("jobs", "http", "memory", "flatness", "growth", "search")
 def main() -> int:
     """Run what was asked for; returns the exit status."""
     options = _options()
+    print(f"orchestrator {orchestrator.__version__}, {form()}", flush=True)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrator-bench-")))
         os.environ[VARIABLE] = str(folder / "stamps")

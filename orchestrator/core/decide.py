@@ -79,22 +79,22 @@ def decide(
         _look_at_what_is_due(draft, events)
     except RecordsNeeded as missing:
         return Need(missing.refs)
-    except PayloadsNeeded as missing:
-        return Need([], payloads=missing.paths)
+    except PayloadsNeeded as outside:
+        return Need([], payloads=outside.paths)
     try:
         for event in events:
             _take(draft, event)
     except RecordsNeeded as missing:
         refs = list(dict.fromkeys([*missing.refs, *_needs_of_each(draft, program, events)]))
         return Need(refs, cached=list(draft.cache_keys), polls=list(draft.polls_lacking))
-    except PayloadsNeeded as missing:
-        return Need([], payloads=missing.paths)
+    except PayloadsNeeded as outside:
+        return Need([], payloads=outside.paths)
     except OpenTasksNeeded:
         return Need([], open_tasks=True)
-    except ProgramNeeded as missing:
-        return Need([], definition_hash=missing.definition_hash)
-    except MessagesNeeded as missing:
-        return Need([], messages=missing.numbers)
+    except ProgramNeeded as other:
+        return Need([], definition_hash=other.definition_hash)
+    except MessagesNeeded as unread:
+        return Need([], messages=unread.numbers)
     if draft.cache_keys or draft.polls_lacking:
         return Need([], cached=list(draft.cache_keys), polls=list(draft.polls_lacking))
     draft.core.updated_ms = draft.now

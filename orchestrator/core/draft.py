@@ -558,7 +558,7 @@ class Draft:
 
     def set_input(self, packed: bytes) -> None:
         """Change the input of the workflow: only where an operator has it go on otherwise than it would."""
-        self.state = self.state.changed(input_raw=packed)
+        self.state = self.state.changed(input_raw=Raw(packed))
         self.input_packed = packed
 
     def set_meta(self, meta: Meta) -> None:

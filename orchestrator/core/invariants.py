@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.core.state import WorkflowState
 
 
-class InvariantBroken(AssertionError):
+class InvariantBroken(Exception):
     """A decision came out damaged; the message says how, and of which workflow."""
 
 

@@ -114,7 +114,7 @@ class WorkflowState:
         self,
         workflow_id: str,
         meta: Meta,
-        input_raw: Raw | bytes,
+        input_raw: Raw,
         *,
         core: Core | None = None,
         version: int = 0,
@@ -149,7 +149,7 @@ class WorkflowState:
         return found
 
     def changed(
-        self, *, meta: Meta | None = None, input_raw: Raw | bytes | None = None, without: Iterable[str] | None = None
+        self, *, meta: Meta | None = None, input_raw: Raw | None = None, without: Iterable[str] | None = None
     ) -> WorkflowState:
         """A copy under another meta record or input; ``without`` these task records, or (empty) without any."""
         copy = WorkflowState(

@@ -64,6 +64,7 @@ def test_version_is_printed_by_command_and_by_option(invoke: Invoke) -> None:
     assert invoke("version").stdout.strip() == orchestrator.__version__
     assert invoke("--version").stdout.strip() == orchestrator.__version__
     assert '"redis": "' in invoke("version", "-o", "json").stdout
+    assert '"core": "interpreted"' in invoke("version", "-o", "json").stdout
 
 
 @pytest.mark.parametrize(

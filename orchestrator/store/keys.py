@@ -256,7 +256,7 @@ class Keys:
         return self._schedules + "look"
 
     def schedules_last(self) -> str:
-        """Hash: name of a schedule -> id of the execution that it started last. Goes with the schedule."""
+        """Hash: name of a schedule -> ``<due time> <id>`` of the execution that it started last. Goes with the schedule."""
         return self._schedules + "last"
 
     def schedules_meta(self) -> str:

@@ -100,11 +100,12 @@ def fired_schedule(
     executions: Sequence[ScheduleExecution],
 ) -> Call:
     """Note what became of due times from ``due_ms`` on; the next is ``next_ms``, to be looked at from ``look_ms``."""
-    last_id = next((execution.workflow_id for execution in reversed(executions) if execution.workflow_id), "")
+    begun = next((execution for execution in reversed(executions) if execution.workflow_id), None)
+    started = "" if begun is None else f"{begun.scheduled_time} {begun.workflow_id}"
     return Call(
         "fired_schedule",
         _keys_of(keys, name),
-        (name, due_ms, "" if next_ms is None else next_ms, look_ms, EXECUTIONS_MAX, last_id, *_records(executions)),
+        (name, due_ms, "" if next_ms is None else next_ms, look_ms, EXECUTIONS_MAX, started, *_records(executions)),
         lambda raw: raw.decode(),
     )
 
@@ -168,7 +169,8 @@ def _stored(raw: list[bytes]) -> StoredSchedule:
 def _claimed(raw: list[bytes]) -> Claimed:
     rows = zip(raw[2::4], raw[3::4], raw[4::4], raw[5::4], strict=True)
     schedules = [
-        ClaimedSchedule(name.decode(), body, int(due), last.decode() or None) for name, body, due, last in rows
+        ClaimedSchedule(name.decode(), body, int(due), last.decode().rpartition(" ")[2] or None)
+        for name, body, due, last in rows
     ]
     return Claimed(int(raw[0]), None if raw[1] == b"-1" else int(raw[1]), schedules)
 

@@ -190,3 +190,35 @@ def test_one_that_dies_after_its_start_is_no_obstacle_to_itself(fakeredis_url: s
     latest = stage.run(schedules.executions(stage.store))[0]
     assert (latest.scheduled_time, latest.state) == (NINE_MS + 2 * MINUTE_MS, "EXECUTED")
     assert stage.view(latest.workflow_id).status == "RUNNING"
+
+
+def test_a_firer_that_was_held_up_does_not_pass_its_execution_off_as_the_last(fakeredis_url: str) -> None:
+    stage = Stage(fakeredis_url)
+    stage.now = NINE_MS
+    decider = stage.decider()
+    stage.register(workflow_def(simple("a")))
+    stage.run(schedules.save(stage.store, every_minute(overlapPolicy="SKIP")))
+
+    def fire() -> tuple[int, str]:
+        while stage.run(firing.fire_due(stage.store, Watch())) == 0:
+            pass
+        stage.settle(decider)
+        latest = stage.run(schedules.executions(stage.store))[0]
+        return (latest.scheduled_time - NINE_MS) // MINUTE_MS, str(latest.state)
+
+    def others_fire_meanwhile(steps: Any) -> None:
+        if any(isinstance(step, Call) and step.script == "fired_schedule" for step in steps):
+            stage.before = None
+            stage.now += firing.CLAIM_MS + 1
+            assert fire() == (1, "EXECUTED")
+            (first,) = stage.run(schedules.executions(stage.store))
+            stage.ask(first.workflow_id, "terminate", reason="enough", trigger_failure_workflow=False)
+            stage.settle(decider)
+            stage.now += MINUTE_MS
+            assert fire() == (2, "EXECUTED")
+
+    stage.now += MINUTE_MS
+    stage.before = others_fire_meanwhile
+    stage.run(firing.fire_due(stage.store, Watch()))
+    stage.now += MINUTE_MS
+    assert fire() == (3, "FAILED")

@@ -2,7 +2,7 @@
 -- claim_schedules: hand out what is due; nobody else gets it until the claim ends, or it has been fired.
 -- KEYS  def next look meta last (of the schedules)
 -- ARGV  count_max claim_ms
--- GIVES now next_look_ms (-1 = nothing is scheduled) then name json due_ms last_started_id ('' = none)
+-- GIVES now next_look_ms (-1 = nothing is scheduled) then name json due_ms last_started (`<due_ms> <id>`, '' = none)
 --       for each
 -- SAFE TO REPEAT: yes; what a lost answer held is handed out again when its claim has ended
 --@include now

@@ -1,8 +1,8 @@
 #!lua
 -- fired_schedule: note what became of due times, and move the schedule on, unless it was changed meanwhile.
 -- KEYS  def next look x xt last (of the schedules; x and xt of this one)
--- ARGV  name due_ms next_ms ('' = it is over) look_ms records_max started_id ('' = nothing was started),
---       then due_ms record for each due time
+-- ARGV  name due_ms next_ms ('' = it is over) look_ms records_max started ('' = nothing was started; `<due_ms> <id>`, known
+--       from now on unless a later due time has started something), then due_ms record for each due time
 -- GIVES OK | MOVED (another has moved it on, or it was changed: only the records were written) | GONE
 -- SAFE TO REPEAT: yes, MOVED is then the answer
 local name, due, next, look = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -10,7 +10,7 @@ if redis.call('HEXISTS', KEYS[1], name) == 0 then return 'GONE' end
 local pending = redis.call('HGET', KEYS[2], name)
 redis.call('ZCARD', KEYS[3])
 redis.call('HLEN', KEYS[4])
-redis.call('HLEN', KEYS[6])
+local last = string.match(redis.call('HGET', KEYS[6], name) or '', '^(%d+) ')
 local times, excess = {}, redis.call('ZCARD', KEYS[5]) + (#ARGV - 6) / 2 - tonumber(ARGV[5])
 for i = 7, #ARGV, 2 do
   redis.call('HSET', KEYS[4], ARGV[i], ARGV[i + 1])
@@ -18,7 +18,8 @@ for i = 7, #ARGV, 2 do
   times[#times + 1] = ARGV[i]
 end
 if #times > 0 then redis.call('ZADD', KEYS[5], unpack(times)) end
-if ARGV[6] ~= '' then redis.call('HSET', KEYS[6], name, ARGV[6]) end
+local started = string.match(ARGV[6], '^%d+')
+if started and tonumber(started) >= tonumber(last or 0) then redis.call('HSET', KEYS[6], name, ARGV[6]) end
 if excess > 0 then
   local old = redis.call('ZRANGE', KEYS[5], 0, math.min(excess, 100) - 1)
   redis.call('HDEL', KEYS[4], unpack(old))

@@ -11,6 +11,7 @@ import contextlib
 import io
 import pickle
 import re
+import zlib
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -37,6 +38,12 @@ RESULT_TTL_S = 86_400
 """A result waits so long for us: an installation that was away for a day has lost nothing."""
 
 WEBHOOK_TIMEOUT_S = 5
+_UNREADABLE = (
+    ArithmeticError, AttributeError, EOFError, ImportError, LookupError, RecursionError, TypeError, ValueError,
+    pickle.UnpicklingError, zlib.error,
+)  # fmt: skip
+"""What reading bytes that a worker of RQ wrote may come to."""
+
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 _PLAIN = frozenset(
     {("datetime", name) for name in ("date", "datetime", "time", "timedelta", "timezone")}
@@ -125,7 +132,7 @@ class RqJobs:
             with self._redis.pipeline(transaction=False) as pipeline:
                 for job in jobs:
                     pipeline.hget(Job.key_for(self.id_of(job.task_id)), "status")
-                statuses = [status and JobStatus(status.decode()) for status in pipeline.execute()]
+                statuses = [None if status is None else status.decode() for status in pipeline.execute()]
             lost = self._lost(jobs, statuses, now_s)
             return [self._sighting(job, status, lost) for job, status in zip(jobs, statuses, strict=True)]
 
@@ -144,11 +151,19 @@ class RqJobs:
 
     def give_up(self, job: Outstanding) -> None:
         """Take a job back that nobody works on any more, so that RQ does not begin it anew."""
+        job_id = self.id_of(job.task_id)
         self.cancel(job)  # its worker may be slow and not dead
         with failures_as_ours("RQ"):
             with contextlib.suppress(NoSuchJobError, InvalidJobOperation):
-                Job.fetch(self.id_of(job.task_id), connection=self._redis, serializer=PlainPickle).cancel()
-            self._queue(job.queue).intermediate_queue.remove(self.id_of(job.task_id))
+                found = Job.fetch(job_id, connection=self._redis, serializer=PlainPickle)
+                # RQ forgets executions before it forgets that they run, and its own cancelling fails on such a one.
+                running = StartedJobRegistry(job.queue, connection=self._redis)
+                for pair in running.get_job_and_execution_ids(cleanup=False):
+                    if pair[0] == job_id:
+                        self._redis.zrem(running.key, ":".join(pair))
+                self._redis.delete(found.execution_registry.key)
+                found.cancel()
+            self._queue(job.queue).intermediate_queue.remove(job_id)
 
     def id_of(self, task_id: str) -> str:
         """The id of a task's job: it follows from the task's, also where RQ would not take that."""
@@ -169,7 +184,7 @@ class RqJobs:
             Webhook(url, "failed", method="POST", headers=headers, timeout=WEBHOOK_TIMEOUT_S),
         ]
 
-    def _lost(self, jobs: Sequence[Outstanding], statuses: Sequence[JobStatus | None], now_s: float) -> set[str]:
+    def _lost(self, jobs: Sequence[Outstanding], statuses: Sequence[str | None], now_s: float) -> set[str]:
         """The jobs without a sign of life from their worker, by RQ's own rules; RQ looks every ten minutes only."""
         lost: set[str] = set()
         pairs = list(zip(jobs, statuses, strict=True))
@@ -182,19 +197,19 @@ class RqJobs:
             lost |= {one for one in taken if not between.set_first_seen(one) and between.should_be_cleaned_up(one)}
         return lost
 
-    def _sighting(self, job: Outstanding, status: JobStatus | None, lost: set[str]) -> Sighting:
+    def _sighting(self, job: Outstanding, status: str | None, lost: set[str]) -> Sighting:
         job_id = self.id_of(job.task_id)
         if status is None:
             return Sighting(False)
         if status in (JobStatus.FINISHED, JobStatus.FAILED):
             return self._ended(job, status)
         if status in (JobStatus.CANCELED, JobStatus.STOPPED):
-            return Sighting(True, "FAILED_WITH_TERMINAL_ERROR", reason=f"RQ job {job_id} was {status.value} at RQ")
+            return Sighting(True, "FAILED_WITH_TERMINAL_ERROR", reason=f"RQ job {job_id} was {status} at RQ")
         if job_id in lost:
             return Sighting(True, "FAILED", reason=f"the RQ worker that had job {job_id} is lost", is_lost=True)
         return Sighting(True)
 
-    def _ended(self, job: Outstanding, status: JobStatus) -> Sighting:
+    def _ended(self, job: Outstanding, status: str) -> Sighting:
         job_id, serializer = self.id_of(job.task_id), self._serializers.get(job.queue)
         if serializer is None:
             return _unreadable(job_id, f"the setting rq_queues does not name the queue {job.queue!r}")
@@ -202,18 +217,10 @@ class RqJobs:
             found = Job.fetch(job_id, connection=self._redis, serializer=serializer).latest_result()
         except NoSuchJobError:
             return Sighting(False)
-        except (
-            ValueError,
-            TypeError,
-            KeyError,
-            LookupError,
-            pickle.UnpicklingError,
-            EOFError,
-            AttributeError,
-        ) as error:
+        except _UNREADABLE as error:
             return _unreadable(job_id, str(error))
         if found is None:
-            return Sighting(True, "FAILED", reason=f"RQ job {job_id} is {status.value}, but its result is gone")
+            return Sighting(True, "FAILED", reason=f"RQ job {job_id} is {status}, but its result is gone")
         if status == JobStatus.FAILED:
             return _failed(found)
         try:

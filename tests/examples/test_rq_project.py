@@ -65,6 +65,7 @@ class Shop:
         registry = StartedJobRegistry("default", connection=redis)
         for running in registry.get_job_and_execution_ids(cleanup=False):
             redis.zadd(registry.key, {":".join(running): 1})
+        redis.delete(*redis.keys("rq:execution:*"))
 
     def close(self) -> None:
         self.client.close()

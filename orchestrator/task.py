@@ -39,7 +39,7 @@ __all__ = [
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Pool = Literal["thread", "process"]
+Pool = Literal["thread", "process", "rq"]
 
 _RESPONSE_TIMEOUT_S = 3600  # Conductor's default, shortened when the whole task may not take that long
 
@@ -251,7 +251,8 @@ def task(
     Times are whole seconds and 0 is none: ``timeout_s`` from the start of an attempt (``timeout_policy`` says what it
     does), ``total_timeout_s`` over all attempts, ``poll_timeout_s`` until a worker takes it, ``response_timeout_s``
     between signs of life (default one hour, at most ``timeout_s``). ``concurrency`` and ``rate_limit`` hold over all
-    workers. ``pool="process"`` runs a plain function in a process of its own. Inputs and outputs are checked against
+    workers. ``pool="process"`` runs a plain function in a process of its own, ``"rq"`` in one that is forked for it
+    alone and ends with it. Inputs and outputs are checked against
     ``input_schema`` and ``output_schema`` unless ``enforce_schema=False``; ``enforce_schema=True`` alone takes the
     schemas from the type hints. ``runtime_metadata`` names secrets and environment values that a running task finds in
     ``TaskContext.runtime_metadata``. Raises ``DefinitionInvalid`` or ``InvalidRequest`` where the function is written.
@@ -362,9 +363,9 @@ def _require_runnable(task_name: str, function: Callable[..., Any], pool: str | 
     plain = inspect.unwrap(function)
     if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
         raise InvalidRequest(f"task {task_name} is a generator; a task returns one result")
-    if pool not in (None, "thread", "process"):
-        raise InvalidRequest(f"task {task_name}: pool={pool!r} is unknown: use 'thread' or 'process'")
+    if pool not in (None, "thread", "process", "rq"):
+        raise InvalidRequest(f"task {task_name}: pool={pool!r} is unknown: use 'thread', 'process' or 'rq'")
     if pool is not None and inspect.iscoroutinefunction(plain):
         raise InvalidRequest(f"task {task_name} is async and runs on the worker's loop; pool= is for plain functions")
-    if pool == "process" and "<locals>" in getattr(plain, "__qualname__", ""):
+    if pool in ("process", "rq") and "<locals>" in getattr(plain, "__qualname__", ""):
         raise InvalidRequest(f"task {task_name}: a process finds its function by name, so write it at module level")

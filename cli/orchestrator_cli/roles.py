@@ -37,6 +37,7 @@ WORKER_EXAMPLES = """
 orchestrator worker my.tasks
 orchestrator worker tasks.py --concurrency 50
 orchestrator worker my.tasks:charge my.reports --domain eu --pool process
+orchestrator worker my.imports --pool rq --memory-limit 512
 """
 
 
@@ -145,7 +146,12 @@ def system(
 @click.command(cls=Leaf, examples=WORKER_EXAMPLES)
 @click.argument("modules", nargs=-1, required=True, metavar="MODULE...")
 @click.option("--concurrency", type=click.IntRange(min=1), default=20, show_default=True, help="Tasks at a time.")
-@click.option("--pool", type=choice("thread", "process"), help="Where plain functions run, whatever each one says.")
+@click.option(
+    "--pool", type=choice("thread", "process", "rq"), help="Where plain functions run, whatever each one says."
+)
+@click.option(
+    "--memory-limit", type=click.IntRange(min=16), metavar="MIB", help="What one task may take, in the pool rq."
+)
 @click.option("--domain", help="Serve this domain instead of the tasks' own.")
 @click.option("--name", help="How it is called in logs and views. Default: host and process.")
 @click.option("--drain-timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="For running tasks at the end.")
@@ -156,6 +162,7 @@ def worker(
     modules: tuple[str, ...],
     concurrency: int,
     pool: Any,
+    memory_limit: int | None,
     domain: str | None,
     name: str | None,
     drain_timeout: float | None,
@@ -190,6 +197,7 @@ def worker(
             concurrency,
             domain=domain,
             drain_timeout_s=drain_timeout,
+            memory_bytes=(memory_limit or 0) * 1024 * 1024,
             name=name,
             on_ready=ready,
             observer=watch.observer,

@@ -11,6 +11,7 @@ import contextlib
 import multiprocessing
 import signal
 import threading
+from collections.abc import Callable
 from contextvars import copy_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -34,7 +35,10 @@ _spawn = multiprocessing.get_context("spawn")  # a forked copy of a process with
 
 
 class Order(msgspec.Struct, array_like=True, frozen=True):
-    """What a child is asked to run: where the function is, its input, and its context's fields."""
+    """What a child is asked to run: where the function is, its input, and its context's fields.
+
+    ``timeout_s``: what the task's own definition gives an attempt, 0 = no limit.
+    """
 
     target: str
     attribute: str
@@ -42,12 +46,15 @@ class Order(msgspec.Struct, array_like=True, frozen=True):
     identity: tuple[str, str, str, str, str]
     counters: tuple[int, int, int, int]
     runtime_metadata: dict[str, str]
+    timeout_s: int = 0
 
 
 class Child:
-    """One child process, started when first needed; a ``Hand`` of a ``Crew``."""
+    """One child process, started when first needed; a ``Hand`` of a ``Crew``. ``target`` is its life, with ``more``."""
 
     def __init__(self) -> None:
+        self.target: Callable[..., None] = serve
+        self.more: tuple[Any, ...] = ()
         self._process: BaseProcess | None = None
         self._pipe: Connection[Any, Any] | None = None
         self._current: Job | None = None
@@ -84,7 +91,7 @@ class Child:
             answer = pipe.recv_bytes()
         except (EOFError, OSError):
             return self._crashed(job)
-        outcome: Outcome = records.decode_outcome(answer)
+        outcome: Outcome | None = records.decode_outcome(answer) if answer else None  # nothing: it was stopped
         return outcome
 
     def _started(self) -> Connection[Any, Any]:
@@ -92,7 +99,9 @@ class Child:
             self.close()  # it was killed between two tasks
         if self._pipe is None:
             ours, theirs = _spawn.Pipe()
-            process = _spawn.Process(target=serve, args=(theirs,), name="orchestrator-task", daemon=True)
+            process = _spawn.Process(
+                target=self.target, args=(theirs, *self.more), name="orchestrator-task", daemon=True
+            )
             process.start()
             theirs.close()  # so that the end of the child is the end of the pipe
             self._process, self._pipe = process, ours
@@ -106,7 +115,7 @@ class Child:
         self.close()
         if job.ending is not None:
             return None
-        return outcomes.failure(f"the process that ran the task ended with {_exit_text(code)}", job.context)
+        return outcomes.failure(f"the process that ran the task ended with {exit_text(code)}", job.context)
 
     def _kill(self, job: Job) -> None:
         with self._lock:
@@ -122,12 +131,25 @@ def serve(pipe: Connection[Any, Any]) -> None:
     with contextlib.suppress(EOFError, OSError):
         while True:
             order = msgspec.msgpack.decode(pipe.recv_bytes(), type=Order)
-            pipe.send_bytes(records.encode(_carry_out(order, known)))
+            pipe.send_bytes(records.encode(carry_out(order, known)))
 
 
-def _carry_out(order: Order, known: dict[tuple[str, str], Task[..., Any]]) -> Outcome:
+def carry_out(order: Order, known: dict[tuple[str, str], Task[..., Any]]) -> Outcome:
+    """Run what an order says, here; ``known`` keeps what was imported for it."""
+    context = context_of(order)
+    try:
+        where = (order.target, order.attribute)
+        task = known.get(where) or known.setdefault(where, load_task(*where))
+        args, kwargs = task.binding(codec.unpack(order.input), context)
+    except (InvalidPayload, InvalidRequest) as error:
+        return outcomes.terminal(str(error), context)
+    return copy_context().run(outcomes.of_call, task, args, kwargs, context)
+
+
+def context_of(order: Order) -> TaskContext:
+    """The context that the function of an order is given."""
     attempt, delivery, iteration, generation = order.counters
-    context = TaskContext(
+    return TaskContext(
         *order.identity,
         attempt=attempt,
         delivery=delivery,
@@ -136,13 +158,6 @@ def _carry_out(order: Order, known: dict[tuple[str, str], Task[..., Any]]) -> Ou
         now_ms=SystemClock().now_ms,
         runtime_metadata=order.runtime_metadata,
     )
-    try:
-        where = (order.target, order.attribute)
-        task = known.get(where) or known.setdefault(where, load_task(*where))
-        args, kwargs = task.binding(codec.unpack(order.input), context)
-    except (InvalidPayload, InvalidRequest) as error:
-        return outcomes.terminal(str(error), context)
-    return copy_context().run(outcomes.of_call, task, args, kwargs, context)
 
 
 def _order(job: Job) -> Order:
@@ -154,10 +169,12 @@ def _order(job: Job) -> Order:
         (at.task_id, at.workflow_id, at.workflow_name, at.ref, at.task_type),
         (at.attempt, at.delivery, at.iteration, at.generation),
         dict(at.runtime_metadata),
+        job.registered.task.definition().timeout_seconds,
     )
 
 
-def _exit_text(code: int | None) -> str:
+def exit_text(code: int | None) -> str:
+    """How a process ended, in words. Example: ``exit_text(-11) == "signal SIGSEGV"``"""
     if code is None:
         return "no exit code"
     if code < 0:

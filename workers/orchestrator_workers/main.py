@@ -29,6 +29,7 @@ def run_worker(
     domain: str | None = None,
     lease_ms: int | None = None,
     drain_timeout_s: float | None = None,
+    memory_bytes: int = 0,
     name: str | None = None,
     on_ready: Callable[[], None] | None = None,
     observer: Observer | None = None,
@@ -36,8 +37,8 @@ def run_worker(
 ) -> int:
     """Work until a signal ends it; gives the process's exit status, 0 after an orderly end.
 
-    ``on_turn`` as in ``Worker``. Raises ``InvalidRequest`` for modules without usable tasks, ``StoreUnavailable`` and
-    ``StoreRefused`` when the store cannot be used at the start; later outages are waited out.
+    ``memory_bytes`` and ``on_turn`` as in ``Worker``. Raises ``InvalidRequest`` for modules without usable tasks,
+    ``StoreUnavailable`` and ``StoreRefused`` when the store cannot be used at the start; later outages are waited out.
     Example: ``sys.exit(run_worker(settings, ["my.tasks"]))``
     """
 
@@ -50,6 +51,7 @@ def run_worker(
             domain=domain,
             lease_ms=lease_ms,
             drain_timeout_s=drain_timeout_s,
+            memory_bytes=memory_bytes,
             name=name,
             observer=observer,
             on_turn=on_turn,

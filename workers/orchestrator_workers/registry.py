@@ -14,10 +14,11 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from orchestrator.errors import InvalidRequest
+from orchestrator.errors import InvalidRequest, MissingExtra
 from orchestrator.task import Task, tasks_in
 
 
@@ -125,7 +126,9 @@ def _chosen(module: ModuleType, target: str, attribute: str) -> Sequence[Task[..
 
 
 def _located(task: Task[..., Any], target: str) -> RegisteredTask:
-    if task.pool != "process":
+    if task.pool == "rq" and find_spec("rq") is None:
+        raise MissingExtra(f"the pool of task {task.name}, rq,", "rq")
+    if task.pool not in ("process", "rq"):
         return RegisteredTask(task, target, "")
     for source in (target, str(getattr(task.function, "__module__", ""))):
         module = sys.modules.get(source) or (load_module(source) if source else None)
@@ -133,7 +136,7 @@ def _located(task: Task[..., Any], target: str) -> RegisteredTask:
             if value is task:
                 return RegisteredTask(task, source, attribute)
     raise InvalidRequest(
-        f"task {task.name} has pool='process' but is no attribute of module {target}: another process must be able to "
+        f"task {task.name} has pool={task.pool!r} but is no attribute of module {target}: another process must be able to "
         "import it, so define it at module level"
     )
 

@@ -1,4 +1,4 @@
-"""Where task code runs: ``async def`` on the worker's loop, plain ``def`` in a thread, ``pool="process"`` in a child.
+"""Where task code runs: ``async def`` on the worker's loop, plain ``def`` in a thread, or by its ``pool`` in a child.
 
 ``start`` never waits and never raises; each job comes back exactly once through ``done``, on the loop, with its outcome
 or, when its code was stopped from outside, without one. Which lease a job has and who is told is not known here.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from orchestrator import codec
@@ -17,16 +18,20 @@ from orchestrator.model.records import Outcome
 from orchestrator_workers import outcomes
 from orchestrator_workers.children import Child
 from orchestrator_workers.job import Job
-from orchestrator_workers.threads import Crew, Done
+from orchestrator_workers.threads import Crew, Done, Hand
 
 
 class Runners:
-    """The places of one worker where tasks run; ``size`` bounds the threads and the children."""
+    """The places of one worker where tasks run; ``size`` bounds the threads and the children.
 
-    def __init__(self, size: int, done: Done) -> None:
+    ``memory_bytes`` is what a task in the pool ``rq`` may take, 0 = as much as there is.
+    """
+
+    def __init__(self, size: int, done: Done, memory_bytes: int = 0) -> None:
         self._done = done
         self._threads = Crew("orchestrator-task", size, ThreadHand, done)
         self._children = Crew("orchestrator-child", size, Child, done)
+        self._stalls = Crew("orchestrator-stable", size, partial(_stall, memory_bytes), done)
         self._tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references
 
     def start(self, job: Job) -> None:
@@ -36,6 +41,8 @@ class Runners:
             self._tasks.add(asyncio.create_task(self._on_loop(job)))
         elif task.pool == "process":
             self._children.start(job)
+        elif task.pool == "rq":
+            self._stalls.start(job)
         else:
             self._threads.start(job)
 
@@ -43,6 +50,7 @@ class Runners:
         """Cancel what still runs on the loop and let threads and children go."""
         self._threads.close()
         self._children.close()
+        self._stalls.close()
         for task in tuple(self._tasks):
             task.cancel()
         if self._tasks:
@@ -81,6 +89,12 @@ class ThreadHand:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+
+def _stall(memory_bytes: int) -> Hand:
+    from orchestrator_workers.horses import Stall
+
+    return Stall(memory_bytes)
 
 
 def arguments_of(job: Job) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -55,9 +55,10 @@ class Worker:
 
     ``store`` is a URL, settings, a connection or a client straight on Redis; ``tasks`` and ``modules`` say what to run
     (``pkg.mod``, ``file.py``, ``file.py:name``); ``concurrency`` how many at once; ``domain`` overrides the tasks' own;
-    ``lease_ms`` the setting of that name; ``registers``: whether the tasks' definitions are put into the catalog where
-    they are absent; ``on_turn`` is called at least every few seconds while claiming is not stuck. Raises
-    ``InvalidRequest`` for tasks that cannot be found or share a name.
+    ``lease_ms`` the setting of that name; ``memory_bytes`` what a task in the pool ``rq`` may take, 0 = no limit;
+    ``registers``: whether the tasks' definitions are put into the catalog where they are absent; ``on_turn`` is called at
+    least every few seconds while claiming is not stuck. Raises ``InvalidRequest`` for tasks that cannot be found or share
+    a name.
     Example: ``async with Worker("redis://localhost:6379/0", tasks=[greet]): ...`` or ``await Worker(...).run()``
     """
 
@@ -71,6 +72,7 @@ class Worker:
         domain: str | None = None,
         lease_ms: int | None = None,
         drain_timeout_s: float | None = None,
+        memory_bytes: int = 0,
         name: str | None = None,
         registers: bool = True,
         observer: Observer | None = None,
@@ -89,6 +91,7 @@ class Worker:
         self._concurrency = concurrency
         self._domain = domain
         self._registers = registers
+        self._memory_bytes = memory_bytes
         self._drain_timeout_s = settings.drain_timeout_s if drain_timeout_s is None else drain_timeout_s
         # Two workers of one name must never pass for each other, hence the random part.
         self.name = f"{'_'.join((name or _default_name()).split())}-{secrets.token_hex(3)}"
@@ -120,7 +123,7 @@ class Worker:
         except BaseException:
             await self._disconnect()
             raise
-        self._runners = Runners(self._concurrency, self._returned)
+        self._runners = Runners(self._concurrency, self._returned, self._memory_bytes)
         self._heartbeat = Heartbeat(
             self._store, executor, self._jobs, self.name, self._settings.lease_ms, self._clock, self._observe
         )

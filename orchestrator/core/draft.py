@@ -111,6 +111,7 @@ class Draft:
         "is_undone",
         "is_wiped",
         "meta_packed",
+        "minds_polls",
         "news",
         "now",
         "open_tasks",
@@ -151,6 +152,7 @@ class Draft:
         self.cached = cached or {}
         self.cache_keys: dict[str, None] = {}  # what it would look up in the cache of outputs, and was not given
         self.polls_lacking: dict[tuple[str, str], None] = {}  # domains of queues that it was not told of
+        self.minds_polls = False  # who polls decides on it: made again, it may send its tasks elsewhere
         self.facts = facts
         self.now = at_ms
         self.open_tasks = open_tasks
@@ -301,6 +303,7 @@ class Draft:
 
     def polled_ms(self, queue: str, domain: str) -> int:
         """When somebody last asked a domain of a queue for tasks; 0 = never, or not known yet and to be found out."""
+        self.minds_polls = True
         known = self.facts.polled.get((queue, domain))
         if known is None:
             self.polls_lacking[queue, domain] = None

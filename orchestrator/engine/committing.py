@@ -70,7 +70,12 @@ class Committing:
         if not parcels:
             return
         ahead = self._decider.relay.enqueue_ahead(
-            [case.draft.handoffs for parcel in parcels for case in parcel.cases if case.draft is not None],
+            [
+                case.draft.handoffs
+                for parcel in parcels
+                for case in parcel.cases
+                if case.draft is not None and not case.draft.minds_polls
+            ],
             self._decider.definitions.limits,
         )
         token = yield Send([*(parcel.batch.call() for parcel in parcels), *ahead.values()])
@@ -172,7 +177,7 @@ class Committing:
                     decider.witness.committed(draft)
                 estate.apply(draft, case.size)
                 estate.absolve(case.workflow_id)
-                if outbox_id and all(_went_ahead(handoff, arrived) for handoff in draft.handoffs):
+                if outbox_id and not draft.minds_polls and all(_went_ahead(one, arrived) for one in draft.handoffs):
                     estate.delivered.append(outbox_id)
                 elif outbox_id:
                     self.letters.append(Letter(estate.number, outbox_id, draft.handoffs))

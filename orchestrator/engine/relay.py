@@ -114,7 +114,8 @@ class Relay:
 
         That saves a round trip per step of a workflow. If the commit is refused, the queue holds tasks that their
         partition does not know, and ``start_task`` turns them away; so this is only for a store that keeps the order of a
-        pipeline, and for queues that are known. What does not arrive this way is delivered from the outbox.
+        pipeline, for queues that are known, and for decisions that put the same tasks there when they are made again. What
+        does not arrive this way is delivered from the outbox.
         """
         if not self._store.is_ordered:
             return {}

@@ -10,7 +10,9 @@ from orchestrator import codec, ids
 from orchestrator.engine.decider import DELIVER_AGAIN_MS, Decider
 from orchestrator.model.definitions import TaskDef, WorkflowDef
 from orchestrator.plan import Call, Command
+from orchestrator.store import catalog
 from orchestrator.store.inbox import read_outbox
+from orchestrator.store.ownership import acquire
 from tests.engine.stage import Died, Stage, flow, has_script, once, step
 
 LEASE_MS = 10_000
@@ -93,6 +95,24 @@ def test_a_commit_that_is_refused_after_its_offers_leaves_no_task_to_run(stage: 
     stage.settle(decider)
     assert stage.claim("a") == []
     assert stage.view(workflow_id).tasks == []
+
+
+def test_a_domain_that_a_refused_commit_chose_by_polls_does_not_get_the_task(stage: Stage) -> None:
+    decider = stage.decider()
+    for domain in ("us", "eu"):
+        stage.start(flow(step("a")), task_to_domain={"a": domain})
+        stage.settle(decider)
+        stage.report(stage.claim("a", domain=domain))
+    stage.settle(decider)
+    stage.start(flow(step("a")), task_to_domain={"a": "us,eu"})
+    stage.before = once("commit", lambda: stage.do(acquire(stage.keys, 0, "d2", LEASE_MS, force=True)))
+    stage.settle(decider)
+    stage.tick(LEASE_MS + 1)
+    stage.do(catalog.note_polls(stage.keys, [catalog.PollNote("a", "us", "w1", 0)]))
+    successor = stage.decider("d2")
+    stage.settle(successor)
+    assert len(stage.claim("a", domain="us")) == 1
+    assert stage.claim("a", domain="eu") == []
 
 
 def test_a_queue_that_refuses_gets_its_tasks_later_and_holds_up_no_other(stage: Stage) -> None:

@@ -131,6 +131,7 @@ def _one(client: Client, raw: transfer.RawWorkflow, body: bytes, number: int) ->
         partition,
         workflow_id,
         staged_as=staged_as,
+        staged=len(raw.tasks),
         start_ms=core.created_ms,
         definition_hash=meta.definition_hash,
         definition_body=body,

@@ -154,17 +154,22 @@ def _restore(store: StoreContext, kept: Kept) -> Plan[None]:
                 raise reply
     # The version moves on: whoever thinks of the archived one must not take this for it.
     fields = {**kept.fields, "v": str(kept.version + 1).encode()}
-    yield transfer.import_workflow(
+    answer = yield transfer.import_workflow(
         keys,
         number,
         kept.workflow_id,
         staged_as=staged_as,
+        staged=len(kept.tasks),
         start_ms=core.created_ms,
         definition_hash=meta.definition_hash,
         definition_body=kept.definition,
         fields=fields,
         indexes=indexes_of(store, kept.workflow_id, core.status, meta.name, meta.correlation_id),
     )
+    if answer == "LOST":
+        raise StoreUnavailable(
+            f"Redis lost records of workflow {kept.workflow_id} while they were brought back; repeat later"
+        )
 
 
 def indexes_of(store: StoreContext, workflow_id: str, status: str, name: str, correlation_id: str | None) -> list[str]:

@@ -19,7 +19,7 @@ import msgspec
 from orchestrator import ids
 from orchestrator.archive import shelf
 from orchestrator.engine.views import load_view
-from orchestrator.errors import Conflict, InvalidRequest
+from orchestrator.errors import Conflict, InvalidRequest, StoreUnavailable
 from orchestrator.model.records import decode_core, decode_meta, decode_result, decode_scheduled, encode
 from orchestrator.model.status import is_terminal
 from orchestrator.model.wire import workflow_to_dict
@@ -110,12 +110,15 @@ def import_execution(
         number,
         new_id,
         staged_as=staged_as,
+        staged=len(raw.tasks),
         start_ms=start_ms,
         definition_hash=meta.definition_hash,
         definition_body=body,
         fields={**raw.fields, "rid": b"import"},
         indexes=indexes,
     )
+    if answer == "LOST":
+        raise StoreUnavailable(f"Redis lost records of workflow {new_id} while they were sent to it; repeat the import")
     if answer != "OK":
         raise Conflict(
             f"there is an execution {new_id} already; import it under a new id (--new-id), or remove that one"

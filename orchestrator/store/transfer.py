@@ -98,13 +98,17 @@ def import_workflow(
     workflow_id: str,
     *,
     staged_as: str,
+    staged: int,
     start_ms: int,
     definition_hash: str,
     definition_body: bytes,
     fields: Mapping[str, bytes],
     indexes: Sequence[str],
 ) -> Call:
-    """Make the staged execution exist under this id; decodes to OK or TAKEN (the id has an execution)."""
+    """Make the staged execution, of so many records, exist under this id.
+
+    Decodes to OK, TAKEN (the id has an execution), or LOST: records are gone, of a staging that took long or by a failover.
+    """
     names = (
         keys.workflow(partition, workflow_id),
         keys.dispatch(partition, workflow_id),
@@ -113,4 +117,5 @@ def import_workflow(
         *indexes,
     )
     pairs = [part for name, value in fields.items() for part in (name, value)]
-    return Call("import_workflow", names, (workflow_id, start_ms, definition_hash, definition_body, *pairs), word)
+    words = (workflow_id, start_ms, definition_hash, definition_body, staged, *pairs)
+    return Call("import_workflow", names, words, word, durable=True)

@@ -13,9 +13,16 @@ import pytest
 from orchestrator import RetryPolicy, Workflow, task
 from orchestrator.archive import database, mover, shelf
 from orchestrator.archive.mover import Mover
-from orchestrator.errors import Conflict, OrchestratorError, SettingsInvalid, StoreRefused, WorkflowNotFound
+from orchestrator.errors import (
+    Conflict,
+    OrchestratorError,
+    SettingsInvalid,
+    StoreRefused,
+    StoreUnavailable,
+    WorkflowNotFound,
+)
 from orchestrator.model.wire import workflow_to_dict
-from orchestrator.plan import Plan, Step
+from orchestrator.plan import Call, Command, Plan, Step
 from orchestrator.service import search, transfer, why
 from orchestrator.settings import Settings
 from orchestrator.store.context import StoreContext
@@ -223,6 +230,35 @@ def test_a_restore_that_dies_at_any_step_loses_nothing(env: Environment) -> None
         assert seen(env, workflow_id) == then
     assert is_in_redis(env, workflow_id)
     assert env.client.search().total == 1
+
+
+@pytest.mark.parametrize("what", ["records are lost", "its key is another program's"])
+def test_what_could_not_be_restored_in_whole_stays_in_the_archive(env: Environment, what: str) -> None:
+    workflow_id = paid(env)
+    then = seen(env, workflow_id)
+    move_all(env)
+    plan = shelf.bring_back(env.store, [workflow_id])
+    step = next(plan)
+    while not (isinstance(step, Call) and step.script == "import_workflow"):
+        step = next_step(env, plan, step)
+    assert step.durable
+    key = step.keys[3] if what == "records are lost" else step.keys[0]
+    put = ("DEL", key) if what == "records are lost" else ("SET", key, "of another program")
+    env.run(one(Command(put)))
+    with pytest.raises((StoreUnavailable, StoreRefused)):
+        next_step(env, plan, step)
+    if what != "records are lost":
+        env.run(one(Command(("DEL", key))))
+    assert env.run(shelf.look_up(env.store, [workflow_id])) != []
+    assert seen(env, workflow_id) == then
+    env.clock.advance(61)
+    assert env.run(shelf.bring_back(env.store, [workflow_id])) == 1
+    assert seen(env, workflow_id) == then
+
+
+def one(command: Command) -> Plan[Any]:
+    """A plan of one command."""
+    return (yield command)
 
 
 def test_what_goes_on_while_it_is_moved_stays(env: Environment) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from orchestrator import Branch, RetryPolicy, Workflow, task
-from orchestrator.errors import Conflict, InvalidRequest, WorkflowNotFound
+from orchestrator.errors import Conflict, InvalidRequest, StoreUnavailable, WorkflowNotFound
 from orchestrator.model.wire import workflow_to_dict
-from orchestrator.plan import Command, Plan
+from orchestrator.plan import Call, Command, Plan, Step
 from orchestrator.service import transfer
 from orchestrator.settings import Settings
 from orchestrator.store import transfer as records
@@ -103,6 +103,22 @@ def test_a_wide_one_is_staged_in_pieces(env: Environment, other: Environment, mo
     workflow_id = imported(other, exported(env, handle.id))
     assert seen(other, workflow_id) == seen(env, handle.id)
     assert other.run(_ttl(other.store.keys.workflow(0, workflow_id))) == -1
+
+
+def test_records_that_are_lost_on_their_way_are_noticed(env: Environment, other: Environment) -> None:
+    document = exported(env, failed(env))
+    plan = transfer.import_execution(other.store, document)
+    step = next(plan)
+    while not (isinstance(step, Call) and step.script == "import_workflow"):
+        step = plan.send(other.run(_done(step)))
+    other.run(_done(Command(("DEL", step.keys[3]))))
+    with pytest.raises(StoreUnavailable, match="repeat the import"):
+        plan.send(other.run(_done(step)))
+    assert imported(other, document) == document["workflow"]["workflowId"]
+
+
+def _done(step: Step) -> Plan[Any]:
+    return (yield step)
 
 
 def _ttl(key: str) -> Plan[int]:

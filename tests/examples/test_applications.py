@@ -1,0 +1,116 @@
+"""What the page on applications shows is run as it stands: in RQ's work-horse, Django with django-rq, Celery and FastAPI."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rq import Queue
+
+from orchestrator import Client
+from orchestrator.store.foreign import client_for_library
+from tests.support.build import noop, workflow_def
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCKS = dict(re.findall(r"^```python (\S+)\n(.*?)^```$", (ROOT / "docs/applications.md").read_text(), re.M | re.S))
+
+DJANGO = """
+import os, django
+from django.conf import settings
+url = os.environ["ORCHESTRATOR_REDIS_URL"]
+settings.configure(
+    SECRET_KEY="x", INSTALLED_APPS=["django_rq"], RQ_QUEUES={"default": {"URL": url}}, ROOT_URLCONF="views",
+    ALLOWED_HOSTS=["*"], USE_TZ=True,
+)
+django.setup()
+import django_rq
+from django.test import Client
+import views
+answer = Client().get("/orders/A-1")
+assert answer.status_code == 202, answer
+job = views.import_order.delay("A-2")
+django_rq.get_worker().work(burst=True, logging_level="ERROR")
+print(answer.json()["workflow"], job.latest_result().return_value)
+"""
+
+CELERY = """
+import shop
+shop.app.conf.task_always_eager = True
+print(shop.import_order.delay("A-3").get())
+"""
+
+FASTAPI = """
+import asyncio, api, httpx2
+async def main():
+    async with api.app.router.lifespan_context(api.app):
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(api.app), base_url="http://shop") as http:
+            answer = await http.post("/orders/A-4")
+            assert answer.status_code == 202, answer.text
+            print(answer.json()["workflow"])
+asyncio.run(main())
+"""
+
+
+class Shop:
+    """A folder with the modules of the page, and an installation in which ``fulfil`` is registered."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.url = url
+        self._folder = folder
+        self.client = Client(url)
+        self.client.register(workflow_def(noop("done"), name="fulfil"))
+        for name, code in BLOCKS.items():
+            (folder / name).write_text(code)
+
+    def run(self, *command: str) -> list[str]:
+        """What a program in the folder prints, in words."""
+        paths = os.pathsep.join(str(ROOT / folder) for folder in ("", "workers", "cli"))
+        environment = {**os.environ, "ORCHESTRATOR_REDIS_URL": self.url, "PYTHONPATH": paths}
+        done = subprocess.run(
+            [sys.executable, *command], cwd=self._folder, env=environment, capture_output=True, text=True, timeout=50
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+
+    def order_of(self, workflow_id: str) -> str:
+        """The order that a workflow was started with."""
+        found: str = self.client.workflow(workflow_id).describe().input["order_id"]
+        return found
+
+
+@pytest.fixture
+def shop(tmp_path: Path, redis_url: str) -> Iterator[Shop]:
+    shop = Shop(tmp_path, redis_url)
+    yield shop
+    shop.client.close()
+
+
+def test_a_job_of_rq_starts_a_workflow_once_however_often_it_runs(shop: Shop) -> None:
+    redis = client_for_library(shop.url, "url")
+    queue = Queue(connection=redis)
+    jobs = [queue.enqueue("jobs.import_order", "A-0") for _ in range(2)]
+    shop.run("-m", "rq.cli", "worker", "--burst", "--url", shop.url)
+    first, second = (str(job.return_value()) for job in jobs)
+    assert first == second
+    assert shop.order_of(first) == "A-0"
+    redis.close()
+
+
+def test_a_view_of_django_and_a_job_of_django_rq_start_workflows(shop: Shop) -> None:
+    by_view, by_job = shop.run("-c", DJANGO)[-2:]
+    assert (shop.order_of(by_view), shop.order_of(by_job)) == ("A-1", "A-2")
+
+
+def test_a_task_of_celery_starts_a_workflow(shop: Shop) -> None:
+    (workflow_id,) = shop.run("-c", CELERY)
+    assert shop.order_of(workflow_id) == "A-3"
+
+
+def test_a_handler_of_fastapi_starts_a_workflow(shop: Shop) -> None:
+    (workflow_id,) = shop.run("-c", FASTAPI)
+    assert shop.order_of(workflow_id) == "A-4"

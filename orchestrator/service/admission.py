@@ -19,7 +19,8 @@ from orchestrator.store.context import StoreContext
 def reserve(store: StoreContext, start: Start) -> Plan[str]:
     """Keep a place for a start that would be refused without one; gives its gate, '' if none is needed.
 
-    Raises ``RateLimited``.
+    None is needed where its id has one: by an earlier try of this start or by another start of that id, which must not lose
+    it when this one is refused. Raises ``RateLimited``.
     """
     definition = start.resolved.definition
     if definition.rate_limit_config is None:
@@ -35,7 +36,7 @@ def reserve(store: StoreContext, start: Start) -> Plan[str]:
             f"workflow {start.meta.name}: {reply.inside} executions{under} run already and its rate limit is "
             f"{limit.at_once}; start it later, or let starts wait with the policy QUEUE"
         )
-    return limit.gate
+    return "" if reply.word == "HELD" else limit.gate
 
 
 def cancel(store: StoreContext, gate: str, start: Start) -> Plan[None]:

@@ -17,7 +17,7 @@ RESERVED_MS = 60_000
 
 
 class GateReply(NamedTuple):
-    """``word``: GRANTED, WAITING, REJECTED or OK; ``untold``: who was let in and may not know; ``suspects``: who is in."""
+    """``word``: GRANTED, HELD, WAITING, REJECTED, OK; ``untold``: who was let in and may not know; ``suspects``: who is in."""
 
     word: str
     inside: int
@@ -32,7 +32,7 @@ def ask(keys: Keys, gate: str, workflow_id: str, run: int, limit: int, *, reject
 
 
 def reserve(keys: Keys, gate: str, workflow_id: str, limit: int) -> Call:
-    """Have a place kept for a start that is about to be sent, for a minute; GRANTED or REJECTED."""
+    """Have a place kept for a start that is about to be sent, for a minute; GRANTED, REJECTED, or HELD: its id has one."""
     return _call(keys, gate, "reserve", workflow_id, -1, limit, RESERVED_MS)
 
 

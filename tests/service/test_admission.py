@@ -9,10 +9,12 @@ import pytest
 
 from orchestrator import TerminalError, Workflow, task
 from orchestrator.client.handles import WorkflowHandle
-from orchestrator.errors import RateLimited
+from orchestrator.errors import Conflict, RateLimited
 from orchestrator.model.definitions import RateLimitConfig, RateLimitPolicy
+from orchestrator.model.execution import StartWorkflowRequest
 from orchestrator.plan import Call, Command, Plan
 from orchestrator.service import workflows
+from orchestrator.service.starting import Launch, StartedWorkflow, start
 from orchestrator.testing import Environment
 from tests.support.served import MakeEnvironment, asked
 
@@ -142,6 +144,24 @@ def test_a_place_kept_for_a_start_that_never_came_is_free_after_a_minute(env: En
     assert begun([env.client.start_workflow(flow, shop="a")]) == [True]
 
 
+def test_a_start_under_an_id_that_is_taken_leaves_the_place_to_the_one_that_has_it(env: Environment) -> None:
+    flow = limited(1, policy=RateLimitPolicy.REJECT)
+    request = StartWorkflowRequest(name="limited", input={"shop": "a"}, workflow_def=flow.definition())
+
+    def sent(workflow_id: str) -> Plan[StartedWorkflow]:
+        return start(env.store, Launch(request, workflow_id=workflow_id), wait_commit=False)
+
+    def before_anything_is_decided() -> Plan[None]:
+        yield from sent("one")
+        with pytest.raises(Conflict, match="in use by another start"):
+            yield from sent("one")
+        with pytest.raises(RateLimited):
+            yield from sent("two")
+
+    env.run(before_anything_is_decided())
+    assert begun([env.client.workflow("one")]) == [True]
+
+
 def _die_at(env: Environment, flow: Workflow, script: str) -> None:
     """Start an execution in a process that is killed before it runs this script."""
 
@@ -152,9 +172,6 @@ def _die_at(env: Environment, flow: Workflow, script: str) -> None:
             if any(isinstance(call, Call) and call.script == script for call in calls):
                 raise GeneratorExit
             step = plan.send((yield step))
-
-    from orchestrator.model.execution import StartWorkflowRequest
-    from orchestrator.service.starting import Launch, start
 
     request = StartWorkflowRequest(name="limited", input={"shop": "a"}, workflow_def=flow.definition())
     env.run(dying(start(env.store, Launch(request))))

@@ -4,7 +4,7 @@
 -- ARGV  operation, workflow id, run, limit (0 = as known), then by operation:
 --       ask: 1 to be refused when it is full, 0 to wait | reserve: ms | leave: - ('' as run = any) | told: -
 -- GIVES word count_in count_waiting {wid run ... let in and not told yet, at most 50} {wid ... in, not looked at lately}
---       word: GRANTED | WAITING | REJECTED | OK (leave, told)
+--       word: GRANTED | HELD (reserve, by one that has a place) | WAITING | REJECTED | OK (leave, told)
 -- SAFE TO REPEAT: yes, whoever is in or waits stays where he is, and only a newer run counts
 --@include now
 local inside, wait, runs, new, res, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
@@ -56,7 +56,7 @@ if op == 'ask' then
   if word ~= 'REJECTED' then redis.call('HSET', runs, wid, string.format('%.0f', run)) end
 elseif op == 'reserve' then
   if held then
-    word = 'GRANTED'
+    word = 'HELD'
   elseif redis.call('ZCARD', inside) < limit and redis.call('ZCARD', wait) == 0 then
     redis.call('ZADD', inside, now, wid)
     redis.call('ZADD', res, now + tonumber(ARGV[5]), wid)

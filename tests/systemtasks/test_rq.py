@@ -32,6 +32,7 @@ from orchestrator.systemtasks.rq_jobs import PlainPickle, RqJobs
 from tests.support.build import step, workflow_def
 from tests.support.eventually import eventually
 from tests.support.rq_project import RqProject, kill_group
+from tests.systemtasks.peer import Peer, answer
 
 CODE = """
 import datetime, os, pathlib, signal, time, uuid
@@ -367,6 +368,25 @@ def test_a_redis_of_rq_that_is_away_is_waited_for(stage: Stage) -> None:
         assert away.outstanding() == 1
         with pytest.raises(StoreUnavailable, match="the Redis of RQ is not available"):
             away.look()
+
+
+def test_rq_s_worker_posts_the_proof_when_the_job_has_ended_and_a_deaf_address_harms_nothing(
+    project: RqProject,
+) -> None:
+    with Peer({}) as peer:
+        told = Stage(project, webhook_secret="s", rq_webhook_url=f"http://127.0.0.1:{peer.port}/api/")
+        with told.env:
+            begun = {told.begin("add", 1): "finished", told.begin("boom"): "failed"}
+            paths = {f"/api/rq/{told.task(one).task_id}": told.task(one).task_id for one in begun}
+            first, second = paths
+            peer.behaviours |= {first: answer(), second: answer(b"", "500 Internal Server Error")}
+            project.work_off()
+            assert {asked.path for asked in peer.asked} == set(paths)
+            for asked in peer.asked:
+                assert asked.method == "POST"
+                told.env.run(rq_jobs.hurry(told.env.store, paths[asked.path], asked.headers[rq_jobs.PROOF_HEADER]))
+            told.look()
+            assert [str(told.task(one).status) for one in begun] == ["COMPLETED", "FAILED"]
 
 
 def test_the_webhook_s_proof_brings_a_look_and_a_forged_one_none(stage: Stage) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from orchestrator.model.records import Outcome
 from orchestrator.store.inbox import Entry, read_inbox
 from orchestrator.task import task
 from orchestrator_workers import Worker, registry
+from tests.support.eventually import eventually
 from tests.workers.estate import Estate
 from tests.workers.horse_tasks import (
     ends_itself,
@@ -27,6 +30,18 @@ from tests.workers.horse_tasks import (
 )
 from tests.workers.test_worker import soon, worker_of
 
+ROOT = Path(__file__).parents[2]
+PLAIN = """
+import os
+from pathlib import Path
+from orchestrator import task
+
+@task
+def grows(megabytes: int) -> dict[str, int]:
+    held = b"x" * (megabytes * 1_000_000)
+    parent = Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()[1]
+    return {"megabytes": len(held) // 1_000_000, "grandparent": int(parent)}
+"""
 MIB = 1024 * 1024
 TASKS = 1_000
 
@@ -71,6 +86,23 @@ def _told(estate: Estate) -> dict[str, Outcome]:
             if isinstance(entry, Entry) and isinstance(entry.event, TaskReported):
                 assert found.setdefault(entry.event.task_id, entry.event.outcome) is entry.event.outcome
     return found
+
+
+def test_the_command_moves_plain_functions_into_horses_with_a_memory_limit(redis_url: str, tmp_path: Path) -> None:
+    estate = Estate(redis_url)
+    (tmp_path / "imports.py").write_text(PLAIN)
+    good, bad = estate.add("grows", {"megabytes": 1}), estate.add("grows", {"megabytes": 400})
+    command = [sys.executable, "-m", "orchestrator_cli.main", "--redis", redis_url, "worker", "imports.py"]
+    paths = os.pathsep.join(str(ROOT / folder) for folder in ("", "workers", "cli"))
+    environment = {**os.environ, "PYTHONPATH": paths, "ORCHESTRATOR_PARTITIONS": str(estate.settings.partitions)}
+    with subprocess.Popen([*command, "--pool", "rq", "--memory-limit", "200"], cwd=tmp_path, env=environment) as worker:
+        eventually(lambda: bool(estate.reports(good) and estate.reports(bad)), timeout_s=30)
+        worker.terminate()
+        assert worker.wait(20) == 0
+    assert estate.output(good)["megabytes"] == 1
+    assert estate.output(good)["grandparent"] == worker.pid
+    assert estate.outcome(bad).reason == "MemoryError"
+    estate.close()
 
 
 async def test_a_horse_is_told_of_its_time_limit_and_killed_when_it_does_not_heed_it(

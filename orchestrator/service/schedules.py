@@ -297,7 +297,7 @@ def _change(store: StoreContext, name: str, change: Change) -> Plan[Schedule | N
             if len(body) > store.settings.payload_bytes_max:
                 raise InvalidRequest(f"schedule {name!r} is {len(body):,} bytes of JSON; give the input in another way")
         look_ms = None if after is None or due_ms is None else due_ms + delay_ms(after, due_ms)
-        if (yield schedules.put_schedule(store.keys, name, stored.body, body, due_ms, look_ms)):
+        if (yield schedules.put_schedule(store.keys, name, stored, body, due_ms, look_ms)):
             return None if after is None else msgspec.structs.replace(after, next_run_time=due_ms)
     raise Conflict(f"schedule {name!r} is being changed by others all the time; repeat the request")
 

@@ -51,9 +51,9 @@ def read_schedule(keys: Keys, name: str) -> Call:
 
 
 def put_schedule(
-    keys: Keys, name: str, expected: bytes, body: bytes, due_ms: int | None, look_ms: int | None = None
+    keys: Keys, name: str, before: StoredSchedule, body: bytes, due_ms: int | None, look_ms: int | None = None
 ) -> Call:
-    """Store a schedule, or forget it (``body`` b''); replies False when it is not as ``expected`` any more.
+    """Store a schedule, or forget it (``body`` b''); replies False when it is not as it was ``before`` any more.
 
     It is looked at when it is due, or from ``look_ms`` on.
     """
@@ -61,7 +61,14 @@ def put_schedule(
     return Call(
         "put_schedule",
         _keys_of(keys, name),
-        (name, expected, body, due, due if look_ms is None else look_ms),
+        (
+            name,
+            before.body,
+            "" if before.due_ms is None else before.due_ms,
+            body,
+            due,
+            due if look_ms is None else look_ms,
+        ),
         lambda raw: bool(raw == b"OK"),
         durable=True,
     )

@@ -46,7 +46,7 @@ def find(targets: Iterable[str]) -> Found:
     """
     found = Found([], [])
     for target in targets:
-        for source in _expanded(target):
+        for source in expanded(target):
             workflows, task_defs = _from_text(source) if _is_text(source) else _from_python(source)
             found.workflows.extend(workflows)
             found.task_defs.extend(task_defs)
@@ -93,7 +93,8 @@ def python_objects(target: str) -> tuple[list[Workflow], list[Task[..., object]]
     raise InvalidRequest(f"{target} is a {type(value).__name__}, not a workflow, a task or a list of them")
 
 
-def _expanded(target: str) -> list[str]:
+def expanded(target: str) -> list[str]:
+    """A folder's files of definitions, sorted, all the way down; any other target is itself."""
     path = Path(target)
     if target == "-" or not path.is_dir():
         return [target]

@@ -62,7 +62,7 @@ def apply_handlers(store: StoreContext, handlers: Sequence[EventHandler]) -> Pla
     Example: ``executor.run(apply_handlers(store, [ship]))``
     """
     for handler in handlers:
-        _check(store, handler)
+        check(store, handler)
     for handler in handlers:
         yield from _put(store, handler, "put")
 
@@ -98,7 +98,7 @@ def read_handler(body: bytes) -> EventHandler:
 
 
 def _put(store: StoreContext, handler: EventHandler, mode: str) -> Plan[None]:
-    _check(store, handler)
+    check(store, handler)
     before = yield catalog.get_event_handler(store.keys, handler.name)
     body = msgspec.json.encode(event_handler_to_dict(handler))
     word = yield catalog.put_event_handler(store.keys, handler.name, body, mode=mode)
@@ -119,7 +119,8 @@ def _put(store: StoreContext, handler: EventHandler, mode: str) -> Plan[None]:
         yield from _stop_hearing(store, old.event)
 
 
-def _check(store: StoreContext, handler: EventHandler) -> None:
+def check(store: StoreContext, handler: EventHandler) -> None:
+    """Raises ``DefinitionInvalid`` with everything that is wrong with an event handler, ``MissingExtra`` for what it needs."""
     problems = validate_event_handler(handler)
     if not problems:
         reason = why_out_of_reach(store, handler.event)

@@ -238,10 +238,7 @@ def apply(
     Raises ``DefinitionInvalid`` with the problems of all of them before anything is written, and ``Conflict`` for a
     workflow version that holds another text when ``overwrite`` is off.
     """
-    given = [definition for definition in definitions if isinstance(definition, SchemaDef)]
-    task_defs = yield from schemas.completed(store, [one for one in definitions if isinstance(one, TaskDef)], given)
-    workflows = yield from schemas.completed(store, [one for one in definitions if isinstance(one, WorkflowDef)], given)
-    yield from _check(store, given, task_defs, workflows)
+    given, task_defs, workflows = yield from check(store, definitions)
     applied = []
     for schema in given:
         stored = yield from schemas.put(store, schema, overwrite=overwrite)
@@ -269,6 +266,17 @@ def apply(
             )
         applied.append(Applied("workflow", workflow.name, workflow.version, word is Registered.OK))
     return applied
+
+
+def check(
+    store: StoreContext, definitions: Sequence[WorkflowDef | TaskDef | SchemaDef]
+) -> Plan[tuple[list[SchemaDef], list[TaskDef], list[WorkflowDef]]]:
+    """These definitions by kind, as they would be stored. Raises ``DefinitionInvalid`` with the problems of all of them."""
+    given = [definition for definition in definitions if isinstance(definition, SchemaDef)]
+    task_defs = yield from schemas.completed(store, [one for one in definitions if isinstance(one, TaskDef)], given)
+    workflows = yield from schemas.completed(store, [one for one in definitions if isinstance(one, WorkflowDef)], given)
+    yield from _check(store, given, task_defs, workflows)
+    return given, list(task_defs), list(workflows)
 
 
 def put_schemas(store: StoreContext, given: Sequence[SchemaDef], *, new_version: bool = False) -> Plan[None]:

@@ -53,11 +53,7 @@ def save(store: StoreContext, schedule: Schedule) -> Plan[Schedule]:
     and ``MissingExtra`` without croniter.
     Example: ``executor.run(save(store, schedule)).next_run_time``
     """
-    problems = validate_schedule(schedule)
-    if problems:
-        raise DefinitionInvalid(f"schedule {schedule.name!r}", problems)
-    if schedule.start_workflow_request.workflow_def is not None:
-        yield from starting.resolve_given(store, schedule.start_workflow_request.workflow_def)
+    yield from check(store, schedule)
 
     def replace(before: Schedule | None, now_ms: int) -> Schedule:
         # Stored once more after it has come, it stays over: files that describe an installation are applied again.
@@ -77,6 +73,15 @@ def save(store: StoreContext, schedule: Schedule) -> Plan[Schedule]:
     saved = yield from _change(store, schedule.name, replace)
     assert saved is not None
     return saved
+
+
+def check(store: StoreContext, schedule: Schedule) -> Plan[None]:
+    """Raises ``DefinitionInvalid`` for a schedule, or a definition in it, that cannot be stored."""
+    problems = validate_schedule(schedule)
+    if problems:
+        raise DefinitionInvalid(f"schedule {schedule.name!r}", problems)
+    if schedule.start_workflow_request.workflow_def is not None:
+        yield from starting.resolve_given(store, schedule.start_workflow_request.workflow_def)
 
 
 def get(store: StoreContext, name: str) -> Plan[Schedule]:

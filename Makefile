@@ -40,8 +40,11 @@ help: ## list the targets
 demo: $(READY) ## run the example shop: server, worker and workflows in one terminal
 	@$(RUN) -m examples.orders.demo $(ARGS)
 
+# Those that measure first and by themselves, then all others side by side.
 test: $(READY) ## run the tests, without those that take minutes
-	@$(RUN) -m pytest -m "$(SELECT)" $(ARGS)
+	@set -e; selected='$(if $(SELECT),($(SELECT)) and ,)'; \
+	$(RUN) -m pytest -m "$${selected}alone" $(ARGS) || [ $$? -eq 5 ]; \
+	$(RUN) -m pytest -n auto --dist loadfile -m "$${selected}not alone" $(ARGS)
 
 check: style lint types floors test ## everything that must be green before a change is merged
 

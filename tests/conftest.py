@@ -26,6 +26,8 @@ from tests.support.served import MakeEnvironment, ServedEnvironment
 settings.register_profile("house", deadline=None, print_blob=True)
 settings.load_profile("house")
 
+pytest_plugins = ["tests.summary"]
+
 _names = itertools.count(1)
 
 

@@ -111,6 +111,7 @@ TRICKLES = {
 }
 
 
+@pytest.mark.alone
 def test_requests_that_come_a_byte_at_a_time_are_given_up_and_others_are_answered_meanwhile(
     server: ServerProcess,
 ) -> None:
@@ -320,6 +321,7 @@ async def median(http: httpx2.AsyncClient) -> float:
     return sorted(taken)[CALLS // 2]
 
 
+@pytest.mark.alone
 async def test_other_calls_are_answered_promptly_beside_two_thousand_long_polls_and_all_polls_are_answered(
     server: ServerProcess, crowd: Crowd, redis_url: str
 ) -> None:

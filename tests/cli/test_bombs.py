@@ -115,6 +115,7 @@ def measure(client: Client, round_: int) -> tuple[list[int], list[int]]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(400)
 def test_bombs_fail_their_own_task_and_a_thousand_other_workflows_do_not_notice(
     command: Command, redis_url: str, capsys: pytest.CaptureFixture[str]

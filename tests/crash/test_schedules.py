@@ -19,6 +19,7 @@ import pytest
 from orchestrator.client import Client
 from orchestrator.model.schedules import ScheduleExecution
 from orchestrator.service.firing import CLAIM_MS
+from tests.summary import FIGURES
 from tests.support.build import noop, workflow_def
 from tests.support.eventually import eventually
 
@@ -87,7 +88,7 @@ def started_ids(client: Client) -> set[str]:
 @pytest.mark.timeout(120 + 2 * SECONDS)
 @pytest.mark.parametrize("catch_up", [True, False], ids=["catch-up", "no-catch-up"])
 def test_each_due_time_starts_once_while_deciders_are_killed(
-    redis_url: str, spawn: Spawn, catch_up: bool, capsys: pytest.CaptureFixture[str]
+    redis_url: str, spawn: Spawn, catch_up: bool, record_property: Callable[[str, object], None]
 ) -> None:
     client = Client(redis_url)
     client.register(workflow_def(noop("a")))
@@ -112,11 +113,12 @@ def test_each_due_time_starts_once_while_deciders_are_killed(
 
     late_ms = sorted(one.execution_time - one.scheduled_time for found in fired.values() for one in found)
     missed = [(name, at) for name, found in fired.items() for at in set(due) - {one.scheduled_time for one in found}]
-    with capsys.disabled():
-        print(
-            f"\n  {len(ids)} of {len(due) * SCHEDULES} due times started, {len(kills)} kills, late by p50 "
-            f"{late_ms[len(late_ms) // 2]} ms, p99 {late_ms[len(late_ms) * 99 // 100]} ms, at most {late_ms[-1]} ms"
-        )
+    record_property(
+        FIGURES,
+        f"schedules {'with' if catch_up else 'without'} catch-up: {len(ids)} of {len(due) * SCHEDULES} due times started, "
+        f"{len(kills)} kills, late by p50 {late_ms[len(late_ms) // 2]} ms, p99 {late_ms[len(late_ms) * 99 // 100]} ms, "
+        f"at most {late_ms[-1]} ms",
+    )
     if catch_up:
         assert missed == []
     for _, at_ms in missed:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conformance.python.hand import Raised, Sdk, models
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def test_the_configuration_of_an_event_queue_is_kept_until_it_is_deleted(sdk: Sdk) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.conformance.python.hand import Model, Raised, Sdk, models
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 GATE = models.WorkflowTask(name="first", task_reference_name="first", type="WAIT", input_parameters={})
 SECOND = models.WorkflowTask(name="second", task_reference_name="second", type="WAIT", input_parameters={})

@@ -15,7 +15,7 @@ from tests.conformance.python.hand import Model, Sdk, models
 from tests.support.eventually import eventually
 from tests.support.kafka_server import KafkaServer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 HERE = Path(__file__).parent
 NOT_DONE = {

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conformance.python.hand import Model, Raised, Sdk, models
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 STEP = models.WorkflowTask(name="step", task_reference_name="step", type="SIMPLE", input_parameters={"a": 1})
 

@@ -10,7 +10,7 @@ import pytest
 from tests.conformance.python.hand import Model, Raised, Sdk, models
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 NEVER = "0 0 0 1 1 ?"  # once a year
 EACH_SECOND = "* * * * * ?"

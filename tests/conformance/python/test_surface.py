@@ -14,7 +14,7 @@ from tests.conformance.python.conftest import asks_of_others, version_of
 from tests.conformance.python.hand import Sdk
 from tests.conformance.python.test_traps import BROKEN
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 HERE = Path(__file__).parent
 CLIENTS = ("workflow", "task", "metadata", "scheduler", "secret", "schema", "executor", "event")

@@ -9,7 +9,7 @@ import pytest
 from tests.conformance.python.hand import Model, Raised, Sdk, models
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def start(sdk: Sdk, task_type: str, count: int = 1, **fields: Any) -> list[str]:

@@ -14,7 +14,7 @@ import pytest
 from tests.conformance.python.hand import Raised, Sdk, models
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 GATE = models.WorkflowTask(name="trap", task_reference_name="gate", type="WAIT", input_parameters={})
 BATCH = models.CorrelationIdsSearchRequest(correlation_ids=["trapped"], workflow_names=["trap"])

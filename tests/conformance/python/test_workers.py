@@ -18,7 +18,7 @@ from tests.cli.conftest import end_group
 from tests.conformance.python.conftest import Installation
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 WORKERS = Path(__file__).with_name("sdk_workers.py")
 NAMES = ("greet", "greet_eu", "count_up", "flaky", "hopeless", "stepwise", "slow")

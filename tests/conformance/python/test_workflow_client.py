@@ -9,7 +9,7 @@ import pytest
 from tests.conformance.python.hand import Model, Raised, Sdk, models
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 ADD = models.WorkflowTask(
     name="add",

@@ -13,11 +13,10 @@ from orchestrator.model.due_times import DueTime, due_after
 from orchestrator.model.schedules import Schedule, ScheduleExecution, ScheduleState
 from orchestrator.plan import Plan
 from orchestrator.service.firing import launch_of, record_of
-from orchestrator.service.schedules import get
+from orchestrator.service.schedules import get_with_time
 from orchestrator.service.starting import start_many
 from orchestrator.store import schedules
 from orchestrator.store.context import StoreContext
-from orchestrator.store.schedules import StoredSchedule
 
 BACKFILL_MAX = 1_000
 NOTED_AT_ONCE = 100
@@ -30,8 +29,7 @@ def backfill(store: StoreContext, name: str, start_ms: int, end_ms: int) -> Plan
     ``NotFound``, and ``InvalidRequest`` for times that are still to come or more than a thousand of them.
     Example: ``executor.run(backfill(store, "nightly", monday_ms, friday_ms))``
     """
-    schedule = yield from get(store, name)
-    now_ms = yield from _now_ms(store)
+    schedule, now_ms = yield from get_with_time(store, name)
     if not 0 <= start_ms <= end_ms <= now_ms:
         raise InvalidRequest(f"backfill of schedule {name!r}: give a beginning and an end after it that is not to come")
     times: list[DueTime] = []
@@ -51,8 +49,7 @@ def run_now(store: StoreContext, name: str) -> Plan[ScheduleExecution]:
 
     Raises ``NotFound`` and what a start may raise. Example: ``executor.run(run_now(store, "nightly")).workflow_id``
     """
-    schedule = yield from get(store, name)
-    now_ms = yield from _now_ms(store)
+    schedule, now_ms = yield from get_with_time(store, name)
     (execution,) = yield from _start(store, schedule, [DueTime(now_ms, "now", "UTC")], now_ms)
     if execution.workflow_id is None:
         raise InvalidRequest(f"schedule {name!r} could not start {execution.workflow_name}: {execution.reason}")
@@ -69,8 +66,3 @@ def _start(
     for at in range(0, len(begun), NOTED_AT_ONCE):
         yield schedules.note_executions(store.keys, schedule.name, begun[at : at + NOTED_AT_ONCE])
     return records
-
-
-def _now_ms(store: StoreContext) -> Plan[int]:
-    stored: StoredSchedule = yield schedules.read_schedule(store.keys, "")
-    return stored.now_ms

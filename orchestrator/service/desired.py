@@ -6,10 +6,11 @@ Called by the CLI.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from orchestrator.errors import NotFound
+from orchestrator.errors import InvalidRequest, NotFound
 from orchestrator.model.definitions import SchemaDef, TaskDef, WorkflowDef
 from orchestrator.model.desired import Desired
 from orchestrator.model.event_handlers import event_handler_to_dict
@@ -43,7 +44,7 @@ class Difference(NamedTuple):
 
 
 def compare(store: StoreContext, desired: Desired) -> Plan[list[Difference]]:
-    """What would change. Raises ``DefinitionInvalid`` with everything that could not be stored.
+    """What would change. Raises ``DefinitionInvalid`` or ``InvalidRequest`` for what could not be stored.
 
     Example: ``[one.name for one in executor.run(compare(store, desired)) if one.change != "same"]``
     """
@@ -102,6 +103,12 @@ def apply(store: StoreContext, desired: Desired) -> Plan[list[Difference]]:
 
 
 def _judge(store: StoreContext, desired: Desired) -> Plan[None]:
+    names = Counter((type(one).__name__, one.name, getattr(one, "version", None)) for part in desired for one in part)
+    twice = [
+        f"{name} {version}" if version is not None else name for (_, name, version), count in names.items() if count > 1
+    ]
+    if twice:
+        raise InvalidRequest(f"these are there twice: {', '.join(twice)}; which one counts would be a guess")
     yield from metadata.check(store, [*desired.schemas, *desired.task_defs, *desired.workflows])
     for handler in desired.handlers:
         events.check(store, handler)

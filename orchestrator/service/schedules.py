@@ -56,10 +56,7 @@ def save(store: StoreContext, schedule: Schedule) -> Plan[Schedule]:
     yield from check(store, schedule)
 
     def replace(before: Schedule | None, now_ms: int) -> Schedule:
-        # Stored once more after it has come, it stays over: files that describe an installation are applied again.
-        is_new = before is None or not schedule.has_times_of(before)
-        if is_new and schedule.run_at is not None and schedule.run_at <= now_ms:
-            raise InvalidRequest(f"schedule {schedule.name!r} would never come: runAt {schedule.run_at} is past")
+        _require_to_come(schedule, before, now_ms)
         return msgspec.structs.replace(
             schedule,
             create_time=before.create_time if before else now_ms,
@@ -76,18 +73,26 @@ def save(store: StoreContext, schedule: Schedule) -> Plan[Schedule]:
 
 
 def check(store: StoreContext, schedule: Schedule) -> Plan[None]:
-    """Raises ``DefinitionInvalid`` for a schedule, or a definition in it, that cannot be stored."""
+    """Raises, for a schedule that cannot be stored now, what ``save`` would raise."""
     problems = validate_schedule(schedule)
     if problems:
         raise DefinitionInvalid(f"schedule {schedule.name!r}", problems)
     if schedule.start_workflow_request.workflow_def is not None:
         yield from starting.resolve_given(store, schedule.start_workflow_request.workflow_def)
+    stored: StoredSchedule = yield schedules.read_schedule(store.keys, schedule.name)
+    _require_to_come(schedule, _read(stored.body, stored.due_ms) if stored.body else None, stored.now_ms)
+    _encoded(store, schedule)
 
 
 def get(store: StoreContext, name: str) -> Plan[Schedule]:
     """One schedule by name. Raises ``NotFound``."""
+    return (yield from get_with_time(store, name))[0]
+
+
+def get_with_time(store: StoreContext, name: str) -> Plan[tuple[Schedule, int]]:
+    """One schedule by name, and the time it is at the store, epoch milliseconds. Raises ``NotFound``."""
     stored: StoredSchedule = yield schedules.read_schedule(store.keys, name)
-    return _known(name, stored.body, stored.due_ms)
+    return _known(name, stored.body, stored.due_ms), stored.now_ms
 
 
 def remove(store: StoreContext, name: str) -> Plan[None]:
@@ -298,13 +303,27 @@ def _change(store: StoreContext, name: str, change: Change) -> Plan[Schedule | N
         body = b""
         if after is not None:
             after = msgspec.structs.replace(after, next_run_time=None)
-            body = msgspec.json.encode(schedule_to_dict(after))
-            if len(body) > store.settings.payload_bytes_max:
-                raise InvalidRequest(f"schedule {name!r} is {len(body):,} bytes of JSON; give the input in another way")
+            body = _encoded(store, after)
         look_ms = None if after is None or due_ms is None else due_ms + delay_ms(after, due_ms)
         if (yield schedules.put_schedule(store.keys, name, stored, body, due_ms, look_ms)):
             return None if after is None else msgspec.structs.replace(after, next_run_time=due_ms)
     raise Conflict(f"schedule {name!r} is being changed by others all the time; repeat the request")
+
+
+def _encoded(store: StoreContext, schedule: Schedule) -> bytes:
+    body = msgspec.json.encode(schedule_to_dict(schedule))
+    if len(body) > store.settings.payload_bytes_max:
+        raise InvalidRequest(
+            f"schedule {schedule.name!r} is {len(body):,} bytes of JSON; give the input in another way"
+        )
+    return body
+
+
+def _require_to_come(schedule: Schedule, before: Schedule | None, now_ms: int) -> None:
+    """Stored once more after it has come, it stays over: files that describe an installation are applied again."""
+    is_new = before is None or not schedule.has_times_of(before)
+    if is_new and schedule.run_at is not None and schedule.run_at <= now_ms:
+        raise InvalidRequest(f"schedule {schedule.name!r} would never come: runAt {schedule.run_at} is past")
 
 
 def _due_ms(before: Schedule | None, after: Schedule | None, stored: StoredSchedule) -> int | None:

@@ -90,6 +90,8 @@ BROKEN: list[tuple[str, str | dict[str, Any], str]] = [
     ("handler", {**HANDLER, "actions": []}, "actions"),
     ("schema", {"name": "s", "data": {"type": "nothing"}}, "nothing"),
     ("kind", {"name": "s", "kind": "robot"}, "must be one of schedule"),
+    ("past", {"name": "s", "runAt": 1_000, "startWorkflowRequest": {"name": "report"}}, "is past"),
+    ("twice", SCHEDULE, "twice: nightly"),
     ("extra", {**WORKFLOW, "name": "w2", "inputSchema": {"name": "unknown", "version": 1}}, "unknown"),
 ]
 

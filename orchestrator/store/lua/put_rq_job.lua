@@ -5,6 +5,7 @@
 -- GIVES OK
 -- SAFE TO REPEAT: yes; since when the job is known stays as it was
 --@include now
+redis.call('ZCARD', KEYS[2])
 redis.call('HSETNX', KEYS[1], ARGV[1], string.format('%d', now) .. ' ' .. ARGV[2])
 redis.call('ZADD', KEYS[2], string.format('%d', now + tonumber(ARGV[3])), ARGV[1])
 return 'OK'

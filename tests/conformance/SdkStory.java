@@ -120,6 +120,11 @@ public class SdkStory {
         workflows.restart(id, false);
         workflows.terminateWorkflow(id, "enough");
         given.put("terminated", workflows.getWorkflow(id, false).getReasonForIncompletion());
+        // The task leaves its queue a moment after the termination is answered.
+        end = System.currentTimeMillis() + 10_000;
+        while (tasks.getQueueSizeForTask("greet") > 0 && System.currentTimeMillis() < end) {
+            Thread.sleep(50);
+        }
         given.put("queue", tasks.getQueueSizeForTask("greet"));
         runner.shutdown();
         workflows.deleteWorkflow(id, false);

@@ -197,6 +197,8 @@ def test_every_message_has_one_effect_although_processes_are_killed(settings: Se
                 running.append(roles.start())
         stream, executor = client.store.keys.event_queue(EVENT), client.connection.sync()
         eventually(lambda: executor.do(Command(("XLEN", stream))) == 0, timeout_s=40)
+        # An execution is listed once its first step is decided, a moment after the message is done with.
+        eventually(lambda: client.list_workflows(name="flow").total >= messages, timeout_s=20)
         page = client.list_workflows(name="flow", size=1000)
         assert page.total == messages
         executions = client.event_executions("h", size=1000)
@@ -236,7 +238,8 @@ def test_every_delivery_has_one_effect_although_processes_are_killed(settings: S
                 running.append(roles.start())
         stream, executor = client.store.keys.event_queue(webhooks.EVENT), client.connection.sync()
         eventually(lambda: executor.do(Command(("XLEN", stream))) == 0, timeout_s=40)
-        assert client.list_workflows(name="new", size=1000).total == number_of
+        eventually(lambda: client.list_workflows(name="new").total >= number_of, timeout_s=20)
+        assert client.list_workflows(name="new").total == number_of
         told = client.run(webhooks.deliveries(client.store, bank, size=1000))
         assert [(one.status, one.task_count) for one in told] == [("COMPLETED", 1)] * number_of
         for handle in handles:

@@ -38,6 +38,7 @@ orchestrator worker my.tasks
 orchestrator worker tasks.py --concurrency 50
 orchestrator worker my.tasks:charge my.reports --domain eu --pool process
 orchestrator worker my.imports --pool rq --memory-limit 512
+orchestrator worker my.tasks --middleware my.around:timed --middleware my.around:audited
 """
 
 
@@ -152,6 +153,12 @@ def system(
 @click.option(
     "--memory-limit", type=click.IntRange(min=16), metavar="MIB", help="What one task may take, in the pool rq."
 )
+@click.option(
+    "--middleware",
+    multiple=True,
+    metavar="MODULE:NAME",
+    help="Put this generator function around every task; repeatable, from the outside in.",
+)
 @click.option("--domain", help="Serve this domain instead of the tasks' own.")
 @click.option("--name", help="How it is called in logs and views. Default: host and process.")
 @click.option("--drain-timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="For running tasks at the end.")
@@ -163,6 +170,7 @@ def worker(
     concurrency: int,
     pool: Any,
     memory_limit: int | None,
+    middleware: tuple[str, ...],
     domain: str | None,
     name: str | None,
     drain_timeout: float | None,
@@ -195,6 +203,7 @@ def worker(
             session.settings,
             served,
             concurrency,
+            middleware=middleware,
             domain=domain,
             drain_timeout_s=drain_timeout,
             memory_bytes=(memory_limit or 0) * 1024 * 1024,

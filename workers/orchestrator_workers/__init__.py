@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator_workers.main import run_worker
+    from orchestrator_workers.middleware import Middleware
     from orchestrator_workers.worker import Worker
 
-__all__ = ["Worker", "run_worker"]
+__all__ = ["Middleware", "Worker", "run_worker"]
 
-_ROOMS = {"Worker": "worker", "run_worker": "main"}
+_ROOMS = {"Middleware": "middleware", "Worker": "worker", "run_worker": "main"}
 
 
 def __getattr__(name: str) -> Any:

@@ -19,16 +19,17 @@ from typing import Any
 
 import msgspec
 
-from orchestrator import codec
 from orchestrator.clock import SystemClock
 from orchestrator.context import TaskContext
-from orchestrator.errors import InvalidPayload, InvalidRequest
+from orchestrator.errors import InvalidRequest
 from orchestrator.model import records
 from orchestrator.model.records import Outcome
 from orchestrator.task import Task
 from orchestrator_workers import outcomes
+from orchestrator_workers.calling import call_plain
 from orchestrator_workers.job import Job
-from orchestrator_workers.registry import load_task
+from orchestrator_workers.middleware import Middleware
+from orchestrator_workers.registry import load_attribute, load_task
 
 _STOP_S = 2.0
 _spawn = multiprocessing.get_context("spawn")  # a forked copy of a process with threads and sockets may deadlock
@@ -37,7 +38,7 @@ _spawn = multiprocessing.get_context("spawn")  # a forked copy of a process with
 class Order(msgspec.Struct, array_like=True, frozen=True):
     """What a child is asked to run: where the function is, its input, and its context's fields.
 
-    ``timeout_s``: what the task's own definition gives an attempt, 0 = no limit.
+    ``timeout_s``: what the task's own definition gives an attempt, 0 = no limit; ``middleware``: where those around it are.
     """
 
     target: str
@@ -47,6 +48,7 @@ class Order(msgspec.Struct, array_like=True, frozen=True):
     counters: tuple[int, int, int, int]
     runtime_metadata: dict[str, str]
     timeout_s: int = 0
+    middleware: tuple[tuple[str, str], ...] = ()
 
 
 class Child:
@@ -127,23 +129,32 @@ def serve(pipe: Connection[Any, Any]) -> None:
     """The life of a child: one order after the other until the pipe is closed."""
     # The terminal's Ctrl-C reaches the whole group; the parent decides what becomes of running tasks.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    known: dict[tuple[str, str], Task[..., Any]] = {}
+    known: dict[tuple[str, str], Any] = {}
     with contextlib.suppress(EOFError, OSError):
         while True:
             order = msgspec.msgpack.decode(pipe.recv_bytes(), type=Order)
             pipe.send_bytes(records.encode(carry_out(order, known)))
 
 
-def carry_out(order: Order, known: dict[tuple[str, str], Task[..., Any]]) -> Outcome:
+def carry_out(order: Order, known: dict[tuple[str, str], Any]) -> Outcome:
     """Run what an order says, here; ``known`` keeps what was imported for it."""
     context = context_of(order)
     try:
-        where = (order.target, order.attribute)
-        task = known.get(where) or known.setdefault(where, load_task(*where))
-        args, kwargs = task.binding(codec.unpack(order.input), context)
-    except (InvalidPayload, InvalidRequest) as error:
+        task, middleware = imported(order, known)
+    except InvalidRequest as error:
         return outcomes.terminal(str(error), context)
-    return copy_context().run(outcomes.of_call, task, args, kwargs, context)
+    return copy_context().run(call_plain, task, order.input, context, middleware)
+
+
+def imported(order: Order, known: dict[tuple[str, str], Any]) -> tuple[Task[..., Any], list[Middleware]]:
+    """The task of an order and what is put around it. Raises ``InvalidRequest`` when they cannot be imported."""
+    where = (order.target, order.attribute)
+    if where not in known:
+        known[where] = load_task(*where)
+    for place in order.middleware:
+        if place not in known:
+            known[place] = load_attribute(*place)
+    return known[where], [known[place] for place in order.middleware]
 
 
 def context_of(order: Order) -> TaskContext:
@@ -170,6 +181,7 @@ def _order(job: Job) -> Order:
         (at.attempt, at.delivery, at.iteration, at.generation),
         dict(at.runtime_metadata),
         job.registered.task.definition().timeout_seconds,
+        tuple((one.target, one.attribute) for one in job.registered.middleware),
     )
 
 

@@ -23,11 +23,9 @@ from rq.worker import Worker
 
 from orchestrator.model import records
 from orchestrator.model.records import Outcome
-from orchestrator.task import Task
 from orchestrator_workers import outcomes
-from orchestrator_workers.children import Child, Order, carry_out, context_of, exit_text
+from orchestrator_workers.children import Child, Order, carry_out, context_of, exit_text, imported
 from orchestrator_workers.job import Job
-from orchestrator_workers.registry import load_task
 
 GRACE_S = 5
 """So long after its time limit a horse is killed that does not heed it, such as one that waits in C."""
@@ -67,7 +65,7 @@ class Stable(Worker):
         self._pipe = pipe
         self._memory_bytes = memory_bytes
         self._is_unwanted = False
-        self._known: dict[tuple[str, str], Task[..., Any]] = {}
+        self._known: dict[tuple[str, str], Any] = {}
 
     def serve(self) -> None:
         """Carry out one order after the other until the pipe is closed."""
@@ -106,9 +104,7 @@ class Stable(Worker):
     def _answer(self, order: Order) -> bytes:
         context = context_of(order)
         try:
-            where = (order.target, order.attribute)
-            if where not in self._known:
-                self._known[where] = load_task(*where)  # here, so that no horse has to import it
+            imported(order, self._known)  # here, so that no horse has to
         except Exception as error:
             return records.encode(outcomes.terminal(str(error), context))
         ours, theirs = os.pipe()

@@ -12,6 +12,7 @@ from enum import Enum
 
 from orchestrator.context import TaskContext
 from orchestrator.service.dispatch import Claimed
+from orchestrator_workers.middleware import Middleware
 from orchestrator_workers.registry import RegisteredTask
 
 Observer = Callable[[str, dict[str, object]], None]
@@ -69,6 +70,11 @@ class Job:
         self.ending: Ending | None = None
         self.interrupt: Callable[[], object] | None = None
         self.returned = False
+
+    @property
+    def middleware(self) -> list[Middleware]:
+        """What is put around the task's code, from the outside in."""
+        return [one.function for one in self.registered.middleware]
 
     def end(self, why: Ending) -> None:
         """Ask the task's code to stop; the first reason given stands, except that a lost lease overrides all."""

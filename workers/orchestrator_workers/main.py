@@ -17,6 +17,7 @@ from typing import Any
 from orchestrator.settings import Settings
 from orchestrator.task import Task
 from orchestrator_workers.job import Observer
+from orchestrator_workers.middleware import Middleware
 from orchestrator_workers.worker import Worker
 
 
@@ -26,6 +27,7 @@ def run_worker(
     concurrency: int = 20,
     *,
     tasks: Iterable[Task[..., Any]] = (),
+    middleware: Iterable[Middleware | str] = (),
     domain: str | None = None,
     lease_ms: int | None = None,
     drain_timeout_s: float | None = None,
@@ -37,9 +39,9 @@ def run_worker(
 ) -> int:
     """Work until a signal ends it; gives the process's exit status, 0 after an orderly end.
 
-    ``memory_bytes`` and ``on_turn`` as in ``Worker``. Raises ``InvalidRequest`` for modules without usable tasks,
-    ``StoreUnavailable`` and ``StoreRefused`` when the store cannot be used at the start; later outages are waited out.
-    Example: ``sys.exit(run_worker(settings, ["my.tasks"]))``
+    ``middleware``, ``memory_bytes`` and ``on_turn`` as in ``Worker``. Raises ``InvalidRequest`` for modules without
+    usable tasks, ``StoreUnavailable`` and ``StoreRefused`` when the store cannot be used at the start; later outages are waited
+    out. Example: ``sys.exit(run_worker(settings, ["my.tasks"]))``
     """
 
     async def work() -> None:
@@ -47,6 +49,7 @@ def run_worker(
             settings,
             tasks=tasks,
             modules=modules,
+            middleware=middleware,
             concurrency=concurrency,
             domain=domain,
             lease_ms=lease_ms,

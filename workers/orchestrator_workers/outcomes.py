@@ -14,21 +14,12 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from orchestrator import codec
-from orchestrator.context import InProgress, TaskContext, enter
+from orchestrator.context import InProgress, TaskContext
 from orchestrator.errors import InvalidPayload, Retry, TerminalError
 from orchestrator.model.records import FORMAT, Outcome
-from orchestrator.task import Task, encode_output
+from orchestrator.task import encode_output
 
 REASON_CHARS_MAX = 2_000
-
-
-def of_call(task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], context: TaskContext) -> Outcome:
-    """Run a plain function and say how it ended. SystemExit too ends the task only, not the thread or the child."""
-    enter(context)
-    try:
-        return returned(task.function(*args, **kwargs), context)
-    except BaseException as error:
-        return raised(error, context)
 
 
 def returned(value: Any, context: TaskContext) -> Outcome:

@@ -1,4 +1,4 @@
-"""From module names and files to the tasks in them.
+"""From module names and files to the tasks and middlewares in them.
 
 A target is ``pkg.module``, ``file.py`` or either of them with ``:name`` for one task, a list of tasks or a workflow.
 Two different tasks of one name are refused, because a queue has one meaning. Called by the worker at its start, and by
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
 import traceback
@@ -20,14 +21,24 @@ from typing import Any, NamedTuple
 
 from orchestrator.errors import InvalidRequest, MissingExtra
 from orchestrator.task import Task, tasks_in
+from orchestrator_workers.middleware import Middleware, name_of
+
+
+class PlacedMiddleware(NamedTuple):
+    """A middleware, and where another process finds it: a module name or file, and the attribute in it, "" if nowhere."""
+
+    function: Middleware
+    target: str
+    attribute: str
 
 
 class RegisteredTask(NamedTuple):
-    """A task, and where another process finds it: a module name or file, and the attribute in it."""
+    """A task with what is put around it, and where another process finds it: a module name or file, and the attribute."""
 
     task: Task[..., Any]
     target: str
     attribute: str
+    middleware: tuple[PlacedMiddleware, ...] = ()
 
     @property
     def name(self) -> str:
@@ -35,12 +46,17 @@ class RegisteredTask(NamedTuple):
         return self.task.name
 
 
-def register(tasks: Iterable[Task[..., Any]] = (), modules: Iterable[str] = ()) -> dict[str, RegisteredTask]:
-    """All given tasks and all tasks of the given modules, by name.
+def register(
+    tasks: Iterable[Task[..., Any]] = (), modules: Iterable[str] = (), middleware: Iterable[Middleware | str] = ()
+) -> dict[str, RegisteredTask]:
+    """All given tasks and all tasks of the given modules, by name, within these middlewares.
 
-    Raises ``InvalidRequest`` when a module does not import, holds no task, two tasks share a name, or a task for the
-    process pool cannot be found by import. Example: ``register(modules=["shop.tasks", "extra.py:refund"])["refund"]``
+    A middleware is given as it is or as ``pkg.module:name`` or ``file.py:name``. Raises ``InvalidRequest`` when a module
+    does not import, holds no task, two tasks share a name, or another process, where tasks of the pools ``process`` and
+    ``rq`` run, could not import a task or a middleware.
+    Example: ``register(modules=["shop.tasks", "extra.py:refund"])["refund"]``
     """
+    around = tuple(_placed(one) for one in middleware)
     found: dict[str, RegisteredTask] = {}
     for task in tasks:
         _add(found, _located(task, str(getattr(task.function, "__module__", ""))))
@@ -49,7 +65,7 @@ def register(tasks: Iterable[Task[..., Any]] = (), modules: Iterable[str] = ()) 
         module = load_module(source)
         for task in _chosen(module, target, attribute):
             _add(found, _located(task, source))
-    return found
+    return {name: _within(one, around) for name, one in found.items()} if around else found
 
 
 def load_module(source: str) -> ModuleType:
@@ -69,6 +85,21 @@ def load_task(target: str, attribute: str) -> Task[..., Any]:
     if not isinstance(found, Task):
         raise InvalidRequest(f"{target} has no task {attribute}; a process-pool task must be defined at module level")
     return found
+
+
+def load_attribute(target: str, attribute: str) -> Any:
+    """What ``attribute`` names in ``target``. Raises ``InvalidRequest`` when there is nothing."""
+    module = load_module(target)
+    if not hasattr(module, attribute):
+        raise InvalidRequest(f"{target}: the module has no {attribute}")
+    return getattr(module, attribute)
+
+
+def attribute_of(value: object, target: str) -> str | None:
+    """Under which name the module ``target`` holds this very object, None if it does not."""
+    module = sys.modules.get(target) or (load_module(target) if target else None)
+    found = vars(module).items() if module is not None else ()
+    return next((name for name, candidate in found if candidate is value), None)
 
 
 def _split(target: str) -> tuple[str, str, str]:
@@ -114,9 +145,7 @@ def _chosen(module: ModuleType, target: str, attribute: str) -> Sequence[Task[..
         if not tasks:
             raise InvalidRequest(f"{target} holds no task; decorate a function of it with @task")
         return tasks
-    if not hasattr(module, attribute):
-        raise InvalidRequest(f"{target}: the module has no {attribute}")
-    value = getattr(module, attribute)
+    value = load_attribute(target.rpartition(":")[0], attribute)
     if isinstance(value, Task):
         return [value]
     several = value if isinstance(value, list | tuple) else getattr(value, "tasks", None)
@@ -131,14 +160,39 @@ def _located(task: Task[..., Any], target: str) -> RegisteredTask:
     if task.pool not in ("process", "rq"):
         return RegisteredTask(task, target, "")
     for source in (target, str(getattr(task.function, "__module__", ""))):
-        module = sys.modules.get(source) or (load_module(source) if source else None)
-        for attribute, value in vars(module).items() if module is not None else ():
-            if value is task:
-                return RegisteredTask(task, source, attribute)
+        attribute = attribute_of(task, source)
+        if attribute is not None:
+            return RegisteredTask(task, source, attribute)
     raise InvalidRequest(
         f"task {task.name} has pool={task.pool!r} but is no attribute of module {target}: another process must be able to "
         "import it, so define it at module level"
     )
+
+
+def _placed(middleware: Middleware | str) -> PlacedMiddleware:
+    if isinstance(middleware, str):
+        target, _, attribute = _split(middleware)
+        if not attribute:
+            raise InvalidRequest(f"middleware {middleware}: say where it is as pkg.module:name or file.py:name")
+        found = PlacedMiddleware(load_attribute(target, attribute), target, attribute)
+    else:
+        target = str(getattr(middleware, "__module__", ""))
+        found = PlacedMiddleware(middleware, target, attribute_of(middleware, target) or "")
+    if not (inspect.isgeneratorfunction(found.function) or inspect.isasyncgenfunction(found.function)):
+        raise InvalidRequest(
+            f"{name_of(found.function)} is no middleware: that is a generator function of (context, input) with one yield"
+        )
+    return found
+
+
+def _within(registered: RegisteredTask, around: tuple[PlacedMiddleware, ...]) -> RegisteredTask:
+    for one in around if registered.attribute else ():
+        if not one.attribute:
+            raise InvalidRequest(
+                f"task {registered.name} runs in another process, which must be able to import the middleware "
+                f"{name_of(one.function)}: define it at module level; module {one.target} holds no such thing"
+            )
+    return registered._replace(middleware=around)
 
 
 def _add(found: dict[str, RegisteredTask], new: RegisteredTask) -> None:

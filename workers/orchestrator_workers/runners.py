@@ -9,13 +9,10 @@ from __future__ import annotations
 import asyncio
 from contextvars import copy_context
 from functools import partial
-from typing import Any
 
-from orchestrator import codec
-from orchestrator.context import enter
-from orchestrator.errors import InvalidPayload
 from orchestrator.model.records import Outcome
 from orchestrator_workers import outcomes
+from orchestrator_workers.calling import call_async, call_plain
 from orchestrator_workers.children import Child
 from orchestrator_workers.job import Job
 from orchestrator_workers.threads import Crew, Done, Hand
@@ -61,14 +58,10 @@ class Runners:
         running = asyncio.current_task()
         assert running is not None, "an async task runs inside an asyncio task"
         outcome: Outcome | None = None
-        try:
-            if job.ending is None:
-                args, kwargs = arguments_of(job)
-                # Only now: a task that is cancelled before its first step would end without coming back.
-                job.interrupt = running.cancel
-                outcome = await _called(job, args, kwargs)
-        except InvalidPayload as error:
-            outcome = outcomes.terminal(str(error), job.context)
+        if job.ending is None:
+            # Only now: a task that is cancelled before its first step would end without coming back.
+            job.interrupt = running.cancel
+            outcome = await _called(job)
         self._tasks.discard(running)
         self._done(job, outcome)
 
@@ -80,12 +73,8 @@ class ThreadHand:
         """Run the job here."""
         if job.ending is not None:
             return None
-        try:
-            args, kwargs = arguments_of(job)
-        except InvalidPayload as error:
-            return outcomes.terminal(str(error), job.context)
         # In a copied context, so that what one task sets in it never reaches the next.
-        return copy_context().run(outcomes.of_call, job.registered.task, args, kwargs, job.context)
+        return copy_context().run(call_plain, job.registered.task, job.input, job.context, job.middleware)
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -97,17 +86,9 @@ def _stall(memory_bytes: int) -> Hand:
     return Stall(memory_bytes)
 
 
-def arguments_of(job: Job) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of the job's function. Raises ``InvalidPayload`` when the input does not fit its signature."""
-    return job.registered.task.binding(codec.unpack(job.input), job.context)
-
-
-async def _called(job: Job, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome | None:
-    enter(job.context)
+async def _called(job: Job) -> Outcome | None:
     try:
-        return outcomes.returned(await job.registered.task.function(*args, **kwargs), job.context)
+        return await call_async(job.registered.task, job.input, job.context, job.middleware)
     except asyncio.CancelledError as error:
         # Without a wish of ours to stop, the code cancelled itself: that is a failure like any other.
         return None if job.ending is not None else outcomes.raised(error, job.context)
-    except (Exception, SystemExit) as error:
-        return outcomes.raised(error, job.context)

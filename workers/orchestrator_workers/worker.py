@@ -36,6 +36,7 @@ from orchestrator_workers import outcomes
 from orchestrator_workers.claims import Claims, Leased, Source
 from orchestrator_workers.heartbeat import Heartbeat
 from orchestrator_workers.job import Ending, Job, Jobs, Observer
+from orchestrator_workers.middleware import Middleware
 from orchestrator_workers.pauses import end_all
 from orchestrator_workers.presence import Presence
 from orchestrator_workers.registration import register_absent
@@ -54,7 +55,8 @@ class Worker:
     """Runs tasks until it is stopped.
 
     ``store`` is a URL, settings, a connection or a client straight on Redis; ``tasks`` and ``modules`` say what to run
-    (``pkg.mod``, ``file.py``, ``file.py:name``); ``concurrency`` how many at once; ``domain`` overrides the tasks' own;
+    (``pkg.mod``, ``file.py``, ``file.py:name``); ``middleware`` what is put around each of them, from the outside in (generator
+    functions or ``pkg.mod:name``); ``concurrency`` how many at once; ``domain`` overrides the tasks' own;
     ``lease_ms`` the setting of that name; ``memory_bytes`` what a task in the pool ``rq`` may take, 0 = no limit;
     ``registers``: whether the tasks' definitions are put into the catalog where they are absent; ``on_turn`` is called at
     least every few seconds while claiming is not stuck. Raises ``InvalidRequest`` for tasks that cannot be found or share
@@ -68,6 +70,7 @@ class Worker:
         *,
         tasks: Iterable[Task[..., Any]] = (),
         modules: Iterable[str] = (),
+        middleware: Iterable[Middleware | str] = (),
         concurrency: int = 20,
         domain: str | None = None,
         lease_ms: int | None = None,
@@ -85,7 +88,7 @@ class Worker:
         if lease_ms is not None:
             settings = dataclasses.replace(settings, lease_ms=lease_ms)
         self._settings = settings
-        self._tasks = register(tasks, modules)
+        self._tasks = register(tasks, modules, middleware)
         if not self._tasks:
             raise InvalidRequest("a worker needs tasks: give it tasks=[...] or modules=[...]")
         self._concurrency = concurrency

@@ -172,9 +172,7 @@ class ServerMetrics:
         """Everything as Prometheus reads it, with the installation as it is now."""
         diagnosis = yield from operations.diagnose(store)
         queues = yield from operations.queues(store)
-        now = CollectorRegistry()
-        now.register(_Installation(list(families(diagnosis, queues))))
-        return text_of(self.registry) + text_of(now)
+        return text_of(self.registry) + page_of(diagnosis, queues)
 
 
 class _Installation(Collector):
@@ -189,6 +187,13 @@ def text_of(registry: CollectorRegistry) -> str:
     """What a registry holds as Prometheus reads it."""
     text: str = generate_latest(registry).decode()
     return text
+
+
+def page_of(diagnosis: Diagnosis, queues: dict[str, QueueStats]) -> str:
+    """What is true of an installation as Prometheus reads it."""
+    now = CollectorRegistry()
+    now.register(_Installation(list(families(diagnosis, queues))))
+    return text_of(now)
 
 
 def families(diagnosis: Diagnosis, queues: dict[str, QueueStats]) -> Iterator[Metric]:

@@ -23,6 +23,7 @@ group = LazyGroup(
         "get": Entry(__name__, "get", "Show one definition."),
         "versions": Entry(__name__, "versions", "List all versions of one workflow."),
         "delete": Entry(__name__, "delete", "Forget one version of a workflow."),
+        "limit": Entry(__name__, "limit", "Limit how many executions run at once."),
         "validate": Entry(__name__, "validate", "Check definitions without storing them."),
         "graph": Entry(__name__, "graph", "Draw a workflow as Mermaid or as a text tree."),
         "test": Entry("orchestrator_cli.trial", "test", "Run a workflow with mocked outcomes."),
@@ -51,6 +52,13 @@ SHOWN = [
     Column("created", lambda row: moment(row.get("createTime") or 0)),
     Column("tasks", lambda row: ", ".join(task["taskReferenceName"] for task in row.get("tasks", ()))),
     Column("input", lambda row: ", ".join(row.get("inputParameters", ()))),
+]
+
+LIMIT = [
+    Column("workflow", lambda row: row["name"]),
+    Column("at once", lambda row: row["concurrentExecLimit"] or "any number"),
+    Column("for each", lambda row: row["rateLimitKey"]),
+    Column("others", lambda row: row["policy"]),
 ]
 
 APPLY_EXAMPLES = """
@@ -127,6 +135,43 @@ def delete(name: str, version: int) -> None:
     with current_session().store() as store:
         store.run(metadata.delete_workflow, name, version)
     click.echo(f"{name} {version}")
+
+
+LIMIT_EXAMPLES = """
+orchestrator def limit order
+orchestrator def limit order 5
+orchestrator def limit order 2 --key '${workflow.input.tenant}'
+orchestrator def limit order 0
+"""
+
+
+@click.command(cls=Leaf, examples=LIMIT_EXAMPLES)
+@click.argument("name")
+@click.argument("count", type=click.IntRange(min=0), required=False)
+@click.option("--key", metavar="EXPRESSION", help="Count those apart for which it gives different values.")
+@click.option("--policy", type=choice("QUEUE", "REJECT"), default="QUEUE", show_default=True, help="What others do.")
+@output_option()
+def limit(name: str, count: int | None, key: str | None, policy: Any, form: str) -> None:
+    """Let at most COUNT executions of a workflow run at once, of all versions; 0 lifts the limit, none shows it."""
+    from orchestrator.model.definitions import RateLimitConfig, RateLimitPolicy
+    from orchestrator.service import metadata
+
+    if count is None and key is not None:
+        raise click.UsageError("--key goes with COUNT: how many may run at once for each of its values")
+    with current_session().store() as store:
+        if count is not None:
+            wanted = RateLimitConfig(
+                rate_limit_key=key, concurrent_exec_limit=count, policy=RateLimitPolicy(str(policy))
+            )
+            store.run(metadata.limit_executions, name, wanted if count else None)
+        found = store.run(metadata.get_workflow, name, None).rate_limit_config
+    row = {
+        "name": name,
+        "concurrentExecLimit": found.concurrent_exec_limit if found else 0,
+        "rateLimitKey": found.rate_limit_key if found else None,
+        "policy": str(found.policy) if found else None,
+    }
+    show(row, form, LIMIT, name="name")
 
 
 @click.command(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from orchestrator.errors import OrchestratorError
+from orchestrator_cli.archive import without_password
 from orchestrator_cli.command import Leaf, output_option
 from orchestrator_cli.output import Column, say, show_all, span
 from orchestrator_cli.session import Session, Store, current_session
@@ -141,8 +142,7 @@ def _queues(queues: dict[str, QueueStats]) -> Iterator[Finding]:
 def _archive(url: str | None) -> Finding:
     if url is None:
         return Finding("archive", "ok", "none: ended executions stay in Redis until they are removed")
-    scheme, _, rest = url.partition("://")
-    return Finding("archive", "ok", f"{scheme}://{rest.rpartition('@')[2]}")  # without a password
+    return Finding("archive", "ok", without_password(url))
 
 
 def _machine() -> Iterator[Finding]:

@@ -17,6 +17,7 @@ group = LazyGroup(
     entries={
         "set": Entry(__name__, "set_", "Store a value for all deciders."),
         "list": Entry(__name__, "list_", "List the values."),
+        "get": Entry(__name__, "get", "Print one value."),
         "delete": Entry(__name__, "delete", "Forget a stored value."),
     },
 )
@@ -43,6 +44,16 @@ def list_(form: str) -> None:
         found = store.run(secrets.environment_values)
     columns = [Column("name", lambda row: row["name"]), Column("value", lambda row: row["value"])]
     show_all([{"name": name, "value": value} for name, value in sorted(found.items())], form, columns, name="name")
+
+
+@click.command(cls=Leaf, examples="orchestrator env get REGION")
+@click.argument("name")
+def get(name: str) -> None:
+    """Print one value."""
+    from orchestrator.service import secrets
+
+    with current_session().store() as store:
+        click.echo(store.run(secrets.environment_value, name))
 
 
 @click.command(cls=Leaf, examples="orchestrator env delete REGION")

@@ -26,6 +26,9 @@ group = LazyGroup(
     help="Events: handlers, messages, and what was done for them.",
     entries={
         "handler": Entry(__name__, "handler", "Event handlers: apply, list, get, delete."),
+        "queue": Entry(
+            "orchestrator_cli.event_queue", "group", "Configurations of event queues: list, get, set, delete."
+        ),
         "publish": Entry(__name__, "publish", "Give the handlers of an event a message."),
         "executions": Entry(__name__, "executions", "Show what was done for messages, the latest first."),
         "dead-letters": Entry(__name__, "dead_letters", "Show messages that could not be handled, and why."),

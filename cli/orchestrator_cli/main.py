@@ -33,13 +33,15 @@ COMMANDS = {
     "diff": Entry("orchestrator_cli.desired", "diff", "Show what apply would change, line by line."),
     "key": Entry("orchestrator_cli.key", "group", "Keys of the HTTP API: create, list, revoke; what was changed."),
     "secret": Entry("orchestrator_cli.secret", "group", "Secrets that tasks are handed: set, list, delete, key."),
-    "env": Entry("orchestrator_cli.env", "group", "Values for ${workflow.env.NAME}: set, list, delete."),
+    "env": Entry("orchestrator_cli.env", "group", "Values for ${workflow.env.NAME}: set, list, get, delete."),
     "schema": Entry(
         "orchestrator_cli.schema", "group", "JSON Schemas of inputs and outputs: apply, list, get, delete."
     ),
-    "taskdef": Entry("orchestrator_cli.taskdef", "group", "Task definitions: apply, list, get."),
+    "taskdef": Entry("orchestrator_cli.taskdef", "group", "Task definitions: apply, list, get, delete."),
+    "tag": Entry("orchestrator_cli.tag", "group", "Tags of workflows, tasks, secrets, ...: list, add, remove."),
     "workflow": Entry("orchestrator_cli.workflow", "group", "Executions: start, run, watch, pause, signal, ..."),
-    "task": Entry("orchestrator_cli.task", "group", "Tasks of executions by their id: get, logs, update."),
+    "bulk": Entry("orchestrator_cli.bulk", "bulk", "Do one thing to many executions, named or found by a query."),
+    "task": Entry("orchestrator_cli.task", "group", "Tasks of executions by their id: get, logs, update, poll, ..."),
     "event": Entry(
         "orchestrator_cli.event", "group", "Events: handlers, publish a message, what was done for messages."
     ),
@@ -47,9 +49,12 @@ COMMANDS = {
     "schedule": Entry(
         "orchestrator_cli.schedule", "group", "Schedules: start workflows at set times; create, list, pause, next."
     ),
+    "archive": Entry("orchestrator_cli.archive", "group", "Executions that have left Redis: info, run, restore."),
+    "store": Entry("orchestrator_cli.store", "group", "The server and the partitions as they are: info, partitions."),
     "expr": Entry("orchestrator_cli.expr", "group", "Expressions and scripts: say what one gives."),
     "queue": Entry("orchestrator_cli.queue", "group", "Task queues: list."),
     "doctor": Entry("orchestrator_cli.doctor", "doctor", "Check Redis and the installation; a fix for every finding."),
+    "metrics": Entry("orchestrator_cli.metrics", "metrics", "Print the metrics of the installation for Prometheus."),
     "deploy": Entry("orchestrator_cli.deploy", "group", "Files to run an installation with: render."),
     "version": Entry("orchestrator_cli.version", "version", "Print the version."),
 }

@@ -93,12 +93,20 @@ def get(name: str, version: int | None, form: str) -> None:
     show(schema_def_to_dict(found), form, COLUMNS, name="name")
 
 
-@click.command(cls=Leaf, examples="orchestrator schema delete order-input --version 1")
+@click.command(
+    cls=Leaf, examples="orchestrator schema delete order-input --version 1\norchestrator schema delete old --all"
+)
 @click.argument("name")
-@click.option("--version", type=click.IntRange(min=1), required=True)
-def delete(name: str, version: int) -> None:
-    """Forget one version of a schema; definitions that took it over keep their copy."""
+@click.option("--version", type=click.IntRange(min=1), help="Which one.")
+@click.option("--all", "every", is_flag=True, help="Every version.")
+def delete(name: str, version: int | None, every: bool) -> None:
+    """Forget versions of a schema; definitions that took one over keep their copy."""
     from orchestrator.service import schemas
 
+    if (version is None) != every:
+        raise click.UsageError("give --version or --all: one of both")
     with current_session().store() as store:
-        store.run(schemas.delete, name, version)
+        if version is None:
+            store.run(schemas.delete_all, name)
+        else:
+            store.run(schemas.delete, name, version)

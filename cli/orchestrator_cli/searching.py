@@ -42,6 +42,7 @@ TASKS = [
 SEARCH_EXAMPLES = """
 orchestrator workflow search "workflowType=order AND status IN (FAILED,TIMED_OUT)"
 orchestrator workflow search --text "ada order-17" --sort endTime:DESC
+orchestrator workflow search --by-tasks "taskDefName=charge AND status=FAILED"
 orchestrator workflow search "startTime>1700000000000 AND correlationId STARTS_WITH shop-" -o name
 """
 
@@ -85,16 +86,23 @@ def list_(status: Any, name: str | None, correlation_id: str | None, limit: int,
 
 @click.command(cls=Leaf, examples=SEARCH_EXAMPLES)
 @_search_options
-@click.option(
-    "--top-level", "top_level_only", is_flag=True, help="Leave out what other workflows started as their part."
-)
+@click.option("--top-level", is_flag=True, help="Leave out what other workflows started as their part.")
+@click.option("--by-tasks", is_flag=True, help="The query is over fields of tasks: find whose tasks match.")
 @output_option()
-def search(query: str | None, limit: int, offset: int, form: str, **options: Any) -> None:
+def search(
+    query: str | None, limit: int, offset: int, form: str, top_level: bool, by_tasks: bool, **options: Any
+) -> None:
     """Search executions by a query over their fields, by free text, or both; the latest first."""
     from orchestrator.service import search as searches
 
+    if top_level and by_tasks:
+        raise click.UsageError("--top-level is about executions, --by-tasks asks for tasks: give one of them")
     with current_session().store() as store:
-        found = store.run(searches.search_workflows, query, start=offset, size=limit, **options)
+        if by_tasks:
+            found = store.run(searches.search_by_tasks, query, start=offset, size=limit, **options)
+        else:
+            options["top_level_only"] = top_level
+            found = store.run(searches.search_workflows, query, start=offset, size=limit, **options)
     _show(found, offset, form, LISTED, "workflowId")
 
 

@@ -23,6 +23,7 @@ group = LazyGroup(
         "apply": Entry(__name__, "apply", "Store the task definitions of files, folders or Python modules."),
         "list": Entry(__name__, "list_", "List all task definitions."),
         "get": Entry(__name__, "get", "Show one task definition."),
+        "delete": Entry(__name__, "delete", "Forget task definitions."),
     },
 )
 
@@ -78,6 +79,18 @@ def get(name: str, form: str) -> None:
     with current_session().store() as store:
         found = store.run(metadata.get_task_def, name)
     show(task_def_to_dict(found), form, LISTED, name="name")
+
+
+@click.command(cls=Leaf, examples="orchestrator taskdef delete charge")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+def delete(names: tuple[str, ...]) -> None:
+    """Forget task definitions; their limits end with them, tasks under way keep what they began with."""
+    from orchestrator.service import metadata
+
+    with current_session().store() as store:
+        for name in names:
+            store.run(metadata.delete_task_def, name)
+            click.echo(name)
 
 
 def _retries(row: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from orchestrator_cli.session import Store, current_session
 if TYPE_CHECKING:
     from orchestrator.service.starting import Launch
 
+_LOOKING = "orchestrator_cli.looking"
 _ACTS = "orchestrator_cli.acts"
 _HALTS = "orchestrator_cli.halts"
 _SEARCHING = "orchestrator_cli.searching"
@@ -30,6 +31,10 @@ group = LazyGroup(
         "start": Entry(__name__, "start", "Start one and print its id."),
         "run": Entry(__name__, "run", "Start one, show its progress, print its output."),
         "get": Entry(__name__, "get", "Show one with its tasks."),
+        "status": Entry(_LOOKING, "status", "Say how some stand."),
+        "tasks": Entry(_LOOKING, "tasks", "List its tasks."),
+        "logs": Entry(_LOOKING, "logs", "Print the lines that its tasks logged."),
+        "graph": Entry(_LOOKING, "graph", "Draw the definition that it runs on."),
         "list": Entry(_SEARCHING, "list_", "List executions, the latest first."),
         "search": Entry(_SEARCHING, "search", "Find executions by a query or free text."),
         "correlated": Entry(__name__, "correlated", "List the ids under correlation ids."),

@@ -66,6 +66,23 @@ def hand_out(store: StoreContext, claimed: Sequence[Claimed], worker: str) -> Pl
     return (yield from _with_progress(store, lent))
 
 
+def poll(
+    store: StoreContext, task_type: str, worker: str, *, domain: str | None = None, count: int = 1
+) -> Plan[list[Task]]:
+    """Tasks of one type for a worker that asks by itself now and then; none when nothing waits.
+
+    Not idempotent: what an answer that was lost held comes back when its response time-out is over.
+    Example: ``executor.run(poll(store, "charge", "host-1"))``
+    """
+    reply = yield from dispatch.claim_tasks(store, [dispatch.Want(task_type, domain, count)], worker)
+    for failure in reply.failures.values():
+        raise failure
+    if not reply.claimed:
+        return []
+    lent = yield from hand_out(store, reply.claimed, worker)
+    return (yield from show(store, lent, Steps(), worker))
+
+
 class Steps:
     """The steps of the definitions that executions run on, read once each; one per process."""
 

@@ -107,9 +107,13 @@ LOWEST_ROLE = {
     POST /verbs/definitions/workflows/{name}/company
     POST /verbs/definitions/workflows/{name}/versions
     POST /verbs/environment
+    POST /verbs/environment/{name}
     POST /verbs/events/executions
     POST /verbs/events/handlers
     POST /verbs/events/handlers/{name}
+    POST /verbs/events/queues
+    POST /verbs/events/queues/{kind}/{name}
+    POST /verbs/installation
     POST /verbs/queues
     POST /verbs/schedules
     POST /verbs/schedules/executions
@@ -118,6 +122,10 @@ LOWEST_ROLE = {
     POST /verbs/schedules/{name}
     POST /verbs/schemas
     POST /verbs/schemas/{name}
+    POST /verbs/tags
+    POST /verbs/tags/{kind}/{name}
+    POST /verbs/tasks/open
+    POST /verbs/tasks/polls
     POST /verbs/tasks/search
     POST /verbs/tasks/{task_id}
     POST /verbs/tasks/{task_id}/logs
@@ -128,11 +136,13 @@ LOWEST_ROLE = {
     POST /verbs/workflows/list
     POST /verbs/workflows/running
     POST /verbs/workflows/search
+    POST /verbs/workflows/search-by-tasks
     POST /verbs/workflows/{workflow_id}
     POST /verbs/workflows/{workflow_id}/await
     POST /verbs/workflows/{workflow_id}/await-halt
     POST /verbs/workflows/{workflow_id}/export
     POST /verbs/workflows/{workflow_id}/standing
+    POST /verbs/workflows/{workflow_id}/tasks
     POST /verbs/workflows/{workflow_id}/why
     """,
     KeyRole.WORKER: """
@@ -149,7 +159,9 @@ LOWEST_ROLE = {
     POST /tasks/{workflow_id}/{status}/signal/sync
     GET /workflow/external-storage-location
     GET /workflow/externalstoragelocation
+    POST /verbs/tasks/poll
     POST /verbs/tasks/update
+    POST /verbs/tasks/{task_id}/log
     POST /verbs/workflows/{workflow_id}/tasks/{ref}/update
     """,
     KeyRole.OPERATOR: """
@@ -198,8 +210,10 @@ LOWEST_ROLE = {
     POST /verbs/schedules/{name}/backfill
     POST /verbs/schedules/{name}/pause
     POST /verbs/schedules/{name}/remove
+    POST /verbs/schedules/{name}/remove-tags
     POST /verbs/schedules/{name}/resume
     POST /verbs/schedules/{name}/run
+    POST /verbs/schedules/{name}/set-tags
     POST /verbs/workflows/act
     POST /verbs/workflows/execute
     POST /verbs/workflows/import
@@ -254,15 +268,25 @@ LOWEST_ROLE = {
     GET /secrets/{key}/exists
     DELETE GET PUT /secrets/{key}/tags
     POST /verbs/definitions/apply
+    POST /verbs/definitions/tasks/{name}/delete
     POST /verbs/definitions/workflows/{name}/delete
+    POST /verbs/definitions/workflows/{name}/limit
     POST /verbs/environment/{name}/delete
     POST /verbs/environment/{name}/put
     POST /verbs/events/handlers/apply
     POST /verbs/events/handlers/{name}/remove
+    POST /verbs/events/queues/{kind}/{name}/delete
+    POST /verbs/events/queues/{kind}/{name}/put
+    POST /verbs/schedules/pause-all
+    POST /verbs/schedules/requeue-all
+    POST /verbs/schedules/resume-all
     POST /verbs/schemas/{name}/delete
+    POST /verbs/schemas/{name}/delete-all
     POST /verbs/secrets
     POST /verbs/secrets/{name}/delete
     POST /verbs/secrets/{name}/put
+    POST /verbs/tags/{kind}/{name}/add
+    POST /verbs/tags/{kind}/{name}/remove
     POST /verbs/webhooks/save
     POST /verbs/webhooks/{webhook_id}/delete
     """,

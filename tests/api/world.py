@@ -80,6 +80,7 @@ PATH = {
     "event": "conductor:news",
     "id": "hub",
     "key": "password",
+    "kind": "workflow",
     "name": "ending",
     "queue_name": "orders",
     "queue_type": "kafka",
@@ -98,7 +99,9 @@ PATH_BELOW = {
     ("/schema", "name"): "shape",
     ("/verbs/definitions/tasks", "name"): "work",
     ("/verbs/environment", "name"): "area",
-    ("/verbs/events", "name"): "listener",
+    ("/verbs/events/handlers", "name"): "listener",
+    ("/verbs/events/queues", "kind"): "kafka",
+    ("/verbs/events/queues", "name"): "orders",
     ("/verbs/schedules", "name"): "yearly",
     ("/verbs/schemas", "name"): "shape",
     ("/verbs/secrets", "name"): "password",
@@ -126,6 +129,7 @@ BODY: dict[Any, Any] = {
 
 ARGUMENTS: Json = {
     "action": "pause",
+    "configuration": QUEUE,
     "correlationIds": [ORDER],
     "crons": [{"cronExpression": "0 0 12 * * ?"}],
     "definitions": [{"workflow": ENDING}, {"task": TASK}, {"schema": SCHEMA}],
@@ -138,18 +142,26 @@ ARGUMENTS: Json = {
     "schedule": SCHEDULE,
     "startMs": 0,
     "status": "COMPLETED",
+    "tags": [TAG],
     "taskDefs": [{"task": TASK}],
+    "taskType": "work",
+    "text": "a line",
     "value": "north",
     "variables": WORDS,
     "version": 1,
     "waitS": 0.05,
     "webhook": HOOK,
+    "worker": "somebody",
     "workflow": WAITING,
 }
 """Arguments of verbs by their names; those that are about an execution are added."""
 
-NAMED: Json = {"/verbs/workflows/correlated": "ending", "/verbs/workflows/running": "waiting"}
-"""Whose name verbs want in their body."""
+ARGUMENTS_AT: dict[str, Json] = {
+    "/verbs/definitions/workflows/{name}/limit": {"limit": LIMIT},
+    "/verbs/workflows/correlated": {"name": "ending"},
+    "/verbs/workflows/running": {"name": "waiting"},
+}
+"""Arguments whose word means another thing in these verbs."""
 
 HALTS = (halts.execute, halts.await_halt, halts.signal_and_wait)
 """Verbs whose ``timeout_s`` is that of a halt which may never come, not that of an answer."""
@@ -254,7 +266,6 @@ class World:
         return found[0]
 
     def _arguments(self, route: Route, execution: Execution, ref: str) -> Json:
-        named = {"name": NAMED[route.path]} if route.path in NAMED else {}
         about = {
             "document": self._document,
             "fromTaskId": execution.task_id,
@@ -262,7 +273,7 @@ class World:
             "result": execution.result,
             "workflowIds": [execution.workflow_id],
         }
-        arguments = ARGUMENTS | about | named
+        arguments = ARGUMENTS | about | ARGUMENTS_AT.get(route.path, {})
         plan = VERB_AT[route.path].plan
         taken = [json_name(name) for name in parameters_of(plan)]
         wait = {"timeoutS": 0.05} if plan in HALTS else {}

@@ -1,0 +1,82 @@
+"""workflow status, tasks, logs, graph; task list, poll, log, polls: parts of executions, through Redis and a server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from orchestrator.api import create_app
+from orchestrator.settings import Settings
+from orchestrator_cli.main import root
+from tests.cli.conftest import SHOP, Invoke
+from tests.support.served import Served
+
+BY_HAND = json.dumps({"name": "by_hand", "tasks": [{"name": "chore", "taskReferenceName": "chore"}]})
+
+
+@pytest.fixture(params=["redis", "server"])
+def ask(request: pytest.FixtureRequest, invoke: Invoke, engine: None, fakeredis_url: str) -> Iterator[Invoke]:
+    """A command line on the engine's store, and one that asks a server before it."""
+    if request.param == "redis":
+        yield invoke
+        return
+    with Served(create_app(settings=Settings(redis_url=fakeredis_url))) as served:
+
+        def run(*arguments: str, stdin: str | None = None) -> Result:
+            return CliRunner().invoke(root, ["--server", served.url, *arguments], input=stdin)
+
+        yield run
+
+
+def data(result: Result) -> Any:
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_a_task_is_taken_logged_about_and_ended_from_a_shell(ask: Invoke) -> None:
+    assert ask("def", "apply", "-", stdin=BY_HAND).exit_code == 0
+    assert data(ask("task", "poll", "chore")) == []
+    workflow_id = ask("workflow", "start", "by_hand", "-i", "n:=1").stdout.strip()
+    (waiting,) = data(ask("task", "list", "chore", "-o", "json"))
+    assert (waiting["status"], waiting["workflowInstanceId"]) == ("SCHEDULED", workflow_id)
+    (taken,) = data(ask("task", "poll", "chore", "--worker", "shell-1", "-o", "json"))
+    assert (taken["taskId"], taken["status"], taken["workerId"]) == (waiting["taskId"], "IN_PROGRESS", "shell-1")
+    assert data(ask("task", "poll", "chore")) == []
+    assert ask("task", "log", taken["taskId"], "half of it").exit_code == 0
+    assert ask("task", "update", taken["taskId"], "COMPLETED", "-i", "done:=true").exit_code == 0
+    assert [line["log"] for line in data(ask("workflow", "logs", workflow_id, "chore", "-o", "json"))] == ["half of it"]
+    assert data(ask("workflow", "logs", workflow_id, "other", "-o", "json")) == []
+    standing = data(ask("workflow", "status", workflow_id, "-o", "json"))
+    assert (standing["status"], standing["output"]) == ("COMPLETED", {"done": True})
+    assert data(ask("task", "list", "chore", "-o", "json")) == []
+
+
+def test_the_tasks_of_an_execution_are_listed_by_status_and_page(ask: Invoke) -> None:
+    assert ask("def", "apply", SHOP).exit_code == 0
+    assert ask("workflow", "run", "refused").exit_code == 10
+    workflow_id = ask("workflow", "search", "--by-tasks", "taskDefName=refuse", "-o", "name").stdout.strip()
+    (failed,) = data(ask("workflow", "tasks", workflow_id, "--status", "FAILED_WITH_TERMINAL_ERROR", "-o", "json"))
+    assert failed["referenceTaskName"] == "refuse"
+    assert ask("workflow", "tasks", workflow_id, "--offset", "1", "-o", "name").stdout == ""
+    assert ask("workflow", "tasks", workflow_id, "--status", "COMPLETED", "-o", "name").stdout == ""
+    assert "refuse" in ask("workflow", "graph", workflow_id, "--format", "text").stdout
+    assert ask("workflow", "graph", workflow_id).stdout.startswith("flowchart")
+    assert ask("workflow", "search", "--by-tasks", "--top-level").exit_code == 2
+
+
+def test_several_executions_are_told_about_in_one_list(ask: Invoke) -> None:
+    assert ask("def", "apply", SHOP).exit_code == 0
+    ids = [ask("workflow", "start", "patient").stdout.strip() for _ in range(2)]
+    assert ask("workflow", "status", *ids, "-o", "name").stdout.split() == ids
+    assert ask("workflow", "status", "nobody").exit_code == 3
+
+
+def test_who_asked_for_tasks_last_is_shown_when_anybody_did(ask: Invoke) -> None:
+    polls = ask("task", "polls")
+    assert polls.exit_code == 0
+    assert polls.stdout.splitlines()[0].split() == ["TASK", "DOMAIN", "WORKER", "AT"]
+    assert data(ask("task", "polls", "nothing", "-o", "json")) == []

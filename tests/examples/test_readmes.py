@@ -39,13 +39,6 @@ def test_a_readme_s_code_is_the_example_and_prints_what_the_readme_says(
     assert checker.check_output(printed, found, doctest.ELLIPSIS), f"it prints\n{found}"
 
 
-def test_the_code_of_the_first_page_runs_and_prints_what_it_says() -> None:
-    blocks = BLOCK.findall((EXAMPLES.parent / "README.md").read_text())
-    code = "".join(text for language, text in blocks if language == "python" and "Client(" not in text)
-    (printed,) = (text for language, text in blocks if language == "text")
-    assert executed(code, "README.md") == printed
-
-
 def test_every_example_has_a_readme_and_stands_in_the_list() -> None:
     folders = {path.parent.name for path in EXAMPLES.glob("*/*.py") if path.name != "__init__.py"}
     listed = (EXAMPLES / "README.md").read_text()

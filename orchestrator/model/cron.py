@@ -9,20 +9,33 @@ done by croniter, which the extra [schedules] brings.
 
 from __future__ import annotations
 
+import contextlib
 import re
-from datetime import datetime, tzinfo
+from bisect import bisect_left
+from collections.abc import Iterator
+from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from orchestrator.errors import MissingExtra
 
 EXPRESSION_CHARS_MAX = 200
+_SECOND = timedelta(seconds=1)
 
 _WEEKDAYS = {name: index for index, name in enumerate(("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"))}
 _LAST_WEEKDAY = re.compile(r"\b(SUN|MON|TUE|WED|THU|FRI|SAT|[0-7])L\b")
 _RANDOM = re.compile(r"(?<![A-Z])[RH](?![A-Z])")
+_INTERVAL_OF_HOURS = re.compile(r"\*|0/|0-23")
+
+
+class _Readable(NamedTuple):
+    """An expression in croniter's words; whether its hours are all there are, or every so many from midnight on."""
+
+    text: str
+    is_every_hour: bool
+    is_by_interval: bool
 
 
 def next_after(expression: str, zone_id: str, after_ms: int) -> int | None:
@@ -30,17 +43,67 @@ def next_after(expression: str, zone_id: str, after_ms: int) -> int | None:
 
     Raises ``ValueError`` for what ``why_no_cron`` complains of. Example: ``next_after("0 0 9 * * ?", "UTC", now_ms)``
     """
-    reader = _reader()
-    text, comes_by_the_clock = _readable(expression)
-    begin = datetime.fromtimestamp(after_ms // 1000, _zone(zone_id))
-    times = reader.croniter(text, begin, second_at_beginning=True, day_or=False)
-    while True:
-        try:
-            found: datetime = times.get_next(datetime)
-        except reader.CroniterBadDateError:
+    readable, zone, after_s = _readable(expression), _zone(zone_id), after_ms // 1000
+    found_s = _once(readable, zone, after_s)
+    if readable.is_by_interval and (again_s := _again(readable, zone, after_s)) is not None:
+        found_s = again_s if found_s is None else min(found_s, again_s)
+    return None if found_s is None else found_s * 1000
+
+
+def _once(readable: _Readable, zone: tzinfo, after_s: int) -> int | None:
+    """The next moment when each time of the clock comes once: the first time it is shown, or when it is jumped over.
+
+    croniter is asked for times of a clock that is never changed: with a zone it stands still where half an hour is put back.
+    """
+    for shown in _times(readable, _shown(after_s, zone)):
+        at_s = int(shown.replace(tzinfo=zone).timestamp())
+        if _shown(at_s, zone) != shown:
+            at_s = _jump(shown, zone)
+            if readable.is_every_hour:  # nothing of an hour that is not there was missed
+                later = next(_times(readable, _shown(at_s, zone) - _SECOND), None)
+                return None if later is None else int(later.replace(tzinfo=zone).timestamp())
+        if at_s > after_s:
+            return at_s
+    return None
+
+
+def _again(readable: _Readable, zone: tzinfo, after_s: int) -> int | None:
+    """The next moment in the second of two hours that are called the same, when one of them is now."""
+    now = datetime.fromtimestamp(after_s, zone)
+    repeated_s = int(now.replace(fold=1).timestamp())
+    shown = now.replace(tzinfo=None, fold=0)
+    if not now.fold:
+        if repeated_s <= after_s:
             return None
-        if not (found.fold and comes_by_the_clock):
-            return int(found.timestamp()) * 1000
+        until = range(after_s, repeated_s + 1)
+        put_back_s = until[bisect_left(until, True, key=lambda at_s: bool(datetime.fromtimestamp(at_s, zone).fold))]
+        shown = _shown(put_back_s, zone) - _SECOND
+    found = next(_times(readable, shown), None)
+    if found is None:
+        return None
+    at_s = int(found.replace(tzinfo=zone, fold=1).timestamp())
+    return at_s if datetime.fromtimestamp(at_s, zone).fold else None
+
+
+def _jump(missing: datetime, zone: tzinfo) -> int:
+    """The moment at which the clock jumps over this time."""
+    late_s, early_s = (int(missing.replace(tzinfo=zone, fold=fold).timestamp()) for fold in (0, 1))
+    between = range(early_s, late_s + 1)
+    return between[bisect_left(between, True, key=lambda at_s: _shown(at_s, zone) > missing)]
+
+
+def _shown(at_s: int, zone: tzinfo) -> datetime:
+    """What the clock shows at a moment, without the zone."""
+    return datetime.fromtimestamp(at_s, zone).replace(tzinfo=None, fold=0)
+
+
+def _times(readable: _Readable, after: datetime) -> Iterator[datetime]:
+    """What a clock that is never changed shows whenever the expression names it."""
+    reader = _reader()
+    times = reader.croniter(readable.text, after, second_at_beginning=True, day_or=False)
+    with contextlib.suppress(reader.CroniterBadDateError):
+        while True:
+            yield times.get_next(datetime)
 
 
 def is_cron_installed() -> bool:
@@ -70,14 +133,13 @@ def why_no_cron(expression: str, zone_id: str) -> str | None:
 
 
 @lru_cache(maxsize=1_000)
-def _readable(expression: str) -> tuple[str, bool]:
-    """The expression in croniter's words, and whether it names hours of the clock rather than every so many."""
+def _readable(expression: str) -> _Readable:
     text = " ".join(expression.upper().split())
     if len(text) > EXPRESSION_CHARS_MAX:
         raise ValueError(f"it is longer than {EXPRESSION_CHARS_MAX} characters")
     fields = text.split(" ")
     if text.startswith("@"):
-        return text.lower(), text != "@HOURLY"
+        return _Readable(text.lower(), text == "@HOURLY", text == "@HOURLY")
     if _RANDOM.search(text):
         raise ValueError("R and H stand for another time in every process")
     if not 5 <= len(fields) <= 7:
@@ -88,10 +150,11 @@ def _readable(expression: str) -> tuple[str, bool]:
     fields[day + 2] = _LAST_WEEKDAY.sub(lambda m: f"L{_WEEKDAYS.get(m[1], m[1])}", fields[day + 2])
     readable = " ".join(fields)
     try:
-        _reader().croniter(readable, 0.0, second_at_beginning=True, day_or=False)
+        hours = _reader().croniter(readable, 0.0, second_at_beginning=True, day_or=False).expanded[1]
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(str(error)) from error
-    return readable, not fields[day - 1].startswith("*")
+    is_every_hour = hours == ["*"]
+    return _Readable(readable, is_every_hour, is_every_hour or bool(_INTERVAL_OF_HOURS.match(fields[day - 1])))
 
 
 @lru_cache(maxsize=1_000)

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from orchestrator_cli.command import Leaf, choice
+from orchestrator_cli.completion import workflow_ids
 from orchestrator_cli.inputs import read_input
 from orchestrator_cli.output import say
 from orchestrator_cli.session import current_session
@@ -31,21 +32,21 @@ def given(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow pause ID")
-@click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True, shell_complete=workflow_ids)
 def pause(workflow_ids: tuple[str, ...]) -> None:
     """Schedule nothing more until it is resumed; tasks that are running go on."""
     _act_on_all("pause", workflow_ids)
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow resume ID")
-@click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True, shell_complete=workflow_ids)
 def resume(workflow_ids: tuple[str, ...]) -> None:
     """Go on after a pause."""
     _act_on_all("resume", workflow_ids)
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow terminate ID --reason 'ordered twice'")
-@click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True, shell_complete=workflow_ids)
 @click.option("--reason", help="Kept with the execution.")
 @click.option("--failure-workflow", is_flag=True, help="Start its failure workflow as well.")
 def terminate(workflow_ids: tuple[str, ...], reason: str | None, failure_workflow: bool) -> None:
@@ -54,7 +55,7 @@ def terminate(workflow_ids: tuple[str, ...], reason: str | None, failure_workflo
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow restart ID\norchestrator workflow restart ID --latest")
-@click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True, shell_complete=workflow_ids)
 @click.option("--latest", is_flag=True, help="By the latest registered version of its workflow.")
 def restart(workflow_ids: tuple[str, ...], latest: bool) -> None:
     """Let an ended execution start over under its id; nothing of its former run is left."""
@@ -62,7 +63,7 @@ def restart(workflow_ids: tuple[str, ...], latest: bool) -> None:
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow retry ID\norchestrator workflow retry ID --resume")
-@click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True, shell_complete=workflow_ids)
 @click.option("--resume", is_flag=True, help="Let a failed sub-workflow go on instead of starting another.")
 def retry(workflow_ids: tuple[str, ...], resume: bool) -> None:
     """Let an ended execution go on where it failed: what failed and what was cancelled gets one more attempt."""
@@ -70,7 +71,7 @@ def retry(workflow_ids: tuple[str, ...], resume: bool) -> None:
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow rerun ID charge\norchestrator workflow rerun ID -i amount:=3")
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", shell_complete=workflow_ids)
 @click.argument("ref", required=False)
 @click.option("--task-id", help="A task by its id instead, which may be one of a sub-workflow.")
 @click.option("--correlation-id", help="The mark of the execution from now on.")
@@ -96,7 +97,7 @@ def rerun(
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow skip ID charge -i receipt='by hand'")
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", shell_complete=workflow_ids)
 @click.argument("ref")
 @click.option("--task-input", "inputs", multiple=True, metavar="KEY=TEXT|KEY:=JSON", help="One key of its input.")
 @given("its output")
@@ -108,7 +109,7 @@ def skip(workflow_id: str, ref: str, inputs: tuple[str, ...], pairs: tuple[str, 
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow jump ID ship -i by=courier")
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", shell_complete=workflow_ids)
 @click.argument("ref")
 @given("the input of the step")
 def jump(workflow_id: str, ref: str, pairs: tuple[str, ...], files: tuple[str, ...]) -> None:
@@ -119,7 +120,7 @@ def jump(workflow_id: str, ref: str, pairs: tuple[str, ...], files: tuple[str, .
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow upgrade ID --version 3 -i check:='{\"ok\": true}'")
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", shell_complete=workflow_ids)
 @click.option("--version", type=int, help="The version to go on by; the latest if it is left out.")
 @click.option("--set", "inputs", multiple=True, metavar="KEY=TEXT|KEY:=JSON", help="One key of the execution's input.")
 @given("outputs of steps that are passed over, by their names")
@@ -134,7 +135,7 @@ def upgrade(
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow remove ID\norchestrator workflow remove ID1 ID2 --terminate")
-@click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True, shell_complete=workflow_ids)
 @click.option("--terminate", is_flag=True, help="End it first.")
 @click.option("--force", is_flag=True, help="Whatever it is doing; its sub-workflows are left alone.")
 def remove(workflow_ids: tuple[str, ...], terminate: bool, force: bool) -> None:
@@ -157,7 +158,7 @@ def remove(workflow_ids: tuple[str, ...], terminate: bool, force: bool) -> None:
 
 
 @click.command("set-variables", cls=Leaf, examples="orchestrator workflow set-variables ID -i limit:=5 -i region=eu")
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", shell_complete=workflow_ids)
 @given("the variables")
 def set_variables(workflow_id: str, pairs: tuple[str, ...], files: tuple[str, ...]) -> None:
     """Lay these variables over those of an execution that has not ended."""
@@ -172,7 +173,7 @@ def set_variables(workflow_id: str, pairs: tuple[str, ...], files: tuple[str, ..
     examples="orchestrator workflow update-state ID payment COMPLETED --set paid:=true -i receipt=7\n"
     "orchestrator workflow update-state ID --set paid:=true",
 )
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", shell_complete=workflow_ids)
 @click.argument("ref", required=False)
 @click.argument("status", type=choice(*REPORTED), default="COMPLETED")
 @click.option("--set", "variables", multiple=True, metavar="KEY=TEXT|KEY:=JSON", help="One variable.")
@@ -195,7 +196,7 @@ def update_state(
 
 
 @click.command("update-task", cls=Leaf, examples="orchestrator workflow update-task ID approval COMPLETED -i by=Ada")
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", shell_complete=workflow_ids)
 @click.argument("ref")
 @click.argument("status", type=choice(*REPORTED))
 @click.option("--reason", help="Why it failed.")
@@ -213,14 +214,14 @@ def update_task(
 
 
 @click.command("reset-callbacks", cls=Leaf, examples="orchestrator workflow reset-callbacks ID")
-@click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True, shell_complete=workflow_ids)
 def reset_callbacks(workflow_ids: tuple[str, ...]) -> None:
     """Let its tasks that wait for a delay or a retry be claimed at once."""
     _act_on_all("reset_callbacks", workflow_ids)
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow unpark ID")
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", shell_complete=workflow_ids)
 def unpark(workflow_id: str) -> None:
     """Let a quarantined execution go on: what was put aside is replayed in order."""
     from orchestrator.service import workflows

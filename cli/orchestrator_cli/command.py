@@ -85,6 +85,7 @@ def shared_options() -> list[click.Parameter]:
     return [
         _shared("--redis", metavar="URL", help="Redis or Valkey to use; or ORCHESTRATOR_REDIS_URL."),
         _shared("--server", metavar="URL", help="Server to ask instead; or ORCHESTRATOR_SERVER_URL."),
+        _shared("--profile", metavar="NAME", help="Settings kept under a name; or ORCHESTRATOR_PROFILE."),
         _shared("--namespace", metavar="NAME", help="Installation within that Redis (orc); or ORCHESTRATOR_NAMESPACE."),
         _shared("-v", "--verbose", count=True, help="Log to standard error; twice for more."),
     ]

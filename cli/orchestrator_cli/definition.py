@@ -11,6 +11,7 @@ import click
 
 from orchestrator_cli import sources
 from orchestrator_cli.command import Entry, LazyGroup, Leaf, choice, output_option
+from orchestrator_cli.completion import workflow_names, workflow_targets
 from orchestrator_cli.output import Column, moment, say, show, show_all
 from orchestrator_cli.session import current_session
 
@@ -99,7 +100,7 @@ def list_(form: str) -> None:
 
 
 @click.command(cls=Leaf, examples="orchestrator def get order\norchestrator def get order --version 2 -o yaml")
-@click.argument("name")
+@click.argument("name", shell_complete=workflow_names)
 @click.option("--version", type=click.IntRange(min=1), help="Default: the latest.")
 @output_option("json")
 def get(name: str, version: int | None, form: str) -> None:
@@ -113,7 +114,7 @@ def get(name: str, version: int | None, form: str) -> None:
 
 
 @click.command(cls=Leaf, examples="orchestrator def versions order\norchestrator def versions order -o json")
-@click.argument("name")
+@click.argument("name", shell_complete=workflow_names)
 @output_option()
 def versions(name: str, form: str) -> None:
     """List all versions of one workflow."""
@@ -126,7 +127,7 @@ def versions(name: str, form: str) -> None:
 
 
 @click.command(cls=Leaf, examples="orchestrator def delete order --version 2")
-@click.argument("name")
+@click.argument("name", shell_complete=workflow_names)
 @click.option("--version", type=click.IntRange(min=1), required=True)
 def delete(name: str, version: int) -> None:
     """Forget one version of a workflow; executions keep their own."""
@@ -146,7 +147,7 @@ orchestrator def limit order 0
 
 
 @click.command(cls=Leaf, examples=LIMIT_EXAMPLES)
-@click.argument("name")
+@click.argument("name", shell_complete=workflow_names)
 @click.argument("count", type=click.IntRange(min=0), required=False)
 @click.option("--key", metavar="EXPRESSION", help="Count those apart for which it gives different values.")
 @click.option("--policy", type=choice("QUEUE", "REJECT"), default="QUEUE", show_default=True, help="What others do.")
@@ -206,7 +207,7 @@ orchestrator def graph shop.py:order
 
 
 @click.command(cls=Leaf, examples=GRAPH_EXAMPLES)
-@click.argument("target", metavar="NAME|FILE|MODULE:NAME")
+@click.argument("target", metavar="NAME|FILE|MODULE:NAME", shell_complete=workflow_targets)
 @click.option("--version", type=click.IntRange(min=1), help="Of a stored workflow. Default: the latest.")
 @click.option("--format", "form", type=choice("mermaid", "text"), default="mermaid", show_default=True)
 def graph(target: str, version: int | None, form: str) -> None:

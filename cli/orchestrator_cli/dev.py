@@ -53,7 +53,7 @@ def dev(modules: tuple[str, ...], data: str, port: int | None, concurrency: int,
     The modules' workflows are registered, their tasks run. Without a module the engine runs alone. Ctrl-C stops
     everything in order, a second Ctrl-C at once; starting again goes on where it stopped.
     """
-    session = current_session()
+    session = current_session(is_new=True)
     folder = folders.Folder(Path(data))
     folder.take()
     try:

@@ -12,6 +12,7 @@ import click
 
 from orchestrator_cli.acts import act, given
 from orchestrator_cli.command import Leaf, choice
+from orchestrator_cli.completion import workflow_ids
 from orchestrator_cli.inputs import read_input
 from orchestrator_cli.output import as_json, say
 from orchestrator_cli.session import current_session
@@ -53,7 +54,7 @@ def execute(wait_until_refs: tuple[str, ...], return_strategy: str, timeout_s: f
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow signal ID approved -i by=Ada\norchestrator workflow signal ID")
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", shell_complete=workflow_ids)
 @click.argument("name", required=False)
 @click.option("--wait", "wait_s", type=click.FloatRange(0, 600), metavar="SECONDS", help="Until it halts again.")
 @_halt_options

@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from orchestrator_cli.command import Leaf, choice, output_option
+from orchestrator_cli.completion import workflow_ids
 from orchestrator_cli.output import Column, moment, say, show, show_all
 from orchestrator_cli.session import current_session
 
@@ -49,7 +50,7 @@ LOGGED = [
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow status ID\norchestrator workflow status ID1 ID2 -o jsonl")
-@click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True, shell_complete=workflow_ids)
 @output_option()
 def status(workflow_ids: tuple[str, ...], form: str) -> None:
     """Say how executions stand, without their tasks."""
@@ -74,7 +75,7 @@ orchestrator workflow tasks ID --status FAILED --status TIMED_OUT -o jsonl
 
 
 @click.command(cls=Leaf, examples=TASKS_EXAMPLES)
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", shell_complete=workflow_ids)
 @click.option("--status", "statuses", type=choice(*TASK_STATUSES), multiple=True, help="Only tasks in one of these.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
 @click.option("--offset", type=click.IntRange(min=0), default=0, help="How many to leave out first.")
@@ -92,7 +93,7 @@ def tasks(workflow_id: str, statuses: tuple[str, ...], limit: int, offset: int, 
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow logs ID\norchestrator workflow logs ID charge -o jsonl")
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", shell_complete=workflow_ids)
 @click.argument("ref", required=False)
 @output_option()
 def logs(workflow_id: str, ref: str | None, form: str) -> None:
@@ -117,7 +118,7 @@ def logs(workflow_id: str, ref: str | None, form: str) -> None:
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow graph ID\norchestrator workflow graph ID --format text")
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", shell_complete=workflow_ids)
 @click.option("--format", "form", type=choice("mermaid", "text"), default="mermaid", show_default=True)
 def graph(workflow_id: str, form: str) -> None:
     """Draw the definition that an execution runs on, which may not be the registered one any more."""

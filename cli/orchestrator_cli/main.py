@@ -55,6 +55,13 @@ COMMANDS = {
     "queue": Entry("orchestrator_cli.queue", "group", "Task queues: list."),
     "doctor": Entry("orchestrator_cli.doctor", "doctor", "Check Redis and the installation; a fix for every finding."),
     "metrics": Entry("orchestrator_cli.metrics", "metrics", "Print the metrics of the installation for Prometheus."),
+    "config": Entry(
+        "orchestrator_cli.config", "group", "The settings of commands run here, each with its source: show."
+    ),
+    "profile": Entry(
+        "orchestrator_cli.profile", "group", "Connection settings kept under names: list, show, use, set."
+    ),
+    "completion": Entry("orchestrator_cli.completion", "completion", "Print the script for Tab: bash, zsh, fish."),
     "deploy": Entry("orchestrator_cli.deploy", "group", "Files to run an installation with: render."),
     "version": Entry("orchestrator_cli.version", "version", "Print the version."),
 }

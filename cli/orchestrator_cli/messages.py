@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from orchestrator_cli.command import Entry, LazyGroup, Leaf
+from orchestrator_cli.completion import workflow_ids
 from orchestrator_cli.inputs import read_input
 from orchestrator_cli.output import say
 from orchestrator_cli.session import current_session
@@ -21,7 +22,7 @@ group = LazyGroup(
     examples="orchestrator workflow message push ID -i kind=paid -i amount:=1200\n"
     "orchestrator workflow message push ID --input-file message.json --message-id payment-7",
 )
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", shell_complete=workflow_ids)
 @click.option("-i", "--input", "pairs", multiple=True, metavar="KEY=TEXT|KEY:=JSON", help="One key of the message.")
 @click.option("--input-file", "files", multiple=True, metavar="FILE", help="All of it as a JSON object; - is stdin.")
 @click.option("--message-id", help="A second push of the same id adds nothing. Default: a random one.")

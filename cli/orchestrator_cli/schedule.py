@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator_cli.command import Entry, LazyGroup, Leaf, choice, output_option
+from orchestrator_cli.completion import schedule_names, workflow_names
 from orchestrator_cli.inputs import read_input
 from orchestrator_cli.moments import DURATION, MOMENT
 from orchestrator_cli.output import Column, moment, show, show_all, span
@@ -82,8 +83,8 @@ orchestrator schedule create launch mailing --at "2030-01-01 09:00 Europe/Berlin
 
 
 @click.command(cls=Leaf, examples=CREATE_EXAMPLES)
-@click.argument("name")
-@click.argument("workflow")
+@click.argument("name", shell_complete=schedule_names)
+@click.argument("workflow", shell_complete=workflow_names)
 @click.option("--cron", help="Second minute hour day month weekday; or @daily and the like.")
 @click.option("--every", type=DURATION, metavar="TIME", help="Every so long instead: 90s, 5m, 1h 30m.")
 @click.option("--at", type=MOMENT, metavar="TIME", help="Once, at that time, e.g. '2030-01-01 09:00 Europe/Berlin'.")
@@ -172,7 +173,7 @@ def _save(found: list[Schedule], form: str) -> None:
 
 
 @click.command(cls=Leaf, examples="orchestrator schedule pause nightly --reason 'new prices'")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=schedule_names)
 @click.option("--reason", help="Why; shown with the schedule.")
 def pause(names: tuple[str, ...], reason: str | None) -> None:
     """Start nothing more by these schedules until they are resumed."""
@@ -184,7 +185,7 @@ def pause(names: tuple[str, ...], reason: str | None) -> None:
 
 
 @click.command(cls=Leaf, examples="orchestrator schedule resume nightly")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=schedule_names)
 def resume(names: tuple[str, ...]) -> None:
     """Go on from now; what came due during the pause is left out."""
     from orchestrator.service import schedules
@@ -195,7 +196,7 @@ def resume(names: tuple[str, ...]) -> None:
 
 
 @click.command(cls=Leaf, examples="orchestrator schedule delete nightly")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=schedule_names)
 def delete(names: tuple[str, ...]) -> None:
     """Forget schedules and what became of their due times; what they have started goes on."""
     from orchestrator.service import schedules
@@ -206,7 +207,7 @@ def delete(names: tuple[str, ...]) -> None:
 
 
 @click.command("run-now", cls=Leaf, examples="orchestrator schedule run-now nightly")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=schedule_names)
 @output_option()
 def run_now(names: tuple[str, ...], form: str) -> None:
     """Start the workflow of each schedule at once, paused or not; its times stay as they are."""
@@ -223,7 +224,7 @@ orchestrator schedule backfill nightly --from "2030-01-01 00:00 Europe/Berlin" -
 
 
 @click.command(cls=Leaf, examples=BACKFILL_EXAMPLES)
-@click.argument("name")
+@click.argument("name", shell_complete=schedule_names)
 @click.option(
     "--from", "start_ms", type=MOMENT, required=True, metavar="TIME", help="The first due time; UTC or a zone."
 )
@@ -256,7 +257,7 @@ def list_(workflow: str | None, paused: bool | None, form: str) -> None:
 
 
 @click.command(cls=Leaf, examples="orchestrator schedule get nightly\norchestrator schedule get nightly -o yaml")
-@click.argument("name")
+@click.argument("name", shell_complete=schedule_names)
 @output_option("json")
 def get(name: str, form: str) -> None:
     """Show one schedule; what -o json or yaml prints can be applied again."""
@@ -288,7 +289,7 @@ def next_(cron: str, zone: str, limit: int) -> None:
 
 
 @click.command(cls=Leaf, examples="orchestrator schedule executions nightly --state FAILED")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=schedule_names)
 @click.option("--state", type=choice("POLLED", "FAILED", "EXECUTED"), help="Only those in this state.")
 @click.option("--size", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many at most.")
 @output_option()

@@ -1,23 +1,25 @@
 """What a command works with: the settings, the store, the log, all from the shared options and the environment.
 
 With ``--server``, or ``ORCHESTRATOR_SERVER_URL`` when no Redis is named, a server is asked; what needs Redis itself says so.
-Which Redis: ``--redis``, else ``ORCHESTRATOR_REDIS_URL``, else the ``dev`` that runs in the current folder, else the
-one on this machine's standard port. The Redis client is loaded here, at first use. Called by every command that asks
-the store for something.
+Which Redis: ``--redis``, else that of ``--profile``, else ``ORCHESTRATOR_REDIS_URL``, else that of ``ORCHESTRATOR_PROFILE``,
+else the ``dev`` that runs in the current folder, else that of the profile in use, else the one on this machine's standard
+port. The Redis client is loaded here, at first use. Called by every command that asks the store for something.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
 from orchestrator.settings import Settings, load_settings
-from orchestrator_cli import folder, logs
+from orchestrator_cli import folder, logs, profiles
 
 if TYPE_CHECKING:
     from orchestrator.client.http_sessions import HttpSession
@@ -30,39 +32,55 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_OPTIONS = {"redis_url": "redis", "server_url": "server", "namespace": "namespace"}
+"""The settings that options give, each with its option."""
+_SECRETS = {item.name for item in fields(Settings) if not item.repr and item.compare}
 _QUIET = ("WARNING", "INFO", "DEBUG")
 
 
 class Session:
     """One command's surroundings. ``settings`` are complete, the URL included; ``found`` says where that came from."""
 
-    def __init__(self, given: dict[str, Any]) -> None:
+    def __init__(self, given: dict[str, Any], *, is_new: bool = False) -> None:
         self.verbosity: int = given.get("verbose", 0)
-        url, namespace = given.get("redis"), given.get("namespace")
-        settings = load_settings(redis_url=url, server_url=given.get("server"), namespace=namespace)
+        options: dict[str, Any] = {name: given.get(option) for name, option in _OPTIONS.items() if given.get(option)}
+        settings = load_settings(**options)
+        profile: profiles.Profile | None = None
+        if not {"redis_url", "server_url"} & options.keys():
+            profile = profiles.chosen(given.get("profile"))
+        running = None if profile is not None and profile.is_asked_for else self._running(settings)
+        if running is not None:
+            self.found = f"the dev running in {Path.cwd()}"
+            settings = load_settings(**{**options, "redis_url": running})
+        elif profile is not None and not (is_new and profile.is_in_use):
+            self.found = f"profile {profile.name}"
+            settings = _by_profile(profile, options)
+        else:
+            source = settings.source("redis_url")
+            self.found = "--redis" if source == "argument" else source
         self.is_remote = bool(settings.server_url) and (
-            bool(given.get("server")) or settings.source("redis_url") == "default"
+            "server_url" in options
+            or settings.source("server_url").startswith("profile ")
+            or settings.source("redis_url") == "default"
         )
-        self.found = {"argument": "--redis", "default": "default"}.get(
-            settings.source("redis_url"), settings.source("redis_url")
-        )
-        if self.found == "default" and not self.is_remote:
-            url = folder.running_redis_url(Path(folder.DEFAULT))
-            if url is not None:
-                self.found = f"the dev running in {Path.cwd()}"
-                settings = load_settings(redis_url=url, namespace=namespace)
         self.settings: Settings = settings
+
+    @staticmethod
+    def _running(settings: Settings) -> str | None:
+        """The Redis of a ``dev`` in the current folder, when nobody named an address or a profile."""
+        is_named = settings.server_url or settings.source("redis_url") != "default" or os.environ.get(profiles.VARIABLE)
+        return None if is_named else folder.running_redis_url(Path(folder.DEFAULT))
 
     @property
     def is_named(self) -> bool:
-        """Whether the user named a Redis, by option or environment."""
+        """Whether the user named a Redis, by option, profile or environment."""
         return self.found != "default" and not self.found.startswith("the dev")
 
     @property
     def shown_url(self) -> str:
         """The Redis URL without user and password."""
-        scheme, _, rest = self.settings.redis_url.partition("://")
-        return f"{scheme}://{rest.rpartition('@')[2]}"
+        shown: str = masked("redis_url", self.settings.redis_url)
+        return shown
 
     @property
     def hint(self) -> str:
@@ -105,6 +123,32 @@ class Session:
             connection.close()
 
 
+def _by_profile(profile: profiles.Profile, options: dict[str, Any]) -> Settings:
+    """The settings with a profile's values: behind options, before the environment only when the command names it."""
+    own = load_settings(**options)
+    taken = {
+        name: value
+        for name, value in profile.values.items()
+        if own.source(name) == "default" or (profile.is_asked_for and name not in options)
+    }
+    settings = load_settings(**{**taken, **options})
+    named = dict.fromkeys(taken, f"profile {profile.name}")
+    return replace(settings, sources={**settings.sources, **named})
+
+
+def masked(name: str, value: Any) -> Any:
+    """A setting's value as it may be shown: no secret, no password, and of a URL nothing behind a question mark.
+
+    Example: ``masked("redis_url", "redis://:pw@db/0") == "redis://db/0"``
+    """
+    if name in _SECRETS:
+        return "(set)" if value else ""
+    if name.endswith("_url") and value:
+        scheme, separator, rest = value.partition("://")
+        return f"{scheme}{separator}{rest.rpartition('@')[2].partition('?')[0]}"
+    return value
+
+
 class _Beside:
     """A session on a connection that is open and checked."""
 
@@ -140,15 +184,16 @@ class Store:
         return self._session.run(self._session.plan(verb, *args, **kwargs))
 
 
-def current_session(*, is_role: bool = False) -> Session:
+def current_session(*, is_role: bool = False, is_new: bool = False) -> Session:
     """The session of the running command, made at first use; logging is set up with it.
 
-    A long-running role logs at the level of its settings, other commands only warnings; ``-v`` raises both.
+    A long-running role logs at the level of its settings, other commands only warnings; ``-v`` raises both. What starts
+    an installation of its own (``is_new``) does not go by the profile that is merely in use.
     """
     given: dict[str, Any] = click.get_current_context().find_root().ensure_object(dict)
     session = given.get("session")
     if not isinstance(session, Session):
-        session = given["session"] = Session(given)
+        session = given["session"] = Session(given, is_new=is_new)
         is_told = is_role and session.verbosity == 0
         level = session.settings.log_level if is_told else _QUIET[min(session.verbosity, 2)]
         logs.configure(level)

@@ -13,6 +13,7 @@ import click
 
 from orchestrator_cli.acts import REPORTED, given
 from orchestrator_cli.command import Entry, LazyGroup, Leaf, choice, output_option
+from orchestrator_cli.completion import task_names
 from orchestrator_cli.inputs import read_input
 from orchestrator_cli.output import Column, moment, say, show, show_all
 from orchestrator_cli.session import current_session
@@ -90,7 +91,7 @@ def get(task_id: str, form: str) -> None:
 
 
 @click.command("list", cls=Leaf, examples="orchestrator task list charge\norchestrator task list charge -o name")
-@click.argument("task_type", metavar="TYPE")
+@click.argument("task_type", metavar="TYPE", shell_complete=task_names)
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
 @click.option("--offset", type=click.IntRange(min=0), default=0, help="How many to leave out first.")
 @output_option()
@@ -128,7 +129,7 @@ def log(task_id: str, text: str) -> None:
 
 
 @click.command(cls=Leaf, examples=POLL_EXAMPLES)
-@click.argument("task_type", metavar="TYPE")
+@click.argument("task_type", metavar="TYPE", shell_complete=task_names)
 @click.option("--count", type=click.IntRange(1, 100), default=1, show_default=True, help="How many at most.")
 @click.option("--domain", help="Only tasks of this domain.")
 @click.option("--worker", default=platform.node(), show_default="this host", help="The name that is kept with them.")
@@ -147,7 +148,7 @@ def poll(task_type: str, count: int, domain: str | None, worker: str, form: str)
 
 
 @click.command(cls=Leaf, examples="orchestrator task polls\norchestrator task polls charge -o json")
-@click.argument("task_type", metavar="TYPE", required=False)
+@click.argument("task_type", metavar="TYPE", required=False, shell_complete=task_names)
 @output_option()
 def polls(task_type: str | None, form: str) -> None:
     """Show the last poll of every queue, or of those of one type: which worker asked, and when."""

@@ -12,6 +12,7 @@ import click
 
 from orchestrator_cli import sources
 from orchestrator_cli.command import Entry, LazyGroup, Leaf, output_option
+from orchestrator_cli.completion import task_names
 from orchestrator_cli.definition import APPLIED
 from orchestrator_cli.output import Column, show, show_all
 from orchestrator_cli.session import current_session
@@ -69,7 +70,7 @@ def list_(form: str) -> None:
 
 
 @click.command(cls=Leaf, examples="orchestrator taskdef get charge\norchestrator taskdef get charge -o yaml")
-@click.argument("name")
+@click.argument("name", shell_complete=task_names)
 @output_option("json")
 def get(name: str, form: str) -> None:
     """Show one task definition; what -o json or yaml prints can be applied again."""
@@ -82,7 +83,7 @@ def get(name: str, form: str) -> None:
 
 
 @click.command(cls=Leaf, examples="orchestrator taskdef delete charge")
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=task_names)
 def delete(names: tuple[str, ...]) -> None:
     """Forget task definitions; their limits end with them, tasks under way keep what they began with."""
     from orchestrator.service import metadata

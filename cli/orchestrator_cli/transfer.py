@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from orchestrator_cli.command import Leaf
+from orchestrator_cli.completion import workflow_ids
 from orchestrator_cli.inputs import read_document
 from orchestrator_cli.output import as_json, say
 from orchestrator_cli.session import current_session
@@ -26,7 +27,7 @@ orchestrator workflow import run.json --new-id
 
 
 @click.command("export", cls=Leaf, examples=EXPORT_EXAMPLES)
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", shell_complete=workflow_ids)
 @click.option("-f", "--file", "path", metavar="FILE", help="Where to write it. Default: standard output.")
 def export(workflow_id: str, path: str | None) -> None:
     """Write an execution with all its records as JSON: to look at, to import, to replay in a test.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator_cli.command import Leaf, output_option
+from orchestrator_cli.completion import workflow_ids
 from orchestrator_cli.output import show
 from orchestrator_cli.session import current_session
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow why ID\norchestrator workflow why ID -o json")
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", shell_complete=workflow_ids)
 @output_option()
 def why(workflow_id: str, form: str) -> None:
     """Say what an execution waits for.

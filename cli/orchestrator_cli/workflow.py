@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator_cli.command import Entry, LazyGroup, Leaf, choice, output_option
+from orchestrator_cli.completion import workflow_ids, workflow_names, workflow_targets
 from orchestrator_cli.inputs import read_input
 from orchestrator_cli.output import Column, as_json, moment, say, show, table
 from orchestrator_cli.session import Store, current_session
@@ -98,7 +99,7 @@ def start_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The target and the options of everything that starts a workflow."""
     strategy = choice("FAIL", "RETURN_EXISTING", "FAIL_ON_RUNNING")
     options = [
-        click.argument("target", metavar="NAME|FILE|MODULE:NAME"),
+        click.argument("target", metavar="NAME|FILE|MODULE:NAME", shell_complete=workflow_targets),
         click.option(
             "-i", "--input", "pairs", multiple=True, metavar="KEY=TEXT|KEY:=JSON", help="One key of its input."
         ),
@@ -206,7 +207,7 @@ def _assigned(pair: str) -> tuple[str, str]:
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow correlated order C-1 C-2 --closed")
-@click.argument("name")
+@click.argument("name", shell_complete=workflow_names)
 @click.argument("correlation_ids", metavar="CORRELATION_ID...", nargs=-1, required=True)
 @click.option("--closed", is_flag=True, help="Also those that have ended.")
 def correlated(name: str, correlation_ids: tuple[str, ...], closed: bool) -> None:
@@ -219,7 +220,7 @@ def correlated(name: str, correlation_ids: tuple[str, ...], closed: bool) -> Non
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow get ID\norchestrator workflow get ID -o json")
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", shell_complete=workflow_ids)
 @click.option("--no-tasks", is_flag=True, help="Leave the tasks out.")
 @output_option()
 def get(workflow_id: str, no_tasks: bool, form: str) -> None:
@@ -243,7 +244,7 @@ def get(workflow_id: str, no_tasks: bool, form: str) -> None:
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow watch ID\norchestrator workflow watch ID --timeout 60")
-@click.argument("workflow_id", metavar="ID")
+@click.argument("workflow_id", metavar="ID", shell_complete=workflow_ids)
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), metavar="SECONDS", help="How long to wait.")
 def watch(workflow_id: str, timeout_s: float | None) -> None:
     """Follow an execution to its end and print its output as JSON; exit status as for run."""

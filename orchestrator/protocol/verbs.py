@@ -57,6 +57,7 @@ VERBS = (
     Verb("definitions/apply", metadata.apply, ADMIN),
     Verb("definitions/introduce", metadata.introduce, OPERATOR),
     Verb("definitions/workflows", metadata.list_workflows, VIEWER),
+    Verb("definitions/names", metadata.workflow_names, VIEWER),
     Verb("definitions/workflows/{name}", metadata.get_workflow, VIEWER),
     Verb("definitions/workflows/{name}/versions", metadata.workflow_versions, VIEWER),
     Verb("definitions/workflows/{name}/delete", metadata.delete_workflow, ADMIN, is_repeatable=False),

@@ -100,6 +100,7 @@ LOWEST_ROLE = {
     GET /workflow/{workflow_id}/status
     GET /workflow/{workflow_id}/tasks
     POST /verbs/definitions/company
+    POST /verbs/definitions/names
     POST /verbs/definitions/tasks
     POST /verbs/definitions/tasks/{name}
     POST /verbs/definitions/workflows

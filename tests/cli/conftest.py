@@ -31,10 +31,11 @@ Command = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture(autouse=True)
 def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No variable of the machine's decides a test, and the current folder holds no ``dev``."""
+    """No variable and no profile of the machine's decides a test, and the current folder holds no ``dev``."""
     for name in [name for name in os.environ if name.startswith("ORCHESTRATOR_") or name == "NO_COLOR"]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
 @pytest.fixture

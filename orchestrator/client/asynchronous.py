@@ -14,26 +14,42 @@ from orchestrator.client.async_handles import AsyncTaskHandle, AsyncWorkflowHand
 from orchestrator.client.calls import Calls, Enqueueable, Registrable, Startable
 from orchestrator.client.options import GivenOptions
 from orchestrator.client.sessions import AwaitedSession, awaited_session, client_settings
+from orchestrator.client.transactions import QueuedStart
 from orchestrator.model.event_handlers import EventExecution, EventHandler
 from orchestrator.model.schedules import CronSchedule, OverlapPolicy, Schedule, ScheduleExecution
 from orchestrator.model.summaries import TaskSummary, WorkflowSummary
 from orchestrator.model.webhooks import Delivery, Webhook
 from orchestrator.plan import Plan
-from orchestrator.service import backfill, bulk, events, listing, metadata, schedules, search, transfer, webhooks
+from orchestrator.service import (
+    backfill,
+    bulk,
+    events,
+    joining,
+    listing,
+    metadata,
+    schedules,
+    search,
+    transfer,
+    webhooks,
+)
 from orchestrator.service.bulk import BulkResult
 from orchestrator.service.halts import Halt
+from orchestrator.service.joining import JoiningStart
 from orchestrator.service.metadata import Applied
 from orchestrator.service.search import SearchResult
 from orchestrator.service.starting import StartedWorkflow
 from orchestrator.settings import Settings
 from orchestrator.store.connection import Connection
 from orchestrator.store.context import StoreContext
+from orchestrator.store.transactions import Transaction
 
 if TYPE_CHECKING:
+    from orchestrator.store.transactions import AsyncPipeline as Pipeline
     from orchestrator.testing.results import WorkflowResult
 
 P = ParamSpec("P")
 T = TypeVar("T")
+H = TypeVar("H")
 
 
 class AsyncClient:
@@ -442,7 +458,7 @@ class AsyncClient:
         ``start_workflow``. Example: ``handle = await client.with_options(delay_s=5).enqueue(greet, name="Ada")``
         """
         started = await self.run(self._calls.enqueue(task, input, inputs))
-        return AsyncTaskHandle(self._session, started.workflow_id, existed=started.existed)
+        return self._task_handle(started)
 
     async def enqueue_many(self, items: Sequence[tuple[Enqueueable, Mapping[str, Any]]]) -> list[AsyncTaskHandle]:
         """Enqueue many tasks in few round trips; handles in order.
@@ -451,7 +467,49 @@ class AsyncClient:
         Example: ``await client.enqueue_many([(greet, {"name": name}) for name in names])``
         """
         answers = await self.run(self._calls.enqueue_many(items))
-        return [AsyncTaskHandle(self._session, started.workflow_id, existed=started.existed) for started in answers]
+        return [self._task_handle(started) for started in answers]
+
+    # --- inside a transaction of the caller's ----------------------------------------------------------------------------
+
+    async def start_workflow_in(
+        self, pipeline: Pipeline, workflow: Startable, input: Mapping[str, Any] | None = None, /, **inputs: Any
+    ) -> QueuedStart[AsyncWorkflowHandle]:
+        """Queue a start in a MULTI/EXEC of yours, a pipeline of redis.asyncio: it happens with your writes, or neither does.
+
+        Everything is checked now; raises like ``start_workflow``, and ``InvalidRequest`` for a pipeline that is no transaction
+        or leads to another database. On a cluster give the option ``partition_tag`` (docs/applications.md).
+        Example: ``queued = await client.start_workflow_in(pipe, order, sku="x"); queued.started(await pipe.execute())``
+        """
+        plan = self._calls.start_workflow_in(workflow, input, inputs)
+        return await self._queued(pipeline, plan, self._handle)
+
+    async def enqueue_in(
+        self, pipeline: Pipeline, task: Enqueueable, input: Mapping[str, Any] | None = None, /, **inputs: Any
+    ) -> QueuedStart[AsyncTaskHandle]:
+        """Queue an enqueue in a MULTI/EXEC of yours, like ``start_workflow_in``.
+
+        Example: ``await client.enqueue_in(pipe, greet, name="Ada")``
+        """
+        return await self._queued(pipeline, self._calls.enqueue_in(task, input, inputs), self._task_handle)
+
+    def partition_tag(self, workflow_id: str) -> str:
+        """The hash tag of the slot in which an execution of this id lives, for the names of your keys on a cluster.
+
+        Example: ``tag = client.partition_tag("order-7"); pipe.set(f"stock:{tag}:7", 1)``
+        """
+        return joining.tag_of(self.store, workflow_id)
+
+    async def _queued(
+        self, pipeline: Pipeline, plan: Plan[JoiningStart], handle: Callable[[StartedWorkflow], H]
+    ) -> QueuedStart[H]:
+        keys, transaction = self.store.keys, Transaction(pipeline, is_async=True)
+        if not transaction.is_known(keys):
+            await self._do(joining.known)
+            transaction.note(keys, await transaction.look(keys))
+        return QueuedStart(transaction, self.connection.profile, await self.run(plan), handle)
+
+    def _task_handle(self, started: StartedWorkflow) -> AsyncTaskHandle:
+        return AsyncTaskHandle(self._session, started.workflow_id, existed=started.existed)
 
     def _handle(self, started: StartedWorkflow) -> AsyncWorkflowHandle:
         return AsyncWorkflowHandle(self._session, started.workflow_id, existed=started.existed)

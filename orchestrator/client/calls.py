@@ -27,9 +27,10 @@ from orchestrator.model.execution import StartWorkflowRequest
 from orchestrator.model.schedules import Schedule, ScheduleExecution
 from orchestrator.model.wire import workflow_def_to_dict
 from orchestrator.plan import Outside, Plan
-from orchestrator.service import backfill, halts, metadata, schedules, starting
+from orchestrator.service import backfill, halts, joining, metadata, schedules, starting
 from orchestrator.service.companions import company, company_of
 from orchestrator.service.halts import Halt
+from orchestrator.service.joining import JoiningStart
 from orchestrator.service.metadata import Applied
 from orchestrator.service.starting import Launch, StartedWorkflow
 from orchestrator.task import BoundTask, Task
@@ -84,6 +85,13 @@ class Calls:
         """Start a workflow object, definition or name with the merged inputs."""
         launch = yield from self._launch_workflow(workflow, _merged(input, inputs))
         return (yield from self._plan(starting.start, launch, wait_commit=wait_commit and self.options.wait_commit))
+
+    def start_workflow_in(
+        self, workflow: Startable, input: Mapping[str, Any] | None, inputs: Mapping[str, Any]
+    ) -> Plan[JoiningStart]:
+        """Check a start likewise, for a transaction of the caller's."""
+        launch = yield from self._untagged()._launch_workflow(workflow, _merged(input, inputs))
+        return (yield from self._plan(joining.prepare, launch, self.options.partition_tag))
 
     def execute_until_halt(
         self, workflow: Startable, input: Mapping[str, Any] | None, inputs: Mapping[str, Any]
@@ -168,6 +176,14 @@ class Calls:
         launch = self._launch_task(task, _merged(input, inputs))
         return (yield from self._plan(starting.start, launch, wait_commit=False))
 
+    def enqueue_in(
+        self, task: Enqueueable, input: Mapping[str, Any] | None, inputs: Mapping[str, Any]
+    ) -> Plan[JoiningStart]:
+        """Check an enqueue likewise, for a transaction of the caller's."""
+        yield from self._introduce(_tasks([task]))
+        launch = self._untagged()._launch_task(task, _merged(input, inputs))
+        return (yield from self._plan(joining.prepare, launch, self.options.partition_tag))
+
     def enqueue_many(self, items: Sequence[tuple[Enqueueable, Mapping[str, Any]]]) -> Plan[list[StartedWorkflow]]:
         """Enqueue tasks with their inputs in few round trips; raises the first error after all have been sent."""
         if self.options.workflow_id or self.options.request_id:
@@ -198,10 +214,15 @@ class Calls:
             request.idempotency_strategy = IdempotencyStrategy.RETURN_EXISTING
         return Launch(request, options.workflow_id, options.request_id, resolved)
 
+    def _untagged(self) -> Calls:
+        return self.with_options({"partition_tag": None})
+
     def _request(
         self, name: str, given: dict[str, Any], tasks: Sequence[Task[..., Any]], options: Options | None = None
     ) -> StartWorkflowRequest:
         options = options or self.options
+        if options.partition_tag is not None:
+            raise InvalidRequest("partition_tag is an option of start_workflow_in and enqueue_in")
         strategy = options.idempotency_strategy
         if strategy is not None and strategy not in set(IdempotencyStrategy):
             names = ", ".join(IdempotencyStrategy)

@@ -32,6 +32,7 @@ class GivenOptions(TypedDict, total=False):
     delay_s: float | None
     at: datetime | None
     unique_key: str | None
+    partition_tag: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,9 @@ class Options:
 
     For ``enqueue`` only: ``delay_s`` seconds from now or ``at`` a moment, to the millisecond, and ``unique_key``: while
     the task of an earlier enqueue with this key is there, its handle is returned instead.
+
+    For ``start_workflow_in`` and ``enqueue_in`` only: ``partition_tag``, where the execution is to live, so that it shares a
+    slot of a cluster with the caller's keys.
     """
 
     version: int | None = None
@@ -67,3 +71,4 @@ class Options:
     delay_s: float | None = None
     at: datetime | None = None
     unique_key: str | None = None
+    partition_tag: str | None = None

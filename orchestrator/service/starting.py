@@ -63,6 +63,7 @@ class Launch(NamedTuple):
     resolved: Resolved | None = None
     event: str | None = None
     watch_ms: int = 0
+    partition: int | None = None  # where a generated id is to live
 
 
 class StartedWorkflow(NamedTuple):
@@ -80,12 +81,9 @@ def start(store: StoreContext, launch: Launch, *, wait_commit: bool = True) -> P
     ``Conflict`` (id or key in use).
     Example: ``executor.run(start(store, Launch(StartWorkflowRequest(name="order"))))``
     """
-    _check(launch)
-    resolved = yield from _resolve(store, launch)
-    made = prepare(store, launch, resolved, (yield from child_versions(store, resolved)))
-    before = yield from _met_in_archive(store, launch, made)
-    if before is not None:
-        return before
+    made = yield from checked(store, launch)
+    if isinstance(made, StartedWorkflow):
+        return made
     gate = yield from admission.reserve(store, made)
     (reply,) = yield from send_starts(store, [made])
     started = yield from _settled(store, launch, made, reply, gate)
@@ -105,6 +103,17 @@ def start_many(store: StoreContext, launches: Sequence[Launch]) -> Plan[list[Sta
     for at in range(0, len(launches), STARTS_PER_PIPELINE):
         answers += yield from _start_part(store, launches[at : at + STARTS_PER_PIPELINE])
     return answers
+
+
+def checked(store: StoreContext, launch: Launch) -> Plan[Start | StartedWorkflow]:
+    """The start of a launch that was checked in every way, or the archived execution that it is a repetition of.
+
+    Raises what is wrong with it.
+    """
+    _check(launch)
+    resolved = yield from _resolve(store, launch)
+    made = prepare(store, launch, resolved, (yield from child_versions(store, resolved)))
+    return (yield from _met_in_archive(store, launch, made)) or made
 
 
 def prepare(store: StoreContext, launch: Launch, resolved: Resolved, versions: dict[str, int]) -> Start:
@@ -232,38 +241,45 @@ def _identify(store: StoreContext, launch: Launch, name: str) -> tuple[str, str]
         now_ms = int.from_bytes(seed[:6], "big")
     else:
         seed, now_ms = os.urandom(16), _clock.now_ms()
-    partition = ids.partition_of_key(name, key, partitions) if key else int.from_bytes(seed[6:8], "big") % partitions
+    partition = ids.partition_of_key(name, key, partitions) if key else launch.partition
+    if partition is None:
+        partition = int.from_bytes(seed[6:8], "big") % partitions
     return ids.new_workflow_id(partition, now_ms, seed[8:16]), request_id
 
 
 def _settle(store: StoreContext, launch: Launch, made: Start, reply: StartReply | Exception) -> Plan[StartedWorkflow]:
     """What a reply means for the caller; FAIL_ON_RUNNING goes on until the key is ours or somebody runs under it."""
-    strategy = launch.request.idempotency_strategy or IdempotencyStrategy.FAIL
-    for _ in range(TAKEOVERS_MAX):
-        if isinstance(reply, Exception):
-            raise reply
-        if reply.verdict is StartVerdict.OK:
-            return StartedWorkflow(reply.workflow_id)
-        if reply.verdict is not StartVerdict.EXISTS:
-            raise _refusal(made, reply)
-        if strategy is IdempotencyStrategy.RETURN_EXISTING:
-            return StartedWorkflow(reply.workflow_id, existed=True)
-        if strategy is IdempotencyStrategy.FAIL:
-            break
-        other = reply.workflow_id
-        reply = yield from take_over(store, made, other)
-        if reply.workflow_id == other:
-            break
-    assert isinstance(reply, StartReply)
-    state = "is running" if strategy is IdempotencyStrategy.FAIL_ON_RUNNING else "exists"
-    raise Conflict(
-        f"workflow {made.meta.name} with idempotency key {made.meta.idempotency_key!r} {state}: {reply.workflow_id}; "
-        "use that one, another key, or the strategy RETURN_EXISTING"
-    )
+    if launch.request.idempotency_strategy is IdempotencyStrategy.FAIL_ON_RUNNING:
+        for _ in range(TAKEOVERS_MAX):
+            if isinstance(reply, Exception) or reply.verdict is not StartVerdict.EXISTS:
+                break
+            other = reply.workflow_id
+            reply = yield from take_over(store, made, other)
+            if reply.workflow_id == other:
+                break
+    return outcome(launch, made, reply)
 
 
-def _refusal(made: Start, reply: StartReply) -> OrchestratorError:
+def outcome(launch: Launch, made: Start, reply: StartReply | Exception) -> StartedWorkflow:
+    """What the store's last word on a start means for the caller. Raises ``Conflict`` for a refusal."""
+    if isinstance(reply, Exception):
+        raise reply
+    if reply.verdict is StartVerdict.OK:
+        return StartedWorkflow(reply.workflow_id)
+    strategy = launch.request.idempotency_strategy
+    if reply.verdict is StartVerdict.EXISTS and strategy is IdempotencyStrategy.RETURN_EXISTING:
+        return StartedWorkflow(reply.workflow_id, existed=True)
+    raise _refusal(made, reply, strategy)
+
+
+def _refusal(made: Start, reply: StartReply, strategy: IdempotencyStrategy | None = None) -> OrchestratorError:
     match reply.verdict:
+        case StartVerdict.EXISTS:
+            state = "is running" if strategy is IdempotencyStrategy.FAIL_ON_RUNNING else "exists"
+            return Conflict(
+                f"workflow {made.meta.name} with idempotency key {made.meta.idempotency_key!r} {state}: "
+                f"{reply.workflow_id}; use that one, another key, or the strategy RETURN_EXISTING"
+            )
         case StartVerdict.TAKEN:
             return Conflict(
                 f"workflow id {made.workflow_id} is in use by another start; choose another id, or look at it with: "

@@ -381,6 +381,11 @@ def check_installation(keys: Keys) -> Call:
     return Call("installation", (keys.installation(),), (keys.partitions, SCHEMA, OLDEST_READER), compare, durable=True)
 
 
+def recorded_partitions(keys: Keys) -> Command:
+    """How many partitions the installation there has; decodes to ``None`` where there is none."""
+    return Command(("HGET", keys.installation(), "partitions"), lambda raw: None if raw is None else int(raw))
+
+
 def decider_beat(keys: Keys, decider_id: str, ttl_ms: int) -> Call:
     """Say that a decider lives for ``ttl_ms`` more; replies the ids of all live deciders, sorted (``list[str]``)."""
     return Call("decider_beat", (keys.deciders(),), (decider_id, ttl_ms), _sorted_names)

@@ -77,15 +77,24 @@ def _requests(profile: Profile, steps: Sequence[Call | Command], evaluate: Any) 
     requests = []
     for step in steps:
         if isinstance(step, Call):
-            script, keys = profile.scripts[step.script], step.keys
-            if profile.declared_clock and script.reads_clock:
-                keys = (*keys, clock_of(keys[0]))
-            requests.append(Request(keys[0], (*evaluate(script), len(keys), *keys, *step.args)))
+            requests.append(Request(step.keys[0], _words(profile, step, evaluate)))
         else:
             requests.append(Request(route_of(step.words), step.words))
     if profile.barrier:
         requests += [Request(route, profile.barrier, True) for route in _durable_routes(profile, steps)]
     return requests
+
+
+def as_eval(profile: Profile, call: Call) -> tuple[Argument, ...]:
+    """A call as the words of EVAL, as no server can fail to know the script then."""
+    return _words(profile, call, _eval)
+
+
+def _words(profile: Profile, call: Call, evaluate: Any) -> tuple[Argument, ...]:
+    script, keys = profile.scripts[call.script], call.keys
+    if profile.declared_clock and script.reads_clock:
+        keys = (*keys, clock_of(keys[0]))
+    return (*evaluate(script), len(keys), *keys, *call.args)
 
 
 def _evalsha(script: Script) -> tuple[str, str]:

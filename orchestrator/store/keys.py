@@ -46,7 +46,7 @@ class Keys:
             raise SettingsInvalid(f"partitions: {partitions} is outside 1..{PARTITIONS_MAX}")
         self.namespace = namespace
         self.partitions = partitions
-        self._partition = tuple(f"{namespace}:{{{namespace}.p{number}}}:" for number in range(partitions))
+        self._partition = tuple(f"{namespace}:{self.partition_tag(number)}:" for number in range(partitions))
         self._catalog = f"{namespace}:{{{namespace}.c}}:"
         self._schedules = f"{namespace}:{{{namespace}.s}}:"
         self._jobs = f"{namespace}:{{{namespace}.j}}:"
@@ -57,6 +57,14 @@ class Keys:
     def partition_of(self, workflow_id: str) -> int:
         """The partition that holds this workflow."""
         return partition_of(workflow_id, self.partitions)
+
+    def partition_tag(self, partition: int) -> str:
+        """The hash tag of a partition: a key with it in its name lives in the same slot of a cluster."""
+        return f"{{{self.namespace}.p{partition}}}"
+
+    def partition_of_tag(self, tag: str) -> int | None:
+        """The partition whose hash tag this is, or ``None``."""
+        return next((number for number in range(self.partitions) if self.partition_tag(number) == tag), None)
 
     # --- partition slot: whole partition ---------------------------------------------------------------------------
 

@@ -173,8 +173,26 @@ def _request_reply(reply: Any) -> RequestReply:
 
 def status_of(keys: Keys, partition: int, workflow_id: str) -> Command:
     """The status of an execution in Redis; decodes to ``str``, or ``None`` when there is none (any more)."""
-    words = ("HGET", keys.workflow(partition, workflow_id), "s")
-    return Command(words, lambda raw: None if raw is None else raw.decode())
+    return Command(("HGET", keys.workflow(partition, workflow_id), "s"), _text)
+
+
+def request_of(keys: Keys, partition: int, workflow_id: str) -> Command:
+    """The id of the request that started an execution; decodes to ``str``, or ``None`` when there is none (any more)."""
+    return Command(("HGET", keys.workflow(partition, workflow_id), "rid"), _text)
+
+
+def holder_of(keys: Keys, partition: int, field: str) -> Command:
+    """The id of the execution that has an idempotency key, by ``idempotency_field``; ``None`` when nobody has it."""
+    return Command(("HGET", keys.idempotency(partition), field), _text)
+
+
+def has_room(keys: Keys, partition: int) -> list[Command]:
+    """Reads that fail where the keys which a start writes hold data of another program."""
+    return [Command(("XLEN", keys.inbox(partition))), Command(("HLEN", keys.definitions(partition)))]
+
+
+def _text(raw: bytes | None) -> str | None:
+    return None if raw is None else raw.decode()
 
 
 def read_answer(keys: Keys, partition: int, request_id: str) -> Command:

@@ -26,7 +26,7 @@ from orchestrator.service.firing import fire_due
 from orchestrator.settings import Settings
 from orchestrator.store.connection import connect
 from orchestrator.store.context import StoreContext
-from orchestrator.store.fake import forget_fake
+from orchestrator.store.fake import fake_sync_client, forget_fake
 from orchestrator.store.keys import clock_of
 from orchestrator.task import Task, unique_tasks
 from orchestrator.testing.clock import START, ManualClock
@@ -69,9 +69,11 @@ class Environment:
         self.store = StoreContext(settings)
         self.settings = settings
         self._executor = self.connection.sync()
-        self._slots: set[str] = set()
+        # Also those of partitions that no call has been to: a start in a caller's transaction goes past this environment.
+        self._slots = {clock_of(self.store.keys.inbox(number)) for number in range(settings.partitions)}
         self._is_stale = True  # the decider has not looked since the clock moved or the client spoke
         self.clock = ManualClock(now, self._clock_moved)
+        self._clock_moved(self.clock.now_ms())
         self.client = Client.over(self)
         self.worker = InlineWorker(self.store, self.clock)
         if mocks is not None:
@@ -149,6 +151,13 @@ class Environment:
         """
         lowered = {name.lower(): value for name, value in headers.items()}
         return self.run(webhooks.receive(self.store, webhook_id, lowered, body, self.clock.now_ms())).delivery_id
+
+    def redis(self) -> Any:
+        """A redis-py client of the store in here, for code under test that has transactions of its own.
+
+        Example: ``with env.redis().pipeline() as pipe: env.client.start_workflow_in(pipe, "order"); pipe.execute()``
+        """
+        return fake_sync_client(self._name)
 
     def unserved(self) -> list[str]:
         """The task types that have tasks waiting and nobody to run them."""

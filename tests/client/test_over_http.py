@@ -49,7 +49,11 @@ HANDLER = {
     "actions": [{"action": "start_workflow", "start_workflow": {"name": "hello", "input": {"name": "${who}"}}}],
 }
 TOKEN = {"X-Token": "${workflow.secrets.TOKEN}"}
-NOT_ASKED = {"over", "run", "close", "connection", "settings", "store"}
+NOT_ASKED = {"over", "run", "close", "connection", "settings", "store"} | {
+    "start_workflow_in",
+    "enqueue_in",
+    "partition_tag",
+}
 """Of a client: what is about its session, and what only Redis has."""
 
 

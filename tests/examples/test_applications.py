@@ -111,6 +111,16 @@ def test_a_task_of_celery_starts_a_workflow(shop: Shop) -> None:
     assert shop.order_of(workflow_id) == "A-3"
 
 
+def test_a_checkout_writes_and_starts_in_one_transaction(shop: Shop) -> None:
+    (workflow_id,) = shop.run("-c", "import checkout; print(checkout.check_out('A-5'))")
+    assert shop.order_of(workflow_id) == "A-5"
+    redis = client_for_library(shop.url, "url")
+    assert (redis.get("stock"), redis.hget("orders", "A-5")) == (b"-1", workflow_id.encode())
+    keys = shop.client.store.keys
+    assert sum(redis.xlen(keys.inbox(number)) for number in range(keys.partitions)) == 2
+    redis.close()
+
+
 def test_a_handler_of_fastapi_starts_a_workflow(shop: Shop) -> None:
     (workflow_id,) = shop.run("-c", FASTAPI)
     assert shop.order_of(workflow_id) == "A-4"

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 import redis
+import redis.asyncio
 from redis.crc import key_slot
 
-from orchestrator.client import AsyncClient
-from orchestrator.errors import OutcomeUnknown, StoreUnavailable
+from orchestrator.client import AsyncClient, Client
+from orchestrator.errors import InvalidRequest, OutcomeUnknown, StoreUnavailable
 from orchestrator.events import conditions
 from orchestrator.events.host import EventsHost, HandlerDesk
 from orchestrator.model.event_handlers import event_handler_from_dict
@@ -41,6 +42,11 @@ class Pair:
         self.places = [server.url.split("/")[2] for server in servers]
         self.ids = [str(client.execute_command("CLUSTER MYID")) for client in self.clients]
         self.url = f"redis+cluster://{','.join(self.places)}"
+
+    def cluster(self) -> Any:
+        """A client of the cluster, as a user makes one."""
+        host, port = self.places[0].split(":")
+        return redis.RedisCluster(host=host, port=int(port))
 
     def join(self, bus_ports: list[int]) -> None:
         """Make them one cluster."""
@@ -267,3 +273,55 @@ def test_a_wait_hears_messages_of_either_node(pair: Pair, connection: Connection
         return list(replies)
 
     assert asyncio.run(main()) == [b"1", b"1"]
+
+
+# --- starts inside a caller's transaction -----------------------------------------------------------------------------
+
+
+def test_a_transaction_takes_a_start_that_shares_its_slot(pair: Pair) -> None:
+    mine = pair.cluster()
+    with Client(pair.url) as client:
+        for name in ("order-1", "order-2", "order-3", "order-4"):
+            tag = client.partition_tag(name)
+            options = client.with_options(workflow_id=name, partition_tag=tag)
+            with mine.pipeline(transaction=True) as pipe:
+                pipe.set(f"stock:{tag}", name)
+                queued = options.start_workflow_in(pipe, workflow_def(noop("a")))
+                assert queued.started(pipe.execute()).id == name
+            assert mine.get(f"stock:{tag}") == name.encode()
+            assert client.workflow(name).status() == "RUNNING"
+    mine.close()
+
+
+def test_a_transaction_on_a_cluster_needs_a_tag(pair: Pair) -> None:
+    mine = pair.cluster()
+    with Client(pair.url) as client, mine.pipeline(transaction=True) as pipe:
+        with pytest.raises(InvalidRequest, match="give it as the option partition_tag"):
+            client.start_workflow_in(pipe, workflow_def(noop("a")))
+        tag = client.partition_tag("order-1")
+        keyed = client.with_options(idempotency_key="k", partition_tag=tag)
+        with pytest.raises(InvalidRequest, match="lives at the partition_tag") as caught:
+            keyed.start_workflow_in(pipe, workflow_def(noop("a")))
+        told = str(caught.value).split("'")[3]
+        queued = client.with_options(idempotency_key="k", partition_tag=told).start_workflow_in(
+            pipe, workflow_def(noop("a"))
+        )
+        assert client.partition_tag(queued.started(pipe.execute()).id) == told
+        free = client.with_options(partition_tag=tag).start_workflow_in(pipe, workflow_def(noop("a")))
+        assert client.partition_tag(free.started(pipe.execute()).id) == tag
+    with pytest.raises(InvalidRequest, match="transaction=True"), Client(pair.url) as client:
+        client.with_options(partition_tag=tag).start_workflow_in(mine.pipeline(), workflow_def(noop("a")))
+    mine.close()
+
+
+async def test_a_transaction_of_asyncio_takes_a_start_on_a_cluster(pair: Pair) -> None:
+    host, port = pair.places[1].split(":")
+    mine: Any = redis.asyncio.RedisCluster(host=host, port=int(port))
+    async with AsyncClient(pair.url) as client, mine.pipeline(transaction=True) as pipe:
+        tag = client.partition_tag("order-1")
+        options = client.with_options(workflow_id="order-1", partition_tag=tag)
+        pipe.set(f"stock:{tag}", "1")
+        queued = await options.start_workflow_in(pipe, workflow_def(noop("a")))
+        assert await queued.started(await pipe.execute()).status() == "RUNNING"
+        assert await mine.get(f"stock:{tag}") == b"1"
+    await mine.aclose()

@@ -32,7 +32,7 @@ def every_key(keys: Keys) -> dict[str, str]:
     """What each naming method answers."""
     names = {}
     for name, method in inspect.getmembers(keys, inspect.ismethod):
-        if name.startswith("_") or name in {"partition_of", "kind_of", "is_ours"}:
+        if name.startswith("_") or name in {"partition_of", "partition_tag", "partition_of_tag", "kind_of", "is_ours"}:
             continue
         names[name] = method(**{item: ARGUMENTS[item] for item in inspect.signature(method).parameters})
     return names
@@ -44,6 +44,13 @@ def test_a_key_says_namespace_slot_and_what_it_is() -> None:
     assert keys.ready("charge", 2) == "orc:{orc.q:charge}:rdy:2"
     assert keys.workflow_versions("order") == "orc:{orc.c}:wf:order"
     assert keys.answer_channel(3, "r") == keys.answer(3, "r")
+
+
+def test_a_tag_leads_to_its_partition_and_no_other_text_does() -> None:
+    keys = Keys(partitions=12)
+    assert [keys.partition_of_tag(keys.partition_tag(number)) for number in range(12)] == list(range(12))
+    assert key_slot(f"stock:{keys.partition_tag(11)}:7".encode()) == key_slot(keys.inbox(11).encode())
+    assert {keys.partition_of_tag(text) for text in ("{orc.p12}", "orc.p1", "{orc.p}", "{other.p1}", "")} == {None}
 
 
 def test_all_names_differ_and_share_the_tag_of_their_slot() -> None:

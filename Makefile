@@ -32,7 +32,7 @@ SDK_VERSIONS = 2.0.0
 RQ_VERSIONS = 2.10.0 2.12.0
 
 .PHONY: help demo test check style lint types floors bench fuzz conformance deploy rq simulate chaos mutants format clean
-.PHONY: wheel compiled stage
+.PHONY: wheel compiled stage docs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -63,6 +63,9 @@ floors: $(READY) ## no room imports from a floor above it
 wheel: $(READY) ## build a wheel into dist/, with the pure part compiled where a C compiler is
 	@if $(RUN) hatch_build.py; then export HATCH_BUILD_HOOK_ENABLE_CUSTOM=true; fi; \
 	$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+docs: $(READY) ## build the site of the documentation into site/, with warnings as errors
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 compiled: stage ## run the tests of the pure part, and a few of the engine, against a compiled wheel
 	@cd $(STAGE) && FORM=compiled $(CURDIR)/$(COMPILED)/bin/python -m pytest $(or $(ARGS),$(COMPILED_TESTS))
@@ -150,7 +153,7 @@ format: $(READY) ## rewrite the layout and the fixable lint findings
 
 clean: ## remove the environment, caches and built packages
 	rm -rf $(VENV) $(COMPILED) $(PEER) $(SDK) $(SDK_JS) $(DEPLOY) \
-	  build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	  build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The mark is written last, so an interrupted installation is repeated; an environment whose Python has gone away
@@ -179,5 +182,5 @@ $(READY): pyproject.toml
 	fi
 	@echo "Installing into $(VENV)"
 	@$(PIP) install --quiet 'pip>=25.1'
-	@$(PIP) install --quiet -e '.[dev]' --group check
+	@$(PIP) install --quiet -e '.[dev]' --group check --group docs
 	@touch $@

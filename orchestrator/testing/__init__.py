@@ -23,7 +23,7 @@ from orchestrator.testing.clock import START, ManualClock
 from orchestrator.testing.enqueued import Enqueued, all_enqueued, assert_enqueued, refute_enqueued
 from orchestrator.testing.environment import Environment, environment
 from orchestrator.testing.mocks import MockOutput, Mocks, mocks_of_request
-from orchestrator.testing.replay import Replay, began, differences, mocks_of, recording
+from orchestrator.testing.recordings import Replay, began, differences, mocks_of, recording
 from orchestrator.testing.results import TaskResult, WorkflowResult
 from orchestrator.testing.running import run_task
 from orchestrator.workflow import Workflow

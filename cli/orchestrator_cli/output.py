@@ -74,13 +74,19 @@ def show(row: Row, form: str, columns: Sequence[Column], *, name: str) -> None:
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Write a table to standard output. Example: ``table(["ID", "STATUS"], [["7", "RUNNING"]])``"""
-    cells = [[text(value) for value in row] for row in rows]
-    if sys.stdout.isatty() and _draw([title.upper() for title in titles], cells):
-        return
-    lines = [[title.upper() for title in titles], *cells]
+    if sys.stdout.isatty():
+        cells = [[text(value) for value in row] for row in rows]
+        if _draw([title.upper() for title in titles], cells):
+            return
+    for line in aligned(titles, rows):
+        click.echo(line)
+
+
+def aligned(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """A table as lines of text. Example: ``aligned(["ID"], [["7"]]) == ["ID", "7"]``"""
+    lines = [[title.upper() for title in titles], *([text(value) for value in row] for row in rows)]
     widths = [max(len(line[index]) for line in lines) for index in range(len(titles))]
-    for line in lines:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
 
 def _draw(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> bool:

@@ -99,6 +99,7 @@ VERBS = (
     Verb("tasks/{task_id}/logs", tasks.logs, VIEWER),
     Verb("queues", operations.queues, VIEWER),
     Verb("installation", operations.diagnose, VIEWER),
+    Verb("installation/overview", operations.overview, VIEWER),
     # acting
     Verb("workflows/import", transfer.import_execution, OPERATOR, is_repeatable=False),
     Verb("workflows/act", bulk.act_on_all, OPERATOR),

@@ -115,6 +115,7 @@ LOWEST_ROLE = {
     POST /verbs/events/queues
     POST /verbs/events/queues/{kind}/{name}
     POST /verbs/installation
+    POST /verbs/installation/overview
     POST /verbs/queues
     POST /verbs/schedules
     POST /verbs/schedules/executions

@@ -63,7 +63,7 @@ def services(tmp_path: Path, redis_url: str) -> Iterator[Services]:
     services = Services(tmp_path, ORCHESTRATOR_REDIS_URL=redis_url)
     yield services
     for process in services.running.values():
-        end_group(process)  # type: ignore[arg-type]
+        end_group(process)
 
 
 def runs_workflows(url: str) -> None:

@@ -29,6 +29,7 @@ from orchestrator.plan import Plan
 from orchestrator.protocol import forms, refusals
 from orchestrator.protocol.verbs import BY_PLAN, Verb
 from orchestrator.service import halts, starting, workflows
+from orchestrator.service.actions import bounded
 from orchestrator.service.halts import Halt
 from orchestrator.service.starting import Launch, new_request_id
 from orchestrator.service.workflows import Standing
@@ -153,7 +154,7 @@ class Remote:
 
     def _execute(self, launch: Launch, *, timeout_s: float = halts.EXECUTE_WAIT_S, **wanted: Any) -> Talk[Halt]:
         launch = launch._replace(
-            request_id=launch.request_id or new_request_id(), watch_ms=halts.watch_ms(halts.bounded(timeout_s))
+            request_id=launch.request_id or new_request_id(), watch_ms=halts.watch_ms(bounded(timeout_s))
         )
         first_s = min(timeout_s, SLICE_S)
         halt = yield from self._ask(halts.execute, launch, timeout_s=first_s, **wanted)
@@ -162,7 +163,7 @@ class Remote:
     def _signal_and_wait(
         self, workflow_id: str, *args: Any, timeout_s: float = halts.SIGNAL_WAIT_S, **wanted: Any
     ) -> Talk[Halt]:
-        first_s = min(halts.bounded(timeout_s), SLICE_S)
+        first_s = min(bounded(timeout_s), SLICE_S)
         halt = yield from self._ask(halts.signal_and_wait, workflow_id, *args, timeout_s=first_s, **wanted)
         return (yield from self._until_halt(halt, timeout_s - first_s, wanted))
 

@@ -32,6 +32,10 @@ from orchestrator.store import partition
 from orchestrator.store.context import StoreContext
 
 ANSWER_WAIT_S = 10.0
+ANSWER_WAIT_S_MIN = 1.0
+"""A decider is always given so long: who waited for less would be told that the outcome is unknown and learn nothing."""
+
+WAIT_S_MAX = 600.0
 
 DEPTH_MAX = 60
 """How deep workflows are looked for beneath another; they cannot be nested as deep as that."""
@@ -50,7 +54,7 @@ class ActOptions(TypedDict, total=False):
     """Options of every action.
 
     ``request_id``: repeated under the same one, it happens once and is answered alike. ``timeout_s``: how long to wait
-    for the decider's answer (default 10 s).
+    for the decider's answer (default 10 s, 1 to 600).
     """
 
     request_id: str | None
@@ -76,6 +80,13 @@ def act(
     return outcome(action, answer)
 
 
+def bounded(timeout_s: float, least_s: float = 0.0) -> float:
+    """A wait that is neither too short nor too long. Raises ``InvalidRequest``."""
+    if not least_s <= timeout_s <= WAIT_S_MAX:
+        raise InvalidRequest(f"timeout_s={timeout_s:g} is outside {least_s:g} to {WAIT_S_MAX:g} seconds")
+    return timeout_s
+
+
 def ask(
     store: StoreContext,
     workflow_id: str,
@@ -84,7 +95,8 @@ def ask(
     request_id: str,
     timeout_s: float,
 ) -> Plan[Answer]:
-    """The decider's answer, whatever it says. Raises ``WorkflowNotFound`` and ``OutcomeUnknown``."""
+    """The decider's answer, whatever it says. Raises ``InvalidRequest``, ``WorkflowNotFound`` and ``OutcomeUnknown``."""
+    bounded(timeout_s, ANSWER_WAIT_S_MIN)
     keys, number = store.keys, store.keys.partition_of(workflow_id)
     given = dict(arguments)
     pack(given, action, store.settings.payload_bytes_max)

@@ -18,7 +18,7 @@ from orchestrator.errors import InvalidRequest, OrchestratorError
 from orchestrator.model.execution import Workflow
 from orchestrator.plan import Plan, Wait
 from orchestrator.service import actions
-from orchestrator.service.actions import ANSWER_WAIT_S, Answer
+from orchestrator.service.actions import ANSWER_WAIT_S, ANSWER_WAIT_S_MIN, Answer, bounded
 from orchestrator.service.starting import new_request_id
 from orchestrator.service.workflows import get, remove, unknown_workflow
 from orchestrator.store import partition
@@ -72,11 +72,12 @@ def act_on_all(
 
     ``arguments`` are those of the verbs in ``actions``, by the names the decider knows them under. ``terminate_remove``
     ends and removes, also what could not be ended any more. Repeated under the same ``request_id`` it happens once.
-    Raises ``InvalidRequest`` for an unknown action, no ids, or more than a thousand.
+    Raises ``InvalidRequest`` for an unknown action, no ids, more than a thousand, or a wait outside 1 to 600 s.
     Example: ``executor.run(act_on_all(store, "terminate", ids, {"reason": "wrong price"})).failed``
     """
     if action not in ACTIONS:
         raise InvalidRequest(f"{action!r} cannot be done to many workflows; there are: {', '.join(ACTIONS)}")
+    bounded(timeout_s, ANSWER_WAIT_S_MIN)
     ids = _distinct(workflow_ids)
     given = dict(arguments or {})
     verb = _verb_of_each(action, given)

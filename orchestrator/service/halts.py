@@ -18,7 +18,7 @@ from orchestrator.model.execution import Task, TaskResult, Workflow
 from orchestrator.model.status import is_terminal
 from orchestrator.plan import Command, Plan, Wait
 from orchestrator.service import actions, starting
-from orchestrator.service.actions import ActOptions, Answer
+from orchestrator.service.actions import ActOptions, Answer, bounded
 from orchestrator.service.starting import Launch, new_request_id
 from orchestrator.service.workflows import get
 from orchestrator.store import partition
@@ -26,7 +26,6 @@ from orchestrator.store.context import StoreContext
 
 EXECUTE_WAIT_S = 10.0
 SIGNAL_WAIT_S = 5.0
-WAIT_S_MAX = 600.0
 RELOOK_S = 0.5
 LISTENED_MAX = 100
 DEPTH_MAX = 50
@@ -317,13 +316,6 @@ def _strategy(given: str) -> ReturnStrategy:
     if given not in set(ReturnStrategy):
         raise InvalidRequest(f"return strategy {given!r} is unknown: use one of {', '.join(ReturnStrategy)}")
     return ReturnStrategy(given)
-
-
-def bounded(timeout_s: float) -> float:
-    """A wait that is not too long. Raises ``InvalidRequest``."""
-    if not 0 <= timeout_s <= WAIT_S_MAX:
-        raise InvalidRequest(f"timeout_s={timeout_s:g} is outside 0 to {WAIT_S_MAX:g} seconds")
-    return timeout_s
 
 
 def watch_ms(timeout_s: float) -> int:

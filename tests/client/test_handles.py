@@ -11,6 +11,7 @@ from orchestrator.errors import (
     Conflict,
     DefinitionNotFound,
     InvalidPayload,
+    InvalidRequest,
     NotFound,
     OutcomeUnknown,
     TaskNotFound,
@@ -111,7 +112,15 @@ def test_without_a_decider_the_outcome_of_an_action_is_unknown(fakeredis_url: st
     with Client(settings=settings) as client:
         handle = client.with_options(wait_commit=False).start_workflow(hello)
         with pytest.raises(OutcomeUnknown, match=r"request_id='r-1'"):
-            handle.pause(request_id="r-1", timeout_s=0)
+            handle.pause(request_id="r-1", timeout_s=1)
+
+
+@pytest.mark.parametrize("timeout_s", [-1, 0, 0.99, 601])
+def test_a_wait_that_would_learn_nothing_is_refused_and_nothing_is_sent(env: Environment, timeout_s: float) -> None:
+    handle = env.client.start_workflow(waiting)
+    with pytest.raises(InvalidRequest, match="is outside 1 to 600 seconds"):
+        handle.pause(timeout_s=timeout_s)
+    assert handle.status() == "RUNNING"
 
 
 def test_an_endless_wait_is_made_of_waits_with_an_end() -> None:

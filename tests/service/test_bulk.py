@@ -100,6 +100,8 @@ def test_a_request_that_names_nobody_or_too_many_is_refused(env: Environment) ->
         env.client.act_on_workflows("pause", [str(number) for number in range(1001)])
     with pytest.raises(InvalidRequest, match="'dance' cannot be done"):
         env.client.act_on_workflows("dance", ["a"])
+    with pytest.raises(InvalidRequest, match=r"timeout_s=0\.5 is outside 1 to 600 seconds"):
+        env.run(bulk.act_on_all(env.store, "pause", ["a"], timeout_s=0.5))
 
 
 def test_repeated_under_its_request_id_it_happens_once(env: Environment) -> None:

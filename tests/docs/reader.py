@@ -18,7 +18,7 @@ ELLIPSIS = "..."
 
 
 class Reader:
-    """Does what pages say. ``python`` runs a program and gives what it prints; ``judge`` looks at a definition.
+    """Does what pages say. ``python`` runs a program and gives what it prints, ``judge`` looks at a definition.
 
     Example: ``Reader(terminal, python, judge).read(blocks_of(ROOT / "docs/search.md"))``
     """

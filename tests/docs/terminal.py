@@ -19,22 +19,31 @@ from tests.support.eventually import eventually
 ROLE = re.compile(r"^orchestrator (dev|decider|worker|system|server)\b")
 READY = re.compile(r"Try next|decider_ready|worker_started|Serving ")
 SERVED = re.compile(r"http://127\.0\.0\.1:(\d+)/api")
-PORT = "localhost:8080"  # of our servers on all pages; here another one may have it already
+PORT = re.compile(r"(?<=localhost:|127\.0\.0\.1:)8080\b")
+"""Of our servers, on all pages; here somebody else may listen there, so they take a port that is free."""
+LISTENS = re.compile(r"(--port|--metrics-port) \d+")
 START_TIMEOUT_S = 30.0
 COMMAND_TIMEOUT_S = 240.0
 
 
 class Terminal:
-    """Runs commands in a folder. Use as a context manager.
+    """Runs commands in a folder. ``addresses``: what to put in the place of addresses that readers have to choose.
 
     Example: ``with Terminal(folder, {"PATH": path}) as terminal: assert terminal.run("echo 1") == "1\\n"``
     """
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], addresses: dict[str, str] | None = None) -> None:
         self.folder = folder
         self.environment = environment
+        self._addresses = addresses or {}
         self._roles: dict[str, subprocess.Popen[str]] = {}
-        self._served = PORT
+        self._port = "8080"
+
+    def localized(self, text: str) -> str:
+        """A text with the addresses that are right here in the place of those that stand for a reader's own."""
+        for shown, right in self._addresses.items():
+            text = text.replace(shown, right)
+        return PORT.sub(self._port, text)
 
     def run(self, text: str) -> str:
         """Type the lines of a block; what they print. A command that fails fails the test."""
@@ -57,7 +66,6 @@ class Terminal:
                 role.wait(20)
             finally:
                 end_group(role)
-        self._served = PORT
 
     def __enter__(self) -> Self:
         return self
@@ -70,7 +78,7 @@ class Terminal:
             return ""
         kept = self.folder / ".variables"
         done = subprocess.run(
-            ["bash", "-aeuo", "pipefail", "-c", f"{commands.replace(PORT, self._served)}\nenv -0 > '{kept}'"],
+            ["bash", "-aeuo", "pipefail", "-c", f"{self.localized(commands)}\nenv -0 > '{kept}'"],
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -87,9 +95,12 @@ class Terminal:
         if before := self._roles.pop(command, None):
             end_group(before)
         log = self.folder / f".terminal-{len(self._roles)}"
+        listening = LISTENS.sub(r"\1 0", command)
+        if command.startswith("orchestrator server") and listening == command:
+            listening += " --port 0"
         with log.open("w") as out:
             role = subprocess.Popen(
-                ["bash", "-c", f"exec {command}"],
+                ["bash", "-c", f"exec {self.localized(listening)}"],
                 cwd=self.folder,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -101,9 +112,10 @@ class Terminal:
         self._roles[command] = role
 
         def is_ready() -> None:
-            assert role.poll() is None, f"{command}\n{log.read_text()}"
+            if role.poll() is not None:
+                raise ChildProcessError(f"{command}\n{log.read_text()}")
             assert READY.search(log.read_text()), f"{command}\n{log.read_text()}"
 
         eventually(is_ready, START_TIMEOUT_S)
         if served := SERVED.search(log.read_text()):
-            self._served = f"localhost:{served[1]}"
+            self._port = served[1]

@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,7 +55,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def newcomer(wheels: Path, environment: Path, tmp_path: Path) -> Iterator[Terminal]:
+def newcomer(wheels: Path, environment: Path, tmp_path: Path, redis_url: str) -> Iterator[Terminal]:
     """A terminal in an empty folder, with that environment, for which pip finds the wheel."""
     variables = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("ORCHESTRATOR_", "PYTHON"))},
@@ -64,7 +63,7 @@ def newcomer(wheels: Path, environment: Path, tmp_path: Path) -> Iterator[Termin
         "PIP_FIND_LINKS": str(wheels),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
-    with Terminal(tmp_path, variables) as terminal:
+    with Terminal(tmp_path, variables, {REDIS: redis_url}) as terminal:
         yield terminal
 
 
@@ -90,7 +89,7 @@ def sections(page: Path) -> dict[str, list[Block]]:
     return found
 
 
-def test_the_first_page_does_what_it_says(newcomer: Terminal, reader: Reader, redis_url: str) -> None:
+def test_the_first_page_does_what_it_says(newcomer: Terminal, reader: Reader) -> None:
     page = sections(README)
     (production,) = page.pop("In production")
     for blocks in page.values():
@@ -103,7 +102,7 @@ def test_the_first_page_does_what_it_says(newcomer: Terminal, reader: Reader, re
     for name, content in {"my_project/tasks.py": TASKS, "definitions/parcel.json": json.dumps(DEFINITION)}.items():
         (newcomer.folder / name).parent.mkdir(exist_ok=True)
         (newcomer.folder / name).write_text(content)
-    reader.read([replace(production, text=production.text.replace(REDIS, redis_url))])
+    reader.read([production])
     assert json.loads(newcomer.run("orchestrator workflow run parcel")) == {"result": "packed 7"}
 
 

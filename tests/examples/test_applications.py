@@ -17,7 +17,9 @@ from orchestrator.store.foreign import client_for_library
 from tests.support.build import noop, workflow_def
 
 ROOT = Path(__file__).resolve().parents[2]
-BLOCKS = dict(re.findall(r"^```python (\S+)\n(.*?)^```$", (ROOT / "docs/applications.md").read_text(), re.M | re.S))
+BLOCKS = dict(
+    re.findall(r'^```python title="(\S+)"\n(.*?)^```$', (ROOT / "docs/applications.md").read_text(), re.M | re.S)
+)
 
 DJANGO = """
 import os, django

@@ -32,7 +32,7 @@ SDK_VERSIONS = 2.0.0
 RQ_VERSIONS = 2.10.0 2.12.0
 
 .PHONY: help demo test check style lint types floors bench fuzz conformance deploy rq simulate chaos mutants format clean
-.PHONY: wheel compiled stage docs
+.PHONY: wheel compiled stage docs reference
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -137,6 +137,9 @@ rq: $(READY) ## the example on RQ with versions from PyPI, waiting for real unti
 	@set -e; for version in $(RQ_VERSIONS); do \
 	  RQ_VERSION="rq==$$version" $(RUN) -m pytest -q tests/examples/test_rq_project.py $(ARGS); \
 	done
+
+reference: $(READY) ## write docs/cli.md, what every command takes, from the commands themselves
+	@$(RUN) -m orchestrator_cli.reference > docs/cli.md
 
 simulate: $(READY) ## run the whole system from seeds with faults (SEEDS=100)
 	@$(RUN) -m tests.simulation --seeds 0-$$(expr $(SEEDS) - 1) $(ARGS)

@@ -13,6 +13,15 @@ from typing import Any, NamedTuple
 
 import click
 
+FORMS = {
+    "table": "columns for people: drawn on a terminal, elsewhere aligned text, complete and never cut",
+    "json": "one JSON document",
+    "jsonl": "one JSON object a line",
+    "yaml": "one YAML document (needs PyYAML)",
+    "name": "bare ids or names, one a line, for other commands",
+}
+"""The forms of output, each with what it is."""
+
 
 class Entry(NamedTuple):
     """Where a command lives, and its line in the list of commands."""
@@ -68,13 +77,13 @@ class Leaf(click.Command):
     def __init__(self, *args: Any, examples: str, **attributes: Any) -> None:
         attributes.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
         super().__init__(*args, **attributes)
-        self._examples = examples
+        self.examples = examples
         self.params = [*self.params, *shared_options()]
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples, then the usage line."""
         with formatter.section("Examples"):
-            for line in self._examples.strip().splitlines():
+            for line in self.examples.strip().splitlines():
                 formatter.write(f"{'':>{formatter.current_indent}}{line.strip()}\n")
         formatter.write_paragraph()
         super().format_usage(ctx, formatter)
@@ -110,9 +119,9 @@ def choice(*values: str) -> Any:
     return click.Choice(values, case_sensitive=False)
 
 
-def output_option(default: str = "table") -> Callable[[Any], Any]:
-    """The option ``-o`` of everything that lists or shows."""
-    forms = choice("table", "json", "jsonl", "yaml", "name")
+def output_option(default: str = "table", *more: str) -> Callable[[Any], Any]:
+    """The option ``-o`` of everything that prints data; ``more`` are forms that only this command has."""
+    forms = choice(*more, *FORMS)
     return click.option(
         "-o", "--output", "form", type=forms, default=default, show_default=True, help="Form of output."
     )

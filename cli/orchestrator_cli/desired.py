@@ -72,15 +72,20 @@ def apply(targets: tuple[str, ...], dry_run: bool, form: str) -> None:
 @click.command(cls=Leaf, examples=DIFF_EXAMPLES)
 @files_option
 @click.option("--exit-code", is_flag=True, help="End with status 1 when anything differs, 0 when nothing does.")
-def diff(targets: tuple[str, ...], exit_code: bool) -> None:
+@output_option("text", "text")
+def diff(targets: tuple[str, ...], exit_code: bool, form: str) -> None:
     """Show what ``apply`` would change, line by line."""
     from orchestrator.service import desired
 
     wanted = read(targets)
     with current_session().store() as store:
         found = [one for one in store.run(desired.compare, wanted) if one.change != "same"]
-    for one in found:
-        click.echo("\n".join(_lines(one)))
+    if form == "text":
+        for one in found:
+            click.echo("\n".join(_lines(one)))
+    else:
+        rows = [{**_row(one), "change": one.change, "before": one.before, "after": one.after} for one in found]
+        show_all(rows, form, COLUMNS, name="name")
     if exit_code and found:
         sys.exit(DIFFERENT)
 

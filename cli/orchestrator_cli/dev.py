@@ -7,7 +7,6 @@ commands in the same folder find it without being told. Composes the parts; the 
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import os
 import socket
@@ -53,6 +52,8 @@ def dev(modules: tuple[str, ...], data: str, port: int | None, concurrency: int,
     The modules' workflows are registered, their tasks run. Without a module the engine runs alone. Ctrl-C stops
     everything in order, a second Ctrl-C at once; starting again goes on where it stopped.
     """
+    import asyncio
+
     session = current_session(is_new=True)
     folder = folders.Folder(Path(data))
     folder.take()

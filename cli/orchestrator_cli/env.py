@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from orchestrator_cli.command import Entry, LazyGroup, Leaf, output_option
-from orchestrator_cli.output import Column, show_all
+from orchestrator_cli.output import Column, show, show_all
 from orchestrator_cli.session import current_session
 
 group = LazyGroup(
@@ -21,6 +21,9 @@ group = LazyGroup(
         "delete": Entry(__name__, "delete", "Forget a stored value."),
     },
 )
+
+
+COLUMNS = [Column("name", lambda row: row["name"]), Column("value", lambda row: row["value"])]
 
 
 @click.command("set", cls=Leaf, examples="orchestrator env set REGION eu-west-1")
@@ -42,18 +45,19 @@ def list_(form: str) -> None:
 
     with current_session().store() as store:
         found = store.run(secrets.environment_values)
-    columns = [Column("name", lambda row: row["name"]), Column("value", lambda row: row["value"])]
-    show_all([{"name": name, "value": value} for name, value in sorted(found.items())], form, columns, name="name")
+    show_all([{"name": name, "value": value} for name, value in sorted(found.items())], form, COLUMNS, name="name")
 
 
 @click.command(cls=Leaf, examples="orchestrator env get REGION")
 @click.argument("name")
-def get(name: str) -> None:
+@output_option("name")
+def get(name: str, form: str) -> None:
     """Print one value."""
     from orchestrator.service import secrets
 
     with current_session().store() as store:
-        click.echo(store.run(secrets.environment_value, name))
+        value = store.run(secrets.environment_value, name)
+    show({"name": name, "value": value}, form, COLUMNS, name="value")
 
 
 @click.command(cls=Leaf, examples="orchestrator env delete REGION")

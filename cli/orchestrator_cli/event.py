@@ -156,6 +156,8 @@ def delete(names: tuple[str, ...]) -> None:
 
 # --- messages ---------------------------------------------------------------------------------------------------------
 
+PUBLISHED = [Column("message", lambda row: row["messageId"]), Column("event", lambda row: row["event"])]
+
 PUBLISH_EXAMPLES = """
 orchestrator event publish conductor:order:paid -i orderId=7
 orchestrator event publish redis_stream:orders --input-file order.json --id order-7
@@ -167,13 +169,15 @@ orchestrator event publish redis_stream:orders --input-file order.json --id orde
 @click.option("-i", "--input", "pairs", multiple=True, metavar="KEY=TEXT|KEY:=JSON", help="A key of the message.")
 @click.option("--input-file", "files", multiple=True, metavar="FILE|-", help="JSON with the message.")
 @click.option("--id", "message_id", help="Its id; repeated with the same id it is handled once. Default: a new one.")
-def publish(event: str, pairs: tuple[str, ...], files: tuple[str, ...], message_id: str | None) -> None:
+@output_option("name")
+def publish(event: str, pairs: tuple[str, ...], files: tuple[str, ...], message_id: str | None, form: str) -> None:
     """Publish a message to conductor:NAME or redis_stream:STREAM and print its id."""
     from orchestrator.service import events
 
     payload = read_input(pairs, files)
     with current_session().store() as store:
-        click.echo(store.run(events.publish, event, payload, message_id=message_id))
+        published = store.run(events.publish, event, payload, message_id=message_id)
+    show({"messageId": published, "event": event}, form, PUBLISHED, name="messageId")
 
 
 @click.command(cls=Leaf, examples="orchestrator event executions ship\norchestrator event executions --status FAILED")

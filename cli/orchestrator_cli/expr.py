@@ -6,14 +6,14 @@ definitions.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import click
 
 from orchestrator.clock import SystemClock
-from orchestrator_cli.command import Entry, LazyGroup, Leaf, choice
+from orchestrator_cli.command import Entry, LazyGroup, Leaf, choice, output_option
 from orchestrator_cli.inputs import read_input
+from orchestrator_cli.output import show_document
 from orchestrator_cli.session import current_session
 
 group = LazyGroup(
@@ -38,8 +38,11 @@ orchestrator expr eval --language python 'total > 100' -i 'total=${charge.output
 @click.option("--language", type=choice(*LANGUAGES), default="expression", show_default=True, help="What it is.")
 @click.option("-i", "pairs", multiple=True, metavar="KEY=TEXT|KEY:=JSON", help="One input.")
 @click.option("--input-file", "files", multiple=True, metavar="FILE|-", help="Inputs as a JSON object; - is stdin.")
-def eval_(text: str, workflow_id: str | None, language: str, pairs: Sequence[str], files: Sequence[str]) -> None:
-    """Say what EXPRESSION gives, as JSON.
+@output_option("json")
+def eval_(
+    text: str, workflow_id: str | None, language: str, pairs: Sequence[str], files: Sequence[str], form: str
+) -> None:
+    """Say what EXPRESSION gives, as JSON unless another form is wanted.
 
     Inputs are the workflow's input for an expression without --workflow, and what a script sees for the other languages;
     with --workflow they may hold expressions themselves. An expression may be written without its ${}.
@@ -57,4 +60,4 @@ def eval_(text: str, workflow_id: str | None, language: str, pairs: Sequence[str
     else:
         inputs = given if workflow_id is None else trying.render(given, scope)
         value = trying.run_script(language, text, inputs, now_ms=SystemClock().now_ms())
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    show_document(value, form, name=text)

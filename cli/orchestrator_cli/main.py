@@ -69,6 +69,24 @@ COMMANDS = {
 
 EXIT_ERROR, EXIT_SIGINT, EXIT_SIGTERM = 1, 130, 143
 
+EXIT_STATUSES = {
+    0: "done",
+    1: "an error; or the answer is no: diff --exit-code, doctor, replay, some of many refused",
+    2: "the command line or a setting is wrong, or something is not installed",
+    3: "not found",
+    4: "it exists already, or its state does not allow it",
+    5: "Redis, the server or the archive cannot be used",
+    6: "no right to do it, or the key or password is wrong",
+    7: "a definition or a payload is not valid",
+    8: "the time to wait was over",
+    10: "the execution FAILED (run, watch, test)",
+    11: "the execution was TERMINATED",
+    12: "the execution TIMED_OUT",
+    EXIT_SIGINT: "Ctrl-C",
+    EXIT_SIGTERM: "SIGTERM",
+}
+"""What every status of every command means."""
+
 
 class Root(LazyGroup):
     """The root of the tree; ``main`` is the one place where errors become messages and exit statuses."""
@@ -84,6 +102,12 @@ class Root(LazyGroup):
         except Exception as error:
             sys.exit(_told(error, given))
         sys.exit(result if isinstance(result, int) else 0)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what the exit statuses mean, and where to begin."""
+        with formatter.section("Exit status"):
+            formatter.write_dl([(str(status), meaning) for status, meaning in EXIT_STATUSES.items()])
+        super().format_epilog(ctx, formatter)
 
 
 _version_option = click.Option(

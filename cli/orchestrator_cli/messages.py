@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from orchestrator_cli.command import Entry, LazyGroup, Leaf
+from orchestrator_cli.command import Entry, LazyGroup, Leaf, output_option
 from orchestrator_cli.completion import workflow_ids
 from orchestrator_cli.inputs import read_input
-from orchestrator_cli.output import say
+from orchestrator_cli.output import Column, say, show
 from orchestrator_cli.session import current_session
 
 group = LazyGroup(
@@ -15,6 +15,9 @@ group = LazyGroup(
     entries={"push": Entry(__name__, "push", "Give a running execution a message.")},
     help="Messages to a running execution.",
 )
+
+
+PUSHED = [Column("message", lambda row: row["messageId"]), Column("workflow", lambda row: row["workflowId"])]
 
 
 @click.command(
@@ -26,11 +29,12 @@ group = LazyGroup(
 @click.option("-i", "--input", "pairs", multiple=True, metavar="KEY=TEXT|KEY:=JSON", help="One key of the message.")
 @click.option("--input-file", "files", multiple=True, metavar="FILE", help="All of it as a JSON object; - is stdin.")
 @click.option("--message-id", help="A second push of the same id adds nothing. Default: a random one.")
-def push(workflow_id: str, pairs: tuple[str, ...], files: tuple[str, ...], message_id: str | None) -> None:
+@output_option("name")
+def push(workflow_id: str, pairs: tuple[str, ...], files: tuple[str, ...], message_id: str | None, form: str) -> None:
     """Give a running execution a message and print the message's id."""
     from orchestrator.service import messages
 
     with current_session().store() as store:
         pushed = store.run(messages.push, workflow_id, read_input(pairs, files), message_id=message_id)
-    click.echo(pushed)
+    show({"messageId": pushed, "workflowId": workflow_id}, form, PUSHED, name="messageId")
     say(f"kept for the next PULL_WORKFLOW_MESSAGES task of {workflow_id}")

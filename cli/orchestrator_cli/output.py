@@ -72,6 +72,23 @@ def show(row: Row, form: str, columns: Sequence[Column], *, name: str) -> None:
         show_all([row], form, columns, name=name)
 
 
+def show_document(value: Any, form: str, *, name: str) -> None:
+    """Write a document that is a user's own, as an output is; ``name`` is what ``-o name`` prints.
+
+    Its table has a line for each key. Raises as ``show_all``. Example: ``show_document({"a": 1}, "json", name=workflow_id)``
+    """
+    if form == "name":
+        click.echo(name)
+    elif form == "jsonl":
+        click.echo(as_json(value, indent=None))
+    elif form != "table":
+        click.echo(_document(value, form))
+    elif isinstance(value, dict):
+        table(("key", "value"), list(value.items()))
+    else:
+        click.echo(text(value))
+
+
 def table(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Write a table to standard output. Example: ``table(["ID", "STATUS"], [["7", "RUNNING"]])``"""
     if sys.stdout.isatty():

@@ -273,7 +273,8 @@ def get(name: str, form: str) -> None:
 @click.argument("cron")
 @click.option("--zone", default="UTC", show_default=True, help="The zone the expression is meant in.")
 @click.option("--limit", type=click.IntRange(1, 5), default=5, show_default=True, help="How many times.")
-def next_(cron: str, zone: str, limit: int) -> None:
+@output_option("name")
+def next_(cron: str, zone: str, limit: int, form: str) -> None:
     """Print the next times of a cron expression, each as a date in its zone."""
     from datetime import datetime
     from zoneinfo import ZoneInfo
@@ -284,8 +285,8 @@ def next_(cron: str, zone: str, limit: int) -> None:
     crons = [CronSchedule(cron_expression=cron, zone_id=zone)]
     with current_session().store() as store:
         times = store.run(schedules.next_times, crons, limit=limit)
-    for at_ms in times:
-        click.echo(datetime.fromtimestamp(at_ms / 1000, ZoneInfo(zone)).isoformat())
+    rows = [{"at": datetime.fromtimestamp(one / 1000, ZoneInfo(zone)).isoformat(), "epochMs": one} for one in times]
+    show_all(rows, form, [Column("at", lambda row: row["at"])], name="at")
 
 
 @click.command(cls=Leaf, examples="orchestrator schedule executions nightly --state FAILED")

@@ -1,9 +1,7 @@
 """What a command works with: the settings, the store, the log, all from the shared options and the environment.
 
-With ``--server``, or ``ORCHESTRATOR_SERVER_URL`` when no Redis is named, a server is asked; what needs Redis itself says so.
-Which Redis: ``--redis``, else that of ``--profile``, else ``ORCHESTRATOR_REDIS_URL``, else that of ``ORCHESTRATOR_PROFILE``,
-else the ``dev`` that runs in the current folder, else that of the profile in use, else the one on this machine's standard
-port. The Redis client is loaded here, at first use. Called by every command that asks the store for something.
+Which installation that is ``PRECEDENCE`` says; a server can be asked in place of a Redis, and what needs Redis itself says so.
+The Redis client is loaded here, at first use. Called by every command that asks the store for something.
 """
 
 from __future__ import annotations
@@ -28,6 +26,17 @@ if TYPE_CHECKING:
     from orchestrator.store.context import StoreContext
 
 log = logging.getLogger(__name__)
+
+PRECEDENCE = (
+    "`--redis` or `--server`",
+    "the profile that `--profile` names",
+    "`ORCHESTRATOR_REDIS_URL` (or `ORCHESTRATOR_REDIS_URL_FILE`), else `ORCHESTRATOR_SERVER_URL`",
+    "the profile that `ORCHESTRATOR_PROFILE` names",
+    "the `orchestrator dev` that runs in the current folder",
+    "the profile in use (`orchestrator profile use`); a new `dev` leaves it alone",
+    "`redis://localhost:6379/0`",
+)
+"""What names the installation that a command is about, the first of these that is there."""
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -12,14 +12,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
 from orchestrator.errors import DefinitionInvalid, InvalidRequest, Problem
-from orchestrator.model import wire
-from orchestrator.model.definitions import TaskDef, WorkflowDef
-from orchestrator.model.validation import validate_task_def, validate_workflow_def
 
 if TYPE_CHECKING:
+    from orchestrator.model.definitions import TaskDef, WorkflowDef
     from orchestrator.task import Task
     from orchestrator.workflow import Workflow
 
@@ -109,6 +105,9 @@ def _is_text(source: str) -> bool:
 
 
 def _from_text(source: str) -> Found:
+    from orchestrator.model import wire
+    from orchestrator.model.definitions import TaskDef, WorkflowDef
+
     try:
         content = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     except OSError as error:
@@ -123,6 +122,8 @@ def _from_text(source: str) -> Found:
 
 
 def _from_python(target: str) -> Found:
+    from orchestrator.model.validation import validate_task_def, validate_workflow_def
+
     workflows, tasks = python_objects(target)
     if not workflows and not tasks:
         raise InvalidRequest(f"{target} holds no workflow and no task")
@@ -147,6 +148,10 @@ def _split(target: str) -> tuple[str, str]:
 def input_keys(definition: WorkflowDef) -> list[str]:
     """The keys of the input that a definition names, declared ones first. Example: ``input_keys(hello) == ["name"]``"""
     import re
+
+    import msgspec
+
+    from orchestrator.model import wire
 
     written = msgspec.json.encode(wire.workflow_def_to_dict(definition)).decode()
     used = re.findall(r"\$\{workflow\.input\.([A-Za-z_][A-Za-z0-9_]*)", written)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator_cli.acts import REPORTED, given
+from orchestrator_cli.acts import REPORTED, TOLD, given
 from orchestrator_cli.command import Entry, LazyGroup, Leaf, choice, output_option
 from orchestrator_cli.completion import task_names
 from orchestrator_cli.inputs import read_input
@@ -179,7 +179,10 @@ def _show_tasks(found: Sequence[Task], form: str) -> None:
 @click.argument("status", type=choice(*REPORTED))
 @click.option("--reason", help="Why it failed.")
 @given("its output")
-def update(task_id: str, status: Any, reason: str | None, pairs: tuple[str, ...], files: tuple[str, ...]) -> None:
+@output_option("name")
+def update(
+    task_id: str, status: Any, reason: str | None, pairs: tuple[str, ...], files: tuple[str, ...], form: str
+) -> None:
     """Say how an attempt ended, or that it goes on; its output is replaced."""
     from orchestrator.model.execution import TaskResult
     from orchestrator.service import tasks
@@ -194,5 +197,5 @@ def update(task_id: str, status: Any, reason: str | None, pairs: tuple[str, ...]
             output_data=read_input(pairs, files),
         )
         told = store.run(tasks.update_task, result)
-    click.echo(told.task_id)
+    show({"taskId": told.task_id, "accepted": told.is_accepted}, form, TOLD, name="taskId")
     say(f"the task is {status}" if told.is_accepted else "the task had ended before, nothing was changed")

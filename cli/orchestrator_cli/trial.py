@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator_cli import sources
-from orchestrator_cli.command import Leaf
+from orchestrator_cli.command import Leaf, output_option
 from orchestrator_cli.inputs import read_document, read_input
-from orchestrator_cli.output import as_json, say
+from orchestrator_cli.output import say, show_document
 from orchestrator_cli.session import current_session
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def _companions(command: Any) -> Any:
 @click.option("-i", "--input", "pairs", multiple=True, metavar="KEY=TEXT|KEY:=JSON", help="One key of its input.")
 @click.option("--input-file", "files", multiple=True, metavar="FILE", help="Its input as a JSON object; - is stdin.")
 @_companions
+@output_option("json")
 def test(
     target: str,
     mocks_file: str,
@@ -55,6 +56,7 @@ def test(
     pairs: tuple[str, ...],
     files: tuple[str, ...],
     others: tuple[str, ...],
+    form: str,
 ) -> None:
     """Run a workflow on a clock of its own with mocked outcomes; no task's code runs and nothing is stored.
 
@@ -72,7 +74,7 @@ def test(
     needed = [*companions, *beside.workflows, *beside.task_defs]
     result = testing.run(workflow, given, mocks=testing.mocks_of_request(request), others=needed)
     say(result.timeline())
-    click.echo(as_json(result.output))
+    show_document(result.output, form, name=target)
     raise SystemExit(ENDS.get(result.status, STILL_OPEN))
 
 

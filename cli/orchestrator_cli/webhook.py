@@ -49,7 +49,8 @@ DELIVERIES = [
 )
 @click.argument("file", metavar="FILE")
 @click.option("--id", "webhook_id", help="Store it under this id, replacing what is there. Default: a new id.")
-def put(file: str, webhook_id: str | None) -> None:
+@output_option("name")
+def put(file: str, webhook_id: str | None, form: str) -> None:
     """Store a webhook from a JSON file (- is stdin) and print its id."""
     from orchestrator.errors import DefinitionInvalid
     from orchestrator.model.webhooks import Webhook
@@ -62,7 +63,7 @@ def put(file: str, webhook_id: str | None) -> None:
     webhook.id = webhook_id or webhook.id
     with current_session().store() as store:
         kept = store.run(webhooks.put, webhook, is_new=True)
-    click.echo(kept.id)
+    show(_row(kept), form, WEBHOOKS, name="id")
     say(f"deliveries come to: POST /api/webhook/{kept.id}")
 
 

@@ -14,7 +14,7 @@ import click
 from orchestrator_cli.command import Entry, LazyGroup, Leaf, choice, output_option
 from orchestrator_cli.completion import workflow_ids, workflow_names, workflow_targets
 from orchestrator_cli.inputs import read_input
-from orchestrator_cli.output import Column, as_json, moment, say, show, table
+from orchestrator_cli.output import Column, moment, say, show, show_document, table
 from orchestrator_cli.session import Store, current_session
 
 if TYPE_CHECKING:
@@ -139,8 +139,9 @@ def start(form: str, **options: Any) -> None:
 @click.command(cls=Leaf, examples=RUN_EXAMPLES)
 @start_options
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), metavar="SECONDS", help="How long to wait.")
-def run(timeout_s: float | None, **options: Any) -> None:
-    """Start a workflow, show how it goes, and print its output as JSON.
+@output_option("json")
+def run(timeout_s: float | None, form: str, **options: Any) -> None:
+    """Start a workflow, show how it goes, and print its output, as JSON unless another form is wanted.
 
     Exit status: 0 COMPLETED, 10 FAILED, 11 TERMINATED, 12 TIMED_OUT, 8 when it is still running after --timeout.
     Ctrl-C stops watching; the workflow goes on.
@@ -148,7 +149,7 @@ def run(timeout_s: float | None, **options: Any) -> None:
     with current_session().store() as store:
         workflow_id, _ = _started(store, **options)
         say(f"workflow {workflow_id}")
-        _follow(store, workflow_id, timeout_s)
+        _follow(store, workflow_id, timeout_s, form)
 
 
 def _started(store: Store, **options: Any) -> tuple[str, bool]:
@@ -210,13 +211,14 @@ def _assigned(pair: str) -> tuple[str, str]:
 @click.argument("name", shell_complete=workflow_names)
 @click.argument("correlation_ids", metavar="CORRELATION_ID...", nargs=-1, required=True)
 @click.option("--closed", is_flag=True, help="Also those that have ended.")
-def correlated(name: str, correlation_ids: tuple[str, ...], closed: bool) -> None:
-    """Print the ids of a workflow's executions under each correlation id, the latest first, as JSON."""
+@output_option("json")
+def correlated(name: str, correlation_ids: tuple[str, ...], closed: bool, form: str) -> None:
+    """Print the ids of a workflow's executions under each correlation id, the latest first."""
     from orchestrator.service import listing
 
     with current_session().store() as store:
         found = store.run(listing.correlated, name, correlation_ids, include_closed=closed)
-    click.echo(as_json(found))
+    show_document(found, form, name="\n".join(one for ids in found.values() for one in ids))
 
 
 @click.command(cls=Leaf, examples="orchestrator workflow get ID\norchestrator workflow get ID -o json")
@@ -246,15 +248,16 @@ def get(workflow_id: str, no_tasks: bool, form: str) -> None:
 @click.command(cls=Leaf, examples="orchestrator workflow watch ID\norchestrator workflow watch ID --timeout 60")
 @click.argument("workflow_id", metavar="ID", shell_complete=workflow_ids)
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), metavar="SECONDS", help="How long to wait.")
-def watch(workflow_id: str, timeout_s: float | None) -> None:
-    """Follow an execution to its end and print its output as JSON; exit status as for run."""
+@output_option("json")
+def watch(workflow_id: str, timeout_s: float | None, form: str) -> None:
+    """Follow an execution to its end and print its output; exit status as for run."""
     with current_session().store() as store:
-        _follow(store, workflow_id, timeout_s)
+        _follow(store, workflow_id, timeout_s, form)
 
 
-def _follow(store: Store, workflow_id: str, timeout_s: float | None) -> None:
+def _follow(store: Store, workflow_id: str, timeout_s: float | None, form: str) -> None:
     from orchestrator.service import workflows
     from orchestrator_cli.progress import follow
 
     follow(store, workflow_id, timeout_s)
-    click.echo(as_json(store.run(workflows.result, workflow_id, 0)))
+    show_document(store.run(workflows.result, workflow_id, 0), form, name=workflow_id)

@@ -75,6 +75,20 @@ def test_several_executions_are_told_about_in_one_list(ask: Invoke) -> None:
     assert ask("workflow", "status", "nobody").exit_code == 3
 
 
+def test_what_was_done_to_one_is_told_as_data(ask: Invoke) -> None:
+    assert ask("def", "apply", SHOP).exit_code == 0
+    workflow_id = ask("workflow", "start", "patient").stdout.strip()
+    paused = data(ask("workflow", "pause", workflow_id, "-o", "json"))
+    assert paused == {"workflowId": workflow_id, "status": "PAUSED"}
+    assert data(ask("workflow", "resume", workflow_id, "-o", "jsonl"))["status"] == "RUNNING"
+    told = data(ask("workflow", "signal", workflow_id, "approved", "--wait", "10", "-i", "by=Ada", "-o", "jsonl"))
+    assert told == {"result": "Hello, Ada"}
+    *_, greet = ask("workflow", "tasks", workflow_id, "-o", "name").stdout.split()
+    assert data(ask("task", "update", greet, "COMPLETED", "-o", "json")) == {"taskId": greet, "accepted": False}
+    assert ask("workflow", "watch", workflow_id, "-o", "name").stdout == f"{workflow_id}\n"
+    assert ask("workflow", "run", "hello", "-i", "name=Bob", "-o", "yaml").stdout == "result: Hello, Bob\n"
+
+
 def test_who_asked_for_tasks_last_is_shown_when_anybody_did(ask: Invoke) -> None:
     polls = ask("task", "polls")
     assert polls.exit_code == 0

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from orchestrator.errors import MissingExtra
-from orchestrator_cli.output import Column, moment, show, show_all, span, text
+from orchestrator_cli.output import Column, moment, show, show_all, show_document, span, text
 
 ROWS: list[dict[str, Any]] = [{"name": "größe", "count": 1}, {"name": "b", "count": None}]
 COLUMNS = [Column("name", lambda row: row["name"]), Column("count", lambda row: row["count"])]
@@ -36,6 +36,18 @@ def test_one_thing_in_every_form(capsys: pytest.CaptureFixture[str]) -> None:
     for form in ("json", "yaml", "jsonl"):
         show(ROWS[0], form, COLUMNS, name="name")
         assert yaml.safe_load(capsys.readouterr().out) == ROWS[0]
+
+
+def test_a_document_in_every_form(capsys: pytest.CaptureFixture[str]) -> None:
+    output = {"total": 3, "who": {"name": "Ada"}}
+    for form in ("json", "jsonl", "yaml"):
+        show_document(output, form, name="id-1")
+        assert yaml.safe_load(capsys.readouterr().out) == output
+    show_document(output, "table", name="id-1")
+    assert capsys.readouterr().out == 'KEY    VALUE\ntotal  3\nwho    {"name": "Ada"}\n'
+    show_document([1, 2], "table", name="id-1")
+    show_document(output, "name", name="id-1")
+    assert capsys.readouterr().out == "[1, 2]\nid-1\n"
 
 
 def test_an_empty_list_is_a_header_or_nothing(capsys: pytest.CaptureFixture[str]) -> None:

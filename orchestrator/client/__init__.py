@@ -7,8 +7,6 @@ they reach the store.
 
 from __future__ import annotations
 
-import threading
-
 from orchestrator.client.async_handles import AsyncTaskHandle, AsyncWorkflowHandle
 from orchestrator.client.asynchronous import AsyncClient
 from orchestrator.client.blocking import Client
@@ -29,8 +27,8 @@ __all__ = [
     "set_default_client",
 ]
 
-_default: Client | None = None
-_lock = threading.Lock()
+# Without a lock, which a child would find locked for ever if another thread held it during a fork.
+_chosen: dict[str, Client] = {}
 
 
 def default_client() -> Client:
@@ -38,11 +36,8 @@ def default_client() -> Client:
 
     Example: ``default_client().list_workflows(status="RUNNING")``
     """
-    global _default
-    with _lock:
-        if _default is None:
-            _default = Client()
-        return _default
+    chosen = _chosen.get("default")
+    return chosen if chosen is not None else _chosen.setdefault("default", Client())
 
 
 def set_default_client(client: Client | None) -> Client | None:
@@ -50,7 +45,7 @@ def set_default_client(client: Client | None) -> Client | None:
 
     Example: ``set_default_client(Client("redis://db:6379/0"))``
     """
-    global _default
-    with _lock:
-        before, _default = _default, client
-        return before
+    before = _chosen.pop("default", None)
+    if client is not None:
+        _chosen["default"] = client
+    return before

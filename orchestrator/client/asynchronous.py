@@ -53,8 +53,10 @@ H = TypeVar("H")
 
 
 class AsyncClient:
-    """``Client`` for asyncio: same methods, same arguments, awaited. Belongs to the event loop it is first used in.
+    """``Client`` for asyncio: same methods, same arguments, awaited.
 
+    It may be made anywhere, and belongs to the event loop it is used in: when that has ended or the process was forked, the
+    next one may use it, with connections of its own. While it goes on, another loop is refused (``InvalidRequest``).
     Example: ``async with AsyncClient() as client: await client.execute_workflow(hello, name="Ada")``
     """
 

@@ -58,7 +58,8 @@ class Client:
     ``url`` is that of the Redis, or ``http://`` or ``https://`` that of a server, with ``key_id`` and ``key_secret`` if it
     has keys. Without one (or ``settings``) it is ``ORCHESTRATOR_REDIS_URL``, else ``ORCHESTRATOR_SERVER_URL``, else the
     Redis of the ``orchestrator dev`` in the current folder, else ``redis://localhost:6379/0``. The first call connects;
-    every call may raise ``Unavailable``, over HTTP also ``Unauthorized`` and ``Forbidden``.
+    every call may raise ``Unavailable``, over HTTP also ``Unauthorized`` and ``Forbidden``. Where an event loop runs, a call
+    blocks it, and says so with a ``RuntimeWarning``; ``AsyncClient`` has the same methods.
     Example: ``Client().execute_workflow(hello, name="Ada")``
     """
 

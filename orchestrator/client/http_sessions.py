@@ -8,17 +8,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 from orchestrator.client.remote import Answer, Exchange, Lost, Pause, Remote
+from orchestrator.client.sessions import warn_of_a_loop
 from orchestrator.errors import InvalidRequest, MissingExtra
 from orchestrator.plan import Outside, Plan
 from orchestrator.settings import Settings
 from orchestrator.store.connection import Connection
 from orchestrator.store.context import StoreContext
+from orchestrator.store.loops import OfLoop
 
 try:
     import httpx2
@@ -71,11 +72,11 @@ class HttpSession(_OverHttp):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._client: tuple[int, httpx2.Client] | None = None
-        self._lock = threading.Lock()
+        self._clients: dict[int, httpx2.Client] = {}  # by process
 
     def run(self, plan: Plan[T]) -> T:
         """Drive a plan that ``plan`` made; raises what it raises."""
+        warn_of_a_loop()
         try:
             step: Any = next(plan)
             while True:
@@ -91,9 +92,9 @@ class HttpSession(_OverHttp):
 
     def close(self) -> None:
         """Close the connections."""
-        if self._client is not None:
-            self._client[1].close()
-            self._client = None
+        client = self._clients.pop(os.getpid(), None)
+        if client is not None:
+            client.close()
 
     def _do(self, step: Any) -> Any:
         match step:
@@ -107,21 +108,17 @@ class HttpSession(_OverHttp):
         self._need_redis("a way to carry out plans of the store")
 
     def _of_process(self) -> httpx2.Client:
-        client = self._client
-        if client is None or client[0] != os.getpid():
-            with self._lock:
-                client = self._client
-                if client is None or client[0] != os.getpid():
-                    client = self._client = os.getpid(), httpx2.Client(limits=_LIMITS)
-        return client[1]
+        # Without a lock, which a child would find locked for ever if another thread held it during the fork.
+        pid = os.getpid()
+        return self._clients.get(pid) or self._clients.setdefault(pid, httpx2.Client(limits=_LIMITS))
 
 
 class AsyncHttpSession(_OverHttp):
-    """A server for one event loop: the one it is first used in."""
+    """A server for one event loop at a time."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._client: httpx2.AsyncClient | None = None
+        self._client = OfLoop(lambda: httpx2.AsyncClient(limits=_LIMITS))
 
     async def run(self, plan: Plan[T]) -> T:
         """Drive a plan that ``plan`` made; raises what it raises."""
@@ -140,17 +137,16 @@ class AsyncHttpSession(_OverHttp):
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        client = self._client.taken()
+        if client is not None:
+            await client.aclose()
 
     async def _do(self, step: Any) -> Any:
         match step:
             case Exchange():
-                if self._client is None:
-                    self._client = httpx2.AsyncClient(limits=_LIMITS)
+                client = self._client.get()
                 with _lost():
-                    return _answer(await self._client.send(_request(step)))
+                    return _answer(await client.send(_request(step)))
             case Pause():
                 return await asyncio.sleep(step.seconds)
             case Outside():

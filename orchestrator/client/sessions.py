@@ -11,7 +11,8 @@ import contextlib
 import json
 import logging
 import os
-import threading
+import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -178,7 +179,6 @@ class BlockingSession:
         self.connection = connect(settings.redis_url, settings)
         self.store = StoreContext(settings, is_ordered=not self.connection.is_cluster)
         self._is_checked = False
-        self._lock = threading.Lock()
 
     def plan(
         self, verb: Callable[Concatenate[StoreContext, P], Plan[T]], /, *args: P.args, **kwargs: P.kwargs
@@ -188,11 +188,11 @@ class BlockingSession:
 
     def run(self, plan: Plan[T]) -> T:
         """Drive a plan; the first one checks the store. Raises what the plan or the check raises."""
+        warn_of_a_loop()
         if not self._is_checked:
-            with self._lock:
-                if not self._is_checked:
-                    check(self.connection, self.store)
-                    self._is_checked = True
+            # Without a lock, which a child would find locked for ever if another thread held it during the fork.
+            check(self.connection, self.store)
+            self._is_checked = True
         return self.connection.sync().run(plan)
 
     def close(self) -> None:
@@ -201,7 +201,7 @@ class BlockingSession:
 
 
 class AsyncSession:
-    """The store for one event loop: the one it is first used in. ``connection``: one that is open already."""
+    """The store for one event loop at a time. ``connection``: one that is open already."""
 
     def __init__(self, settings: Settings, connection: Connection | None = None) -> None:
         self.settings = settings
@@ -229,6 +229,23 @@ class AsyncSession:
     async def _check_store(self) -> None:
         await asyncio.to_thread(check, self.connection, self.store)
         self._is_checked = True
+
+
+def warn_of_a_loop() -> None:
+    """Say so when a call is about to block an event loop; it goes on, as in a notebook it may."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("orchestrator."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(
+        "a call of Client blocks the event loop of this thread, and waits for ever for what that loop would have to do: await "
+        "the same call of an AsyncClient, or use asyncio.to_thread",
+        RuntimeWarning,
+        stacklevel=level,
+    )
 
 
 def check(connection: Connection, store: StoreContext) -> None:

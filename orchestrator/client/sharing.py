@@ -12,7 +12,7 @@ T = TypeVar("T")
 class Shared(Generic[T]):
     """Runs ``work`` when it is awaited, unless it is being run; everybody gets what comes of that, also an error.
 
-    Belongs to one event loop. Example: ``keys = Shared(read_keys); await keys()``
+    One event loop at a time. Example: ``keys = Shared(read_keys); await keys()``
     """
 
     def __init__(self, work: Callable[[], Awaitable[T]]) -> None:
@@ -21,7 +21,8 @@ class Shared(Generic[T]):
 
     async def __call__(self) -> T:
         """What comes of the work. Raises what it raises; whoever stops waiting does not end it for the others."""
-        if self._running is None or self._running.done():
+        running = self._running
+        if running is None or running.done() or running.get_loop() is not asyncio.get_running_loop():
             self._running = asyncio.ensure_future(self._run())
         waited_for = asyncio.shield(self._running)
         return await waited_for

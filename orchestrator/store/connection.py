@@ -23,6 +23,7 @@ from orchestrator.store.cluster import AsyncClusterWire, ClusterWire
 from orchestrator.store.exchange import Profile
 from orchestrator.store.executors import AsyncExecutor, SyncExecutor
 from orchestrator.store.fake import fake_async_client, fake_sync_client
+from orchestrator.store.loops import OfLoop
 from orchestrator.store.scripts import library
 from orchestrator.store.wire import AsyncServerWire, AsyncWire, ServerWire, SyncWire
 
@@ -53,7 +54,7 @@ class Connection:
             barrier_wanted=settings.replicas if settings.durability == "replicas" else 1,
         )
         self._sync: SyncExecutor | None = None
-        self._async: AsyncExecutor | None = None
+        self._async = OfLoop(lambda: AsyncExecutor(self._async_wire(COMMAND_TIMEOUT_S), self.profile))
         self._blocking: list[SyncExecutor | AsyncExecutor] = []
 
     @property
@@ -73,10 +74,8 @@ class Connection:
         return self._sync
 
     def asynchronous(self) -> AsyncExecutor:
-        """The executor for the event loop that first uses it."""
-        if self._async is None:
-            self._async = AsyncExecutor(self._async_wire(COMMAND_TIMEOUT_S), self.profile)
-        return self._async
+        """The executor of the running event loop. Raises ``InvalidRequest`` while another one uses this connection."""
+        return self._async.get()
 
     def blocking_sync(self, block_s: float = 2.0) -> SyncExecutor:
         """A new executor for commands that block up to ``block_s`` seconds, with connections of its own."""
@@ -112,7 +111,7 @@ class Connection:
     async def aclose(self) -> None:
         """Close every connection."""
         self.close()
-        for executor in (self._async, *self._blocking):
+        for executor in (self._async.taken(), *self._blocking):
             if isinstance(executor, AsyncExecutor):
                 await executor.close()
 

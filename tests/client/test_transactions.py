@@ -42,7 +42,7 @@ def redis_of(url: str, **options: Any) -> Any:
 @pytest.fixture
 def client(store_url: str) -> Iterator[Client]:
     with Client(store_url, settings=SETTINGS) as client:
-        yield client
+        yield client.with_options(wait_commit=False)
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ class Shared(Generic[T]):
         """What comes of the work. Raises what it raises; whoever stops waiting does not end it for the others."""
         running = self._running
         if running is None or running.done() or running.get_loop() is not asyncio.get_running_loop():
-            self._running = asyncio.ensure_future(self._run())
-        waited_for = asyncio.shield(self._running)
+            running = self._running = asyncio.ensure_future(self._run())
+        waited_for = asyncio.shield(running)
         return await waited_for
 
     async def _run(self) -> T:

@@ -1,25 +1,11 @@
-"""What the page on applications shows is run as it stands: in RQ's work-horse, Django with django-rq, Celery and FastAPI."""
+"""What docs/applications.md shows is run as it stands: in RQ's work-horse, Django with django-rq, Celery and FastAPI."""
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 from rq import Queue
 
-from orchestrator import Client
 from orchestrator.store.foreign import client_for_library
-from tests.support.build import noop, workflow_def
-
-ROOT = Path(__file__).resolve().parents[2]
-BLOCKS = dict(
-    re.findall(r'^```python title="(\S+)"\n(.*?)^```$', (ROOT / "docs/applications.md").read_text(), re.M | re.S)
-)
+from tests.support.shop import Shop
 
 DJANGO = """
 import os, django
@@ -56,40 +42,6 @@ async def main():
             print(answer.json()["workflow"])
 asyncio.run(main())
 """
-
-
-class Shop:
-    """A folder with the modules of the page, and an installation in which ``fulfil`` is registered."""
-
-    def __init__(self, folder: Path, url: str) -> None:
-        self.url = url
-        self._folder = folder
-        self.client = Client(url)
-        self.client.register(workflow_def(noop("done"), name="fulfil"))
-        for name, code in BLOCKS.items():
-            (folder / name).write_text(code)
-
-    def run(self, *command: str) -> list[str]:
-        """What a program in the folder prints, in words."""
-        paths = os.pathsep.join(str(ROOT / folder) for folder in ("", "workers", "cli"))
-        environment = {**os.environ, "ORCHESTRATOR_REDIS_URL": self.url, "PYTHONPATH": paths}
-        done = subprocess.run(
-            [sys.executable, *command], cwd=self._folder, env=environment, capture_output=True, text=True, timeout=50
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout.split()
-
-    def order_of(self, workflow_id: str) -> str:
-        """The order that a workflow was started with."""
-        found: str = self.client.workflow(workflow_id).describe().input["order_id"]
-        return found
-
-
-@pytest.fixture
-def shop(tmp_path: Path, redis_url: str) -> Iterator[Shop]:
-    shop = Shop(tmp_path, redis_url)
-    yield shop
-    shop.client.close()
 
 
 def test_a_job_of_rq_starts_a_workflow_once_however_often_it_runs(shop: Shop) -> None:

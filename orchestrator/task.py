@@ -214,6 +214,7 @@ def task(
     timeout_policy: TimeoutPolicy | Literal["RETRY", "TIME_OUT_WF", "ALERT_ONLY"] = TimeoutPolicy.TIME_OUT_WF,
     concurrency: int | None = None,
     rate_limit: RateLimit | None = None,
+    fairness_key: str | None = None,
     input_template: Mapping[str, Any] | None = None,
     domain: str | None = None,
     pool: Pool | None = None,
@@ -238,6 +239,7 @@ def task(
     timeout_policy: str = TimeoutPolicy.TIME_OUT_WF,
     concurrency: int | None = None,
     rate_limit: RateLimit | None = None,
+    fairness_key: str | None = None,
     input_template: Mapping[str, Any] | None = None,
     domain: str | None = None,
     pool: Pool | None = None,
@@ -251,7 +253,8 @@ def task(
     Times are whole seconds and 0 is none: ``timeout_s`` from the start of an attempt (``timeout_policy`` says what it
     does), ``total_timeout_s`` over all attempts, ``poll_timeout_s`` until a worker takes it, ``response_timeout_s``
     between signs of life (default one hour, at most ``timeout_s``). ``concurrency`` and ``rate_limit`` hold over all
-    workers. ``pool="process"`` runs a plain function in a process of its own, ``"rq"`` in one that is forked for it
+    workers. Tasks with different values of ``fairness_key``, an expression such as ``"${workflow.input.tenant}"``, take
+    turns. ``pool="process"`` runs a plain function in a process of its own, ``"rq"`` in one that is forked for it
     alone and ends with it. Inputs and outputs are checked against
     ``input_schema`` and ``output_schema`` unless ``enforce_schema=False``; ``enforce_schema=True`` alone takes the
     schemas from the type hints. ``runtime_metadata`` names secrets and environment values that a running task finds in
@@ -285,6 +288,7 @@ def task(
             input_schema=schemas[0],
             output_schema=schemas[1],
             runtime_metadata=list(runtime_metadata),
+            fairness_key=fairness_key,
             enforce_schema=schemas != (None, None) if enforce_schema is None else enforce_schema,
         )
         _require_runnable(task_name, decorated, pool)

@@ -402,6 +402,7 @@ class Draft:
         rounds_before: int = 0,
         cache_key: str = "",
         awaits: str = "",
+        keys: str = "",
         is_told: bool = True,
     ) -> TaskRecord:
         """Make the next attempt of a step (the first, or the one after ``previous``) and count it as open.
@@ -441,6 +442,7 @@ class Draft:
             rounds_before=rounds_before,
             cache_key=cache_key,
             awaits=awaits,
+            keys=keys,
         )
         record = TaskRecord(made)
         self.records[ref] = record

@@ -56,7 +56,7 @@ class Relay:
         for index, letter in enumerate(letters):
             for handoff in letter.handoffs:
                 if isinstance(handoff, Enqueue):
-                    offer = Offer(handoff.task_id, handoff.domain, handoff.priority, handoff.delay_ms)
+                    offer = _offer(handoff)
                     offers.setdefault(handoff.type, []).append(offer)
                 elif isinstance(handoff, Remove):
                     removals.setdefault(handoff.type, []).append(handoff.task_id)
@@ -123,7 +123,7 @@ class Relay:
         for group in handoffs:
             for handoff in group:
                 if isinstance(handoff, Enqueue) and handoff.type in self._known_queues:
-                    offer = Offer(handoff.task_id, handoff.domain, handoff.priority, handoff.delay_ms)
+                    offer = _offer(handoff)
                     offers.setdefault(handoff.type, []).append(offer)
         queues = self._store.queues
         return {
@@ -140,6 +140,10 @@ class Relay:
                 log.error("queues_not_listed", extra={"task_types": new, "reason": str(reply)})
             else:
                 self._known_queues.update(new)
+
+
+def _offer(handoff: Enqueue) -> Offer:
+    return Offer(handoff.task_id, handoff.domain, handoff.priority, handoff.delay_ms, handoff.keys)
 
 
 def limits_of(task_defs: Mapping[str, TaskDef], revisions: Mapping[str, int], guard_ms: int) -> dict[str, Limits]:

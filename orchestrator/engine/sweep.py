@@ -110,7 +110,7 @@ def _is_overdue(scheduled: Scheduled, now_ms: int) -> bool:
 
 
 def _offer_again(decider: Decider, task_type: str, lost: list[_Suspect]) -> Plan[None]:
-    offers = [Offer(item.task_id, item.scheduled.domain) for item in lost]
+    offers = [Offer(item.task_id, item.scheduled.domain, keys=item.scheduled.keys) for item in lost]
     yield from queue.enqueue(decider.store.queues, {task_type: offers}, decider.definitions.limits)
     decider.repairs += len(lost)
     if decider.witness is not None:

@@ -233,6 +233,7 @@ class TaskDef(msgspec.Struct, kw_only=True):
     update_time: int = 0
     created_by: str | None = None
     updated_by: str | None = None
+    fairness_key: str | None = None
 
 
 class SubWorkflowParams(msgspec.Struct, kw_only=True):

@@ -20,6 +20,7 @@ class Enqueue(Struct, array_like=True, frozen=True, gc=False, tag_field="handoff
     priority: int = 0
     delay_ms: int = 0
     domain: str | None = None
+    keys: str = ""  # what it shares the workers by (``core.sharing``)
 
 
 class Remove(Struct, array_like=True, frozen=True, gc=False, tag_field="handoff", tag="r"):

@@ -88,6 +88,7 @@ class Scheduled(Struct, array_like=True, frozen=True, gc=False):
     rounds_before: int = 0  # DO_WHILE: the rounds of its earlier runs, in earlier rounds of a loop around it
     cache_key: str = ""  # where its output is left to later runs
     awaits: str = ""  # WAIT_FOR_WEBHOOK: under what it is found by an event (``core.webhooks``)
+    keys: str = ""  # what it shares the workers of its queue by (``core.sharing``)
 
 
 class Result(Struct, array_like=True, frozen=True, gc=False):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from orchestrator.errors import Problem
 from orchestrator.model.definitions import TaskDef
+from orchestrator.model.references import has_expression
 
 
 def name_is_given(task_def: TaskDef) -> Iterator[Problem]:
@@ -72,11 +73,23 @@ def rate_has_a_window(task_def: TaskDef) -> Iterator[Problem]:
         yield Problem("rateLimitFrequencyInSeconds", message, task_def.rate_limit_frequency_in_seconds)
 
 
+def keys_tell_tasks_apart(task_def: TaskDef) -> Iterator[Problem]:
+    """A key is an expression: a text that is the same for all tasks would tell none from another."""
+    for field, key in (("fairnessKey", task_def.fairness_key),):
+        if key and not has_expression(key):
+            message = (
+                f"TaskDef: {task_def.name} {field} is the same for every task: "
+                "name what tells them apart, such as ${workflow.input.tenant}"
+            )
+            yield Problem(field, message, key)
+
+
 TASK_DEF_RULES = (
     name_is_given,
     numbers_are_in_range,
     response_is_due_before_timeout,
     timeout_is_within_total,
     rate_has_a_window,
+    keys_tell_tasks_apart,
 )
 """Every rule of a registered TaskDef."""

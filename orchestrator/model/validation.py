@@ -348,9 +348,10 @@ def embedded_definition_is_valid(place: Location) -> Iterator[Problem]:
     limits = (
         ("concurrentExecLimit", task_def.concurrent_exec_limit),
         ("rateLimitPerFrequency", task_def.rate_limit_per_frequency),
+        ("fairnessKey", task_def.fairness_key),
     )
     for field, value in limits:
-        if value is not None and value > 0:
+        if value and (isinstance(value, str) or value > 0):
             message = (
                 f"{field} has no effect in an embedded taskDefinition: register a TaskDef named "
                 f"{place.task.name or place.task.task_reference_name} with this limit and remove it here"

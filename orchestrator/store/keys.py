@@ -192,6 +192,14 @@ class Keys:
         """List of wake-up tokens of a domain: claimants block on it; never longer than there were waiters."""
         return f"{self._queue(task_type)}wake:{domain_index}"
 
+    def task_keys(self, task_type: str) -> str:
+        """Hash: task id -> what the task shares the workers by and where it stands in line; only where tasks have keys."""
+        return self._queue(task_type) + "key"
+
+    def turns(self, task_type: str, domain_index: int = 0) -> str:
+        """Sorted set of a domain: which turn is next of each share, and how far each band of priority has come."""
+        return f"{self._queue(task_type)}fin:{domain_index}"
+
     # --- event slot ------------------------------------------------------------------------------------------------
 
     def event_queue(self, event: str) -> str:
@@ -479,9 +487,9 @@ _PARTITION_KINDS = (
     KeyKind("simclock", "string"),
 )
 _QUEUE_KINDS = (
-    KeyKind("(rdy|wait):[0-9]+|dly|lea", "zset"),
+    KeyKind("(rdy|wait|fin):[0-9]+|dly|lea", "zset"),
     KeyKind("hld", "set"),
-    KeyKind("rec|meta", "hash"),
+    KeyKind("rec|meta|key", "hash"),
     KeyKind("tok|wake:[0-9]+", "list"),
     KeyKind("end:.+", "list", READ_END_TTL_MS),
     KeyKind("simclock", "string"),

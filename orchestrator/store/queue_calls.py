@@ -35,9 +35,13 @@ _NO_LIMITS: tuple[Argument, ...] = ("", "", "", "", "")
 
 
 class _Layout(NamedTuple):
-    """What this process knows of one queue: its domain list's version and the keys of every script that may wake."""
+    """What this process knows of one queue: its domains, whether its tasks have keys, and the names every script is given.
 
-    version: int
+    ``version`` is what the queue calls this knowledge.
+    """
+
+    version: str
+    is_keyed: bool
     indexes: dict[str | None, int]
     keys: tuple[str, ...]
 
@@ -68,11 +72,15 @@ class Queues:
         layout = self._layout(task_type)
         args: list[Argument] = [layout.version, self._priority_step_ms, self._lease_ms]
         args += _NO_LIMITS if limits is None else limits
-        for task_id, domain, priority, delay_ms in offers:
+        for task_id, domain, priority, delay_ms, keys in offers:
             index = layout.indexes.get(domain)
             if index is None:
                 return self._ensure_domain(task_type, domain)
             args += (task_id, index, priority, delay_ms)
+            if layout.is_keyed:
+                args.append(keys)
+            elif keys:
+                return self._key_queue(task_type)
         return Call("enqueue", layout.keys, args, self._reader(task_type, _second), durable=True)
 
     def claim_call(self, ask: Ask) -> Call:
@@ -171,10 +179,11 @@ class Queues:
 
     def _layout(self, task_type: str) -> _Layout:
         layout = self._layouts.get(task_type)
-        return self._lay_out(task_type, 0, {None: 0}) if layout is None else layout
+        return self._lay_out(task_type, "0", {None: 0}) if layout is None else layout
 
-    def _lay_out(self, task_type: str, version: int, indexes: dict[str | None, int]) -> _Layout:
+    def _lay_out(self, task_type: str, version: str, indexes: dict[str | None, int]) -> _Layout:
         keys = self._keys
+        domains = range(len(indexes))
         shared = (
             keys.queue_meta(task_type),
             keys.records(task_type),
@@ -185,14 +194,16 @@ class Queues:
         )
         by_domain = (
             key
-            for index in range(version + 1)
+            for index in domains
             for key in (
                 keys.ready(task_type, index),
                 keys.waiters(task_type, index),
                 keys.wakes(task_type, index),
             )
         )
-        layout = self._layouts[task_type] = _Layout(version, indexes, (*shared, *by_domain))
+        is_keyed = version.endswith("k")
+        keyed = (keys.task_keys(task_type), *(keys.turns(task_type, index) for index in domains)) if is_keyed else ()
+        layout = self._layouts[task_type] = _Layout(version, is_keyed, indexes, (*shared, *by_domain, *keyed))
         return layout
 
     def _ensure_domain(self, task_type: str, domain: str | None) -> Call:
@@ -206,6 +217,10 @@ class Queues:
 
         return Call("ensure_domain", self._layout(task_type).keys[:1], (domain or "", DOMAINS_MAX), learned)
 
+    def _key_queue(self, task_type: str) -> Call:
+        layout = self._layout(task_type)
+        return Call("key_queue", layout.keys[:1], (layout.version,), lambda raw: self._learn(task_type, raw))
+
     def _reader(self, task_type: str, read: Callable[[list[Any]], Any]) -> Callable[[list[Any]], Any]:
         def reply(raw: list[Any]) -> Any:
             return self._learn(task_type, raw) if raw[0] == b"DOMAINS" else read(raw)
@@ -215,7 +230,7 @@ class Queues:
     def _learn(self, task_type: str, raw: list[Any]) -> Relearned:
         indexes: dict[str | None, int] = {None: 0}
         indexes |= {raw[at].decode(): int(raw[at + 1]) for at in range(2, len(raw), 2)}
-        self._lay_out(task_type, int(raw[1]), indexes)
+        self._lay_out(task_type, raw[1].decode(), indexes)
         return RELEARNED
 
 

@@ -25,12 +25,16 @@ RELEARNED = Relearned.RELEARNED
 
 
 class Offer(NamedTuple):
-    """One task to make claimable, after ``delay_ms``; a larger ``priority`` leaves earlier."""
+    """One task to make claimable, after ``delay_ms``; a larger ``priority`` leaves earlier.
+
+    ``keys`` is what it shares the workers by, as ``core.sharing`` writes it; empty where tasks have no keys.
+    """
 
     task_id: str
     domain: str | None = None
     priority: int = 0
     delay_ms: int = 0
+    keys: str = ""
 
 
 class Limits(NamedTuple):

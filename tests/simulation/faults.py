@@ -29,10 +29,10 @@ _DEADLY_WEIGHTS = (6, 6, 6, 1, 1, 1)
 OFTEN = {
     "accept": 3.0, "attempt": 40.0, "begin_event_execution": 20.0, "commit": 2.0, "dead_letter": 60.0, "due_timers": 2.0,
     "enqueue": 2.0, "ensure_domain": 8.0, "expedite": 250.0, "gate": 4.0, "fire_timers": 8.0, "get_workflow": 60.0,
-    "handled_event": 30.0, "hear_event": 8.0, "heartbeat": 2.0, "installation": 8.0, "lend": 40.0, "limited_ms": 60.0,
-    "publish_event": 20.0, "put_taskdef": 2.0, "quarantine": 60.0, "register_workflow": 4.0, "release": 6.0, "remove": 60.0,
-    "remove_task": 20.0, "request": 2.0, "set_limits": 40.0, "settle": 3.0, "start": 3.0, "start_task": 3.0, "suspect": 8.0,
-    "tell": 120.0, "touch": 3.0, "unpark": 60.0, "view": 12.0, "webhook_shapes": 12.0,
+    "handled_event": 30.0, "hear_event": 8.0, "heartbeat": 2.0, "installation": 8.0, "key_queue": 60.0, "lend": 40.0,
+    "limited_ms": 60.0, "publish_event": 20.0, "put_taskdef": 2.0, "quarantine": 60.0, "register_workflow": 4.0,
+    "release": 6.0, "remove": 60.0, "remove_task": 20.0, "request": 2.0, "set_limits": 40.0, "settle": 3.0, "start": 3.0,
+    "start_task": 3.0, "suspect": 8.0, "tell": 120.0, "touch": 3.0, "unpark": 60.0, "view": 12.0, "webhook_shapes": 12.0,
 }  # fmt: skip
 """How much more likely than elsewhere a fault is at a script that runs seldom."""
 

@@ -7,7 +7,7 @@ engine's objects: the same mistake must not be in both.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -73,6 +73,13 @@ class Attempt:
         return f"{self.ref}\n{self.number}.{self.generation}"
 
 
+class Share(NamedTuple):
+    """What a task shares the workers by: its priority, and its owner."""
+
+    band: int
+    owner: str
+
+
 @dataclass
 class QueueImage:
     """The contents of one queue after its last step."""
@@ -83,6 +90,7 @@ class QueueImage:
     leases: dict[str, float] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
     limits: tuple[int, int, int] = (0, 0, 0)  # concurrency, rate, window
+    shares: dict[str, Share] = field(default_factory=dict)  # of tasks that have owners
     ready_since: dict[str, int] = field(default_factory=dict)  # the world's time
     wake_keys: tuple[str, ...] = ()
     wakes: tuple[list[bytes], ...] = ()  # the tokens of each list that nobody has taken yet

@@ -148,6 +148,18 @@ MUTANTS: dict[str, Damage] = {
         "claim grants one more than the concurrency limit",
         {"claim": (("math.max(0, conc - leases - held) or want", "math.max(0, conc + 1 - leases - held) or want"),)},
     ),
+    "owners-do-not-take-turns": Damage(
+        "enqueue lines tasks of all owners up by their time",
+        {
+            "enqueue": (
+                ("place_of(tid, domain, format('%d', due - advance * 4096))", "format('%d', due - advance * 4096)"),
+            )
+        },
+    ),
+    "newcomers-first": Damage(
+        "claim does not count how far the turns have come, so whoever is new goes before all others",
+        {"claim": (("if i > ahead then pass(tids[i], mine) end", ""),)},
+    ),
     "rate-tokens-return-early": Damage(
         "claim takes a spent token back before its window is over",
         {"claim": (("open = at + away > now", "open = at + away / 2 > now"),)},

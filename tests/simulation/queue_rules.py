@@ -13,6 +13,7 @@ from typing import Any
 from orchestrator.plan import Argument, Call, Command
 from tests.simulation.ledger import Ledger, QueueImage, Violation
 from tests.simulation.totals import Totals
+from tests.simulation.turn_rules import TurnRules, shares_of
 
 WRITERS = {"claim", "enqueue", "expedite", "lend", "settle", "remove_task", "set_limits"}
 IDLE_MS = 2_100  # claimants look again after two seconds, whatever they have missed
@@ -25,11 +26,12 @@ class QueueRules:
     def __init__(self, ledger: Ledger, totals: Totals) -> None:
         self._ledger = ledger
         self._totals = totals
+        self._turns = TurnRules()
 
     def looks(self, call: Call) -> list[tuple[Argument, ...]]:
         """What is read behind a step in this queue."""
         meta, records, delayed, leases, held, _ = call.keys[:FIXED_KEYS]
-        domains = call.keys[FIXED_KEYS:]
+        domains = _domain_keys(call)
         return [
             ("HGETALL", records),
             ("ZRANGE", delayed, 0, -1),
@@ -38,13 +40,14 @@ class QueueRules:
             ("HMGET", meta, "conc", "rate", "window_ms", "dv"),
             *(("ZRANGE", ready, 0, -1) for ready in domains[::3]),
             *(("LRANGE", wake, 0, -1) for wake in domains[2::3]),
+            *(("HGETALL", keys) for keys in call.keys[FIXED_KEYS + len(domains) :][:1]),
         ]
 
     def judge(self, call: Call, task_type: str, reply: Any, looks: Sequence[Any], clock_ms: int, now_ms: int) -> None:
         """Compare the queue before and after a step with what the step may do."""
         before = self._ledger.queue(task_type)
         after = _image(call, looks)
-        if int(looks[4][3] or 0) > int(call.args[0]):
+        if (looks[4][3] or b"0").decode() != call.args[0]:
             return  # built on an old list of domains: refused, and its keys do not show the whole queue
         self._places(task_type, after)
         self._leases(call, before, after, clock_ms)
@@ -53,16 +56,18 @@ class QueueRules:
             raise Violation(f"S9: {task_type} has {after.taken} leases and held slots, its limit is {concurrency}")
         if reply[0] == b"OK":
             if call.script == "claim":
-                self._grants(task_type, reply, before, after)
+                self._grants(call, task_type, reply, before, after)
                 self._leaves_nothing(call, task_type, reply, after)
             elif call.script == "lend":
                 self._loans(call, task_type, reply, before, after)
             elif call.script == "settle":
                 self._releases(call, before, after)
             elif call.script == "enqueue":
-                self._ledger.delivered |= {("q", str(task_id)) for task_id in call.args[8::4]}
+                per_task = 5 if _is_keyed(call) else 4
+                self._ledger.delivered |= {("q", str(task_id)) for task_id in call.args[8::per_task]}
                 self._handovers(task_type, before, after)
             elif call.script == "remove_task":
+                self._turns.called_off(task_type, before, after)
                 self._ledger.delivered |= {("r", str(task_id)) for task_id in call.args[1:]}
             elif call.script == "expedite":
                 self._ledger.delivered |= {("x", str(task_id)) for task_id in call.args[1:]}
@@ -128,8 +133,8 @@ class QueueRules:
             if task_id not in named and before.leases[task_id] > clock_ms:
                 raise Violation(f"S13: {call.script} took the lease of {task_id} before its end")
 
-    def _grants(self, task_type: str, reply: Any, before: QueueImage, after: QueueImage) -> None:
-        now, granted = reply[1], reply[4:]
+    def _grants(self, call: Call, task_type: str, reply: Any, before: QueueImage, after: QueueImage) -> None:
+        now, granted, grants = reply[1], reply[4:], list[tuple[str, bool]]()
         under_way = {token.decode().rsplit(" ", 2)[0] for tokens in before.wakes for token in tokens}
         for at in range(0, len(granted), 4):
             task_id, delivery = granted[at].decode(), granted[at + 1]
@@ -140,11 +145,13 @@ class QueueRules:
             known = int(before.records[task_id].split()[0])
             if delivery != known + 1:
                 raise Violation(f"S13: {task_id} was granted as delivery {delivery} after {known}")
+            grants.append((task_id, delivery == 1))
             attempt = self._ledger.attempts.get(task_id)
             if attempt is not None:
                 if attempt.accepted is None and attempt.is_open and delivery <= attempt.delivered:
                     raise Violation(f"S13: {task_id} was granted as {delivery} again, {attempt.delivered} was given")
                 attempt.delivered = delivery
+        self._turns.grants(task_type, int(call.args[1]), grants, before, after)
         count = len(granted) // 4
         _, rate, window = after.limits
         log = self._ledger.grants.setdefault(task_type, [])
@@ -186,12 +193,22 @@ class QueueRules:
                 raise Violation(f"S15: {task_id} was offered anew ({offer}), a release of {said[1]} removed it")
 
 
+def _is_keyed(call: Call) -> bool:
+    return str(call.args[0]).endswith("k")
+
+
+def _domain_keys(call: Call) -> Sequence[str]:
+    domains = int(str(call.args[0]).removesuffix("k")) + 1
+    return call.keys[FIXED_KEYS : FIXED_KEYS + 3 * domains]
+
+
 def _image(call: Call, looks: Sequence[Any]) -> QueueImage:
     records, delayed, leases, held, limits, *rest = looks
+    keyed = rest.pop() if _is_keyed(call) else []
     domains = len(rest) // 2
     texts = {name.decode(): value.decode() for name, value in zip(records[::2], records[1::2], strict=True)}
     ends = {name.decode(): float(end) for name, end in zip(leases[::2], leases[1::2], strict=True)}
-    concurrency, rate, window, _ = (int(value or 0) for value in limits)
+    concurrency, rate, window = (int(value or 0) for value in limits[:3])
     return QueueImage(
         records=texts,
         ready=tuple({name.decode() for name in names} for names in rest[:domains]),
@@ -199,6 +216,7 @@ def _image(call: Call, looks: Sequence[Any]) -> QueueImage:
         leases=ends,
         held={name.decode() for name in held},
         limits=(concurrency, rate, window),
-        wake_keys=tuple(map(str, call.keys[FIXED_KEYS + 2 :: 3])),
+        shares=shares_of(keyed),
+        wake_keys=tuple(map(str, _domain_keys(call)[2::3])),
         wakes=tuple(rest[domains:]),
     )

@@ -161,7 +161,7 @@ def _sound(step: Call | Command, reply: Any) -> Any:
 
 def _is_refusal(step: Call | Command, reply: Any) -> bool:
     if (
-        not isinstance(reply, list) or not reply or name_of(step) == "ensure_domain"
+        not isinstance(reply, list) or not reply or name_of(step) in ("ensure_domain", "key_queue")
     ):  # which answers with the list it made
         return False
     if isinstance(reply[0], bytes) and reply[0] in REFUSALS:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import random
 from typing import Any, NamedTuple
 
+import msgspec
+
 from orchestrator.engine.starts import Resolved, resolve_definition
 from orchestrator.ids import new_workflow_id, partition_of_key
 from orchestrator.model.definitions import (
@@ -19,7 +21,7 @@ from orchestrator.model.definitions import (
     WorkflowTask,
     WorkflowTimeoutPolicy,
 )
-from tests.simulation import families, gates, hooks, mailbox, rounds, servers
+from tests.simulation import families, gates, hooks, mailbox, rounds, servers, shares
 
 TASK_TYPES = ("plain", "flaky", "limited", "rated")
 DOMAIN = "west"
@@ -79,6 +81,8 @@ class Workload:
         if rounds.has_rounds(seed):
             rng = random.Random(f"{seed} rounds")
             self._add([(one, ()) for one in rounds.definitions(rng)], rng, partitions, began_ms)
+        if shares.has_shares(seed):
+            self._add_shared(partitions, began_ms)
         self.is_hooked = hooks.has_hooks(seed)
         if self.is_hooked:
             rng = random.Random(f"{seed} hooks")
@@ -211,6 +215,15 @@ class Workload:
                 actions=actions,
             )
             self.orders.append(order)
+
+    def _add_shared(self, partitions: int, began_ms: int) -> None:
+        rng = random.Random(f"{self._seed} shares")
+        shared = msgspec.structs.replace(self.task_defs[shares.SHARED], fairness_key=shares.FAIRNESS_KEY)
+        self.task_defs[shares.SHARED] = shared
+        first = len(self.orders)
+        self._add([(shares.definition(rng), shares.actions(rng)) for _ in range(3)], rng, partitions, began_ms)
+        for index in range(first, len(self.orders)):
+            self.orders[index] = self.orders[index]._replace(input={"owner": rng.choice(shares.OWNERS)})
 
     def _add_gated(self, partitions: int, began_ms: int) -> None:
         rng = random.Random(f"{self._seed} gates")

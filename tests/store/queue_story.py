@@ -63,9 +63,11 @@ class QueueStory:
         """One step on the store."""
         return self.store.do(step)
 
-    def offer(self, *task_ids: str, domain: str | None = None, priority: int = 0, delay_ms: int = 0) -> int:
+    def offer(
+        self, *task_ids: str, domain: str | None = None, priority: int = 0, delay_ms: int = 0, keys: str = ""
+    ) -> int:
         """Enqueue; gives how many were new."""
-        return self.offer_all([Offer(task_id, domain, priority, delay_ms) for task_id in task_ids])
+        return self.offer_all([Offer(task_id, domain, priority, delay_ms, keys) for task_id in task_ids])
 
     def offer_all(self, offers: list[Offer], limits: Limits | None = None) -> int:
         """Enqueue offers of all kinds in one batch."""

@@ -39,29 +39,34 @@ CALLS = [
 ]
 
 
-def _busy(queue: QueueStory) -> None:
+KEYS = pytest.mark.parametrize("keys_of_tasks", ["", "=a\n"], ids=["without keys", "with keys"])
+
+
+def _busy(queue: QueueStory, keys: str) -> None:
     """Something in every key: ready, due, silent, leased, held, waiting, spent."""
     queue.limit(concurrency=8, rate=50)
-    queue.offer("held", "silent", "done", "anew", "back", "hold", "cancelled")
+    queue.offer("held", "silent", "done", "anew", "back", "hold", "cancelled", keys=keys)
     held, *_ = queue.take(7)
     queue.advance(14_000)
     queue.do(queue.queues.heartbeat_call(TYPE, [(name, 1) for name in ("done", "anew", "back", "hold", "cancelled")]))
     queue.release(Release.HOLD, held, delay_ms=500)
     queue.claim(claimant="w1", wait_ms=60_000)
     queue.claim(claimant="w2", domain="eu", wait_ms=60_000)
-    queue.offer("anew")
-    queue.offer("due", "soon", delay_ms=800)
-    queue.offer("later", delay_ms=60_000)
-    queue.offer("ready", "other")
+    queue.offer("anew", keys=keys)
+    queue.offer("due", "soon", delay_ms=800, keys=keys)
+    queue.offer("later", delay_ms=60_000, keys=keys)
+    queue.offer("ready", "other", keys=keys)
     queue.advance(1000)
 
 
-def _call(queues: Queues, name: str) -> Call:
+def _call(queues: Queues, name: str, keys: str) -> Call:
     kinds = ((Release.DONE, "done"), (Release.DONE, "anew"), (Release.BACK, "back"), (Release.HOLD, "hold"))
     settlements = [Settlement(how, task_id, 1, 0, 100) for how, task_id in kinds]
     calls = {
         "enqueue": lambda: queues.enqueue_call(
-            TYPE, [Offer("n"), Offer("m", "eu"), Offer("l", delay_ms=9), Offer("ready")], Limits(99, 9, 60, 1000, 5)
+            TYPE,
+            [Offer("n", keys=keys), Offer("m", "eu", keys=keys), Offer("l", delay_ms=9, keys=keys), Offer("ready")],
+            Limits(99, 9, 60, 1000, 5),
         ),
         "claim": lambda: queues.claim_call(Ask(TYPE, "w3", 50, None, 2000)),
         "settle": lambda: queues.settle_call(TYPE, [*settlements, Settlement(Release.DONE, "held", 1, 0)]),
@@ -85,17 +90,18 @@ def _call(queues: Queues, name: str) -> Call:
     return calls[name]()
 
 
+@KEYS
 @pytest.mark.parametrize("name", CALLS)
 def test_a_key_of_a_wrong_type_is_refused_before_anything_is_written(
-    timed_store: SyncExecutor, keys: Keys, name: str
+    timed_store: SyncExecutor, keys: Keys, name: str, keys_of_tasks: str
 ) -> None:
     refused = 0
-    for index in range(len(_call(QueueStory(timed_store, keys).queues, name).keys) + 6):
+    for index in range(len(_call(QueueStory(timed_store, keys).queues, name, "").keys) + 9):
         for key in timed_store.do(Command(("KEYS", "*"))):
             timed_store.do(Command(("DEL", key)))
         queue = QueueStory(timed_store, keys)
-        _busy(queue)
-        call = _call(queue.queues, name)
+        _busy(queue, keys_of_tasks)
+        call = _call(queue.queues, name, keys_of_tasks)
         if index >= len(call.keys):
             break
         timed_store.do(Command(("DEL", call.keys[index])))
@@ -107,14 +113,15 @@ def test_a_key_of_a_wrong_type_is_refused_before_anything_is_written(
     assert refused
 
 
+@KEYS
 @pytest.mark.parametrize("name", [name for name in CALLS if name not in ("stats", "limited", "domain")])
 def test_the_busy_queue_of_these_tests_is_changed_by_every_script(
-    timed_store: SyncExecutor, keys: Keys, name: str
+    timed_store: SyncExecutor, keys: Keys, name: str, keys_of_tasks: str
 ) -> None:
     queue = QueueStory(timed_store, keys)
-    _busy(queue)
+    _busy(queue, keys_of_tasks)
     before = snapshot(timed_store)
-    reply = run_call(timed_store, _call(queue.queues, name))
+    reply = run_call(timed_store, _call(queue.queues, name, keys_of_tasks))
     assert not isinstance(reply, Exception), reply
     assert snapshot(timed_store) != before
     queue.check(concurrency=20)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.core import advance, caching, domains
+from orchestrator.core import advance, caching, domains, sharing
 from orchestrator.core.expressions import compile_template
 from orchestrator.core.kinds import QUEUED, SYSTEM_TASK_TYPES
 from orchestrator.core.schemas import violation
@@ -52,6 +52,7 @@ def offer(d: Draft, node: Node, iteration: int, previous: TaskRecord | None, val
         advance.refuse(d, node, iteration, previous, queue, f"The task's input cannot be stored: {error}")
         return
     key = caching.key_of(d, node, value)
+    keys = sharing.keys_of(d, queue, value)
     record = d.create(
         node,
         iteration,
@@ -65,6 +66,7 @@ def offer(d: Draft, node: Node, iteration: int, previous: TaskRecord | None, val
         secrets=[] if task.type in STORING_TYPES else d.secrets_in(packed, task_def),
         runtime=task_def.runtime_metadata,
         cache_key=key,
+        keys=keys,
     )
     if task_def.input_schema is not None and task_def.enforce_schema:
         fault = violation(task_def.input_schema, value, "input")
@@ -77,7 +79,7 @@ def offer(d: Draft, node: Node, iteration: int, previous: TaskRecord | None, val
         advance.finish(d, record, "COMPLETED", output=held, worker_id=caching.HIT)
         return
     d.dispatch(record, QUEUED, task_def, first_timer_ms(record.scheduled, task_def))
-    d.handoffs.append(Enqueue(queue, d.task_id(record), d.state.meta.priority, wait_ms, domain))
+    d.handoffs.append(Enqueue(queue, d.task_id(record), d.state.meta.priority, wait_ms, domain, keys))
 
 
 def task_input(d: Draft, node: Node, iteration: int, task_def: TaskDef, previous: TaskRecord | None) -> Any:

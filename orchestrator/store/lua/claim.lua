@@ -1,6 +1,6 @@
 #!lua
 -- claim: hand out up to count ready tasks of one domain as leases, never more than the queue's limits allow.
--- KEYS  meta rec dly lea hld tok, then rdy wait wake of every domain (all of one queue)
+-- KEYS  meta rec dly lea hld tok, then rdy wait wake of every domain, then what keys names (all of one queue)
 -- ARGV  domains_version domain_index count lease_ms claimant wait_ms (0 = do not register as waiting) deliveries_max
 -- GIVES OK now hint_ms limited(0|1), then id delivery offer lost(0|1) of every task | DOMAINS version name index ...
 -- SAFE TO REPEAT: no, but what a lost answer granted comes back when its lease ends
@@ -11,6 +11,7 @@ local m = redis.call('HMGET', meta, 'dv', 'conc', 'rate', 'window_ms', 'guard_ms
 if (m[1] or '0') ~= ARGV[1] then return domains(m[1] or '0') end
 --@include now
 --@include wake
+--@include keys
 local format, match = string.format, string.match
 local mine, count, claimant = tonumber(ARGV[2]), math.min(tonumber(ARGV[3]), 100), ARGV[5]
 local rdy = KEYS[7 + 3 * mine]
@@ -64,6 +65,7 @@ local function arrive(tid, record)
   local delivery, offer, domain, advance, at, heard, base, flag = match(record, '^(%d+) (%d+) (%d+) (%S+) (%d+) (%d+) (%d+) ([-x])$')
   if flag == 'x' then
     dropped[#dropped + 1] = tid
+    forget_keys(tid)
     return
   end
   if limited > 0 then
@@ -77,15 +79,17 @@ local function arrive(tid, record)
     redis.call('ZCARD', KEYS[7 + 3 * domain])
     waiting(tonumber(domain))
   end
-  list[#list + 1] = format('%d', at - advance * 4096)
+  list[#list + 1] = place_of(tid, tonumber(domain), format('%d', at - advance * 4096))
   list[#list + 1] = tid
 end
 if #due > 0 then
   records = redis.call('HMGET', rec, unpack(due))
+  know(due)
   for i = 1, #due do if records[i] then arrive(due[i], records[i]) end end
 end
 if #silent > 0 then
   records = redis.call('HMGET', rec, unpack(silent))
+  know(silent)
   for i = 1, #silent do if records[i] then arrive(silent[i], records[i]) end end
 end
 -- Leases that went along with a wake-up which nobody has taken yet: whoever claims takes them over as they are.
@@ -100,6 +104,8 @@ for i = 1, #tokens do
 end
 if waiting(mine) > 0 then unread[mine] = unread[mine] - #tokens end
 local ready = redis.call('ZCARD', rdy) + (arrivals[mine] and #arrivals[mine] / 2 or 0)
+
+if is_keyed then redis.call('ZCARD', KEYS[11 + 3 * last_domain + mine]) end
 
 -- From here on there are writes, to keys whose types have all been read.
 if #due > 0 then redis.call('ZREM', dly, unpack(due)) end
@@ -134,6 +140,7 @@ if free < want and held > 0 then
   if #tids > 0 then redis.call('ZREM', rdy, unpack(tids)) end
 end
 free = math.min(free, want - #tids)
+local ahead = #tids
 if free > 0 then
   local popped = redis.call('ZPOPMIN', rdy, free)
   for i = 1, #popped, 2 do tids[#tids + 1] = popped[i] end
@@ -152,11 +159,13 @@ if #tids > 0 then
   local most = tonumber(ARGV[7])
   local grants, holders = {}, {}
   records = redis.call('HMGET', rec, unpack(tids))
+  know(tids)
   for i = 1, #tids do
     if records[i] then
       local delivery, offer, rest = match(records[i], '^(%d+) (%d+) (.*)$')
       local heard = match(rest, '(%d+) %d+ [-x]$')
       delivery = delivery + 1
+      if i > ahead then pass(tids[i], mine) end
       local at = 2 * granted
       granted = granted + 1
       grants[at + 1], grants[at + 2] = tids[i], format('%d ', delivery) .. offer .. ' ' .. rest
@@ -176,6 +185,7 @@ if #tids > 0 then
   end
 end
 leases, ready = leases + granted, ready - #tids
+write_keys()
 
 local left = m[7] and 0 or 250
 if conc > 0 then left = math.min(left, conc - leases - held) end

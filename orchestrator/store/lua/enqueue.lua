@@ -1,9 +1,9 @@
 #!lua
 -- enqueue: make tasks claimable, now or after a delay; a task that is already here only gets a new offer number.
 -- Where nothing limits the queue and claimants wait for it, a task is leased at once and goes along with the wake-up.
--- KEYS  meta rec dly lea hld tok, then rdy wait wake of every domain (all of one queue)
+-- KEYS  meta rec dly lea hld tok, then rdy wait wake of every domain, then what keys names (all of one queue)
 -- ARGV  domains_version priority_step_ms lease_ms limits_revision concurrency rate window_ms guard_ms (the five '' when
---       unknown), then per task: id domain_index priority delay_ms
+--       unknown), then per task: id domain_index priority delay_ms, and its keys where tasks have keys
 -- GIVES OK added | DOMAINS version name index ...
 -- SAFE TO REPEAT: yes, a repeat raises the offer number, which makes a release that is under way put the task back
 local meta, rec, dly, lea = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -14,10 +14,11 @@ if (m[1] or '0') ~= ARGV[1] then return domains(m[1] or '0') end
 --@include now
 --@include wake
 --@include room
+--@include keys
 local format, match = string.format, string.match
 
-local tids = {}
-for i = 9, #ARGV, 4 do tids[#tids + 1] = ARGV[i] end
+local tids, stride = {}, is_keyed and 5 or 4
+for i = 9, #ARGV, stride do tids[#tids + 1] = ARGV[i] end
 local known = #tids > 0 and redis.call('HMGET', rec, unpack(tids)) or {}
 
 -- Order is a number that grows with the server's clock and by at least one per task: the time in ms, times 4096, plus a
@@ -29,7 +30,7 @@ if m[4] then base = base + now - tonumber(m[4]) end
 base = format('%d', base)
 local latest, ready, later, hurry, added = {}, {}, {}, {}, 0
 for i = 1, #tids do
-  local tid, at = tids[i], 5 + 4 * i
+  local tid, at = tids[i], 9 + stride * (i - 1)
   local record = latest[tid] or known[i]
   if record then
     local delivery, offer, rest = match(record, '^(%d+) (%d+) (.*) [-x]$')
@@ -40,6 +41,7 @@ for i = 1, #tids do
     local due = order + delay * 4096
     latest[tid] = '0 0 ' .. ARGV[at + 1] .. ' ' .. format('%d %d 0 ', advance, due) .. base .. ' -'
     added = added + 1
+    if is_keyed and ARGV[at + 4] ~= '' then new_keys(tid, ARGV[at + 2], ARGV[at + 4]) end
     if delay > 0 then
       later[#later + 1] = format('%d', due)
       later[#later + 1] = tid
@@ -48,7 +50,7 @@ for i = 1, #tids do
     else
       local list = ready[domain]
       if not list then list = {} ready[domain] = list end
-      list[#list + 1] = format('%d', due - advance * 4096)
+      list[#list + 1] = place_of(tid, domain, format('%d', due - advance * 4096))
       list[#list + 1] = tid
     end
   end
@@ -64,7 +66,7 @@ local function is_due(key, latest_due)
   return head[2] and tonumber(head[2]) <= latest_due
 end
 local asleep, direct = 0, {}
-for domain = 0, tonumber(ARGV[1]) do
+for domain = 0, last_domain do
   local before = (ready[domain] or newer) and redis.call('ZCARD', KEYS[7 + 3 * domain])
   if ready[domain] or hurry[domain] or newer then
     asleep = asleep + waiting(domain)
@@ -91,6 +93,7 @@ for domain, list in pairs(ready) do
       local offer, others = match(latest[list[i]], '^%d+ (%d+) (.*)$')
       latest[list[i]] = '1 ' .. offer .. ' ' .. others
       holders[i - 1], holders[i] = until_ms, list[i]
+      pass(list[i], domain)
       tokens[i / 2] = list[i] .. ' 1 ' .. offer .. ' ' .. until_ms
     end
     redis.call('ZADD', lea, unpack(holders))
@@ -119,8 +122,9 @@ elseif added > 0 then
 end
 if #later > 0 then redis.call('ZADD', dly, unpack(later)) end
 for domain, list in pairs(ready) do redis.call('ZADD', KEYS[7 + 3 * domain], unpack(list)) end
+write_keys()
 if asleep > 0 then
-  for domain = 0, tonumber(ARGV[1]) do
+  for domain = 0, last_domain do
     if newer then
       wake(domain, math.min(redis.call('ZCARD', KEYS[7 + 3 * domain]), left))
     elseif ready[domain] then

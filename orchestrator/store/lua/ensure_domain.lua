@@ -7,11 +7,11 @@
 --@include domains
 local field = 'dom:' .. ARGV[1]
 local known = redis.call('HMGET', KEYS[1], 'dv', field)
-local version = tonumber(known[1] or '0')
+local count, keyed = string.match(known[1] or '0', '^(%d+)(k?)$')
 if not known[2] then
-  if version >= tonumber(ARGV[2]) then return {'FULL', known[1]} end
+  if tonumber(count) >= tonumber(ARGV[2]) then return {'FULL', known[1]} end
   -- The version is the number of domains: the list only ever grows at its end.
-  version = version + 1
-  redis.call('HSET', KEYS[1], 'dv', version, field, version)
+  count = string.format('%d', count + 1)
+  redis.call('HSET', KEYS[1], 'dv', count .. keyed, field, count)
 end
-return domains(version)
+return domains(count .. keyed)

@@ -1,6 +1,6 @@
 #!lua
 -- expedite: let tasks that wait for their time be claimed at once; one that waits for nothing, or is out, is left alone.
--- KEYS  meta rec dly lea hld tok, then rdy wait wake of every domain (all of one queue)
+-- KEYS  meta rec dly lea hld tok, then rdy wait wake of every domain, then what keys names (all of one queue)
 -- ARGV  domains_version, then task ids
 -- GIVES OK moved | DOMAINS version name index ...
 -- SAFE TO REPEAT: yes, a task that is due stays due

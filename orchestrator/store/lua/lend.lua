@@ -1,6 +1,6 @@
 #!lua
 -- lend: leave claimed tasks to workers that send no heartbeats; each keeps its slot and comes back when its time is over.
--- KEYS  meta rec dly lea hld tok, then rdy wait wake of every domain (all of one queue)
+-- KEYS  meta rec dly lea hld tok, then rdy wait wake of every domain, then what keys names (all of one queue)
 -- ARGV  domains_version, then per task: kind id delivery delay_ms; kind: out (a leased one, for so long), longer (a lent one,
 --       for so long from now), later (a lent one that queues up anew after the delay), back (either: to its place in line)
 -- GIVES OK, then per task OK | CANCELLED (its slot is free) | LEASED (not lent, its worker keeps it: nothing changed)
@@ -14,11 +14,13 @@ if #ARGV == 1 then return {'OK'} end
 --@include now
 --@include wake
 --@include room
+--@include keys
 local format, match = string.format, string.match
 local tids = {}
 for i = 3, #ARGV, 4 do tids[#tids + 1] = ARGV[i] end
 local records = redis.call('HMGET', rec, unpack(tids))
 local leased = redis.call('ZMSCORE', lea, unpack(tids))
+know(tids)
 local lent = redis.call('ZMSCORE', dly, unpack(tids))
 
 -- A lent task stands among the delayed ones with another time than its record says, which keeps its place in line.
@@ -38,11 +40,15 @@ for i = 1, #tids do
     if flag == 'x' then
       word = 'CANCELLED'
       gone[#gone + 1] = tid
+      forget_keys(tid)
     else
       word = 'OK'
       order = math.max(now * 4096, order + 1)
       local ends = format('%d', order + tonumber(ARGV[at + 3]) * 4096)
-      if kind == 'later' then due = ends end
+      if kind == 'later' then
+        due = ends
+        leave_line(tid)
+      end
       -- Its worker has been heard of: only deliveries from here on count as lost when nobody reports on them.
       if not leased[i] then heard = delivery end
       changed[#changed + 1] = tid
@@ -61,7 +67,7 @@ end
 
 local conc, asleep, left = tonumber(m[3] or '0'), 0, 0
 redis.call('SCARD', hld)
-for domain = 0, tonumber(ARGV[1]) do
+for domain = 0, last_domain do
   if hurry[domain] then waiting(domain) end
   if conc > 0 and #gone > 0 then
     redis.call('ZCARD', KEYS[7 + 3 * domain])
@@ -80,7 +86,8 @@ if #held > 0 then
   redis.call('SADD', hld, unpack(held))
   redis.call('ZADD', dly, unpack(due_back))
 end
-for domain = 0, tonumber(ARGV[1]) do
+write_keys()
+for domain = 0, last_domain do
   if hurry[domain] then wake(domain, hurry[domain]) end
   if asleep > 0 then wake(domain, math.min(left, redis.call('ZCARD', KEYS[7 + 3 * domain]))) end
 end

@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- queue_stats: what is in a queue, who waits for it and which limits hold.
--- KEYS  meta rec dly lea hld tok, then rdy wait wake of every domain (all of one queue)
+-- KEYS  meta rec dly lea hld tok, then rdy wait wake of every domain, then what keys names (all of one queue)
 -- ARGV  domains_version
 -- GIVES OK now delayed leased held used [meta fields and values], then per domain: ready (handed over and unread ones
 --       among them, which leased leaves out) waiting head_record
@@ -20,7 +20,7 @@ for i = 1, #entries do
 end
 -- A lease that went along with a wake-up which nobody has taken yet is for whoever claims next.
 local counts, unread = {}, 0
-for domain = 0, tonumber(ARGV[1]) do
+for domain = 0, last_domain do
   local ready = redis.call('ZCARD', KEYS[7 + 3 * domain])
   local head = redis.call('ZRANGE', KEYS[7 + 3 * domain], 0, 0)[1]
   local tokens = redis.call('LRANGE', KEYS[9 + 3 * domain], 0, -1)

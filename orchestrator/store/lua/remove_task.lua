@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- remove_task: take cancelled tasks out of the queue; one that a worker holds is marked and keeps its slot until let go.
--- KEYS  meta rec dly lea hld tok, then rdy wait wake of every domain (all of one queue)
+-- KEYS  meta rec dly lea hld tok, then rdy wait wake of every domain, then what keys names (all of one queue)
 -- ARGV  domains_version, then task ids
 -- GIVES OK removed marked | DOMAINS version name index ...
 -- SAFE TO REPEAT: yes
@@ -12,10 +12,12 @@ if #ARGV == 1 then return {'OK', 0, 0} end
 --@include now
 --@include wake
 --@include room
+--@include keys
 local tids = {}
 for i = 2, #ARGV do tids[i - 1] = ARGV[i] end
 local records = redis.call('HMGET', rec, unpack(tids))
 local leased = redis.call('ZMSCORE', lea, unpack(tids))
+know(tids)
 local marked, gone, queued = {}, {}, {}
 for i = 1, #tids do
   if records[i] then
@@ -31,11 +33,20 @@ for i = 1, #tids do
     end
   end
 end
-for domain in pairs(queued) do redis.call('ZCARD', KEYS[7 + 3 * domain]) end
+for domain, list in pairs(queued) do
+  redis.call('ZCARD', KEYS[7 + 3 * domain])
+  if is_keyed then
+    local places = redis.call('ZMSCORE', KEYS[7 + 3 * domain], unpack(list))
+    for i = 1, #list do
+      if places[i] then give_back_turn(list[i], domain) end
+      forget_keys(list[i])
+    end
+  end
+end
 local conc, asleep, left = tonumber(m[2] or '0'), 0, 0
 redis.call('ZCARD', dly)
 if redis.call('SCARD', hld) > 0 and conc > 0 and #gone > 0 and not m[7] then
-  for domain = 0, tonumber(ARGV[1]) do
+  for domain = 0, last_domain do
     redis.call('ZCARD', KEYS[7 + 3 * domain])
     asleep = asleep + waiting(domain)
   end
@@ -49,9 +60,10 @@ if #gone > 0 then
   redis.call('ZREM', dly, unpack(gone))
   redis.call('HDEL', rec, unpack(gone))
   freed = redis.call('SREM', hld, unpack(gone))
+  write_keys()
 end
 if asleep > 0 then
-  for domain = 0, tonumber(ARGV[1]) do
+  for domain = 0, last_domain do
     wake(domain, math.min(left, freed, redis.call('ZCARD', KEYS[7 + 3 * domain])))
   end
 end

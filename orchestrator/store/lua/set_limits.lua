@@ -1,6 +1,6 @@
 #!lua
 -- set_limits: write the limits of a queue unless a newer revision of them is there, and pause or resume it.
--- KEYS  meta rec dly lea hld tok, then rdy wait wake of every domain (all of one queue)
+-- KEYS  meta rec dly lea hld tok, then rdy wait wake of every domain, then what keys names (all of one queue)
 -- ARGV  domains_version limits_revision concurrency rate window_ms guard_ms (the five '' = leave) paused(1|0|'' = leave)
 -- GIVES OK | OLD | DOMAINS version name index ...
 -- SAFE TO REPEAT: yes
@@ -17,12 +17,12 @@ local limits = {m[3] or '0', m[4] or '0', m[5] or '0', m[6] or '0'}
 if ARGV[2] ~= '' then limits = {ARGV[3], ARGV[4], ARGV[5], ARGV[6]} end
 local paused = m[8] and ARGV[7] ~= '0' or ARGV[7] == '1'
 local asleep, left = 0, 0
-for domain = 0, tonumber(ARGV[1]) do asleep = asleep + waiting(domain) end
+for domain = 0, last_domain do asleep = asleep + waiting(domain) end
 if asleep > 0 and not paused then
   left = room(tonumber(limits[1]), tonumber(limits[2]), tonumber(limits[3]), tonumber(limits[4]), tonumber(m[7] or '0'))
 end
 local ready = {}
-for domain = 0, tonumber(ARGV[1]) do ready[domain] = redis.call('ZCARD', KEYS[7 + 3 * domain]) end
+for domain = 0, last_domain do ready[domain] = redis.call('ZCARD', KEYS[7 + 3 * domain]) end
 
 if ARGV[2] ~= '' then
   redis.call('HSET', meta, 'lrev', ARGV[2], 'conc', limits[1], 'rate', limits[2], 'window_ms', limits[3], 'guard_ms', limits[4])
@@ -34,5 +34,5 @@ if ARGV[2] ~= '' then
 end
 if ARGV[7] == '1' then redis.call('HSET', meta, 'paused', '1') end
 if ARGV[7] == '0' then redis.call('HDEL', meta, 'paused') end
-for domain = 0, tonumber(ARGV[1]) do wake(domain, math.min(left, ready[domain])) end
+for domain = 0, last_domain do wake(domain, math.min(left, ready[domain])) end
 return {'OK'}

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- settle: take leases back: for good (done), for another worker at once (back), or for later with the slot kept (hold).
--- KEYS  meta rec dly lea hld tok, then rdy wait wake of every domain (all of one queue)
+-- KEYS  meta rec dly lea hld tok, then rdy wait wake of every domain, then what keys names (all of one queue)
 -- ARGV  domains_version, then per task: kind(done|back|hold) id delivery offer delay_ms
 -- GIVES OK settled | DOMAINS version name index ...
 -- SAFE TO REPEAT: yes, a delivery that is no longer current, or back and hold without a lease, change nothing
@@ -13,11 +13,13 @@ if #ARGV == 1 then return {'OK', 0} end
 --@include now
 --@include wake
 --@include room
+--@include keys
 local format, match = string.format, string.match
 local tids = {}
 for i = 3, #ARGV, 5 do tids[#tids + 1] = ARGV[i] end
 local records = redis.call('HMGET', rec, unpack(tids))
 local leased = redis.call('ZMSCORE', lea, unpack(tids))
+know(tids)
 
 local order, settled = tonumber(m[2] or '0'), 0
 local free, gone, stray, changed, held, later, ready, hurry = {}, {}, {}, {}, {}, {}, {}, {}
@@ -37,12 +39,14 @@ for i = 1, #tids do
     local anew = kind == 'done' and offer ~= ARGV[at + 3]
     if flag == 'x' or (kind == 'done' and not anew) then
       gone[#gone + 1] = tid
+      forget_keys(tid)
       if not leased[i] then stray[#stray + 1] = {tid, tonumber(domain)} end
     elseif leased[i] then
       local delay = kind == 'hold' and tonumber(ARGV[at + 4]) or 0
       if kind == 'hold' then
         order = math.max(now * 4096, order + 1)
         due = format('%d', order + delay * 4096)
+        leave_line(tid)
       end
       if delay > 0 then
         held[#held + 1] = tid
@@ -53,7 +57,7 @@ for i = 1, #tids do
       else
         local list = ready[tonumber(domain)]
         if not list then list = {} ready[tonumber(domain)] = list end
-        list[#list + 1] = format('%d', due - advance * 4096)
+        list[#list + 1] = place_of(tid, tonumber(domain), format('%d', due - advance * 4096))
         list[#list + 1] = tid
       end
       -- Its worker has been heard of: only deliveries from here on count as lost when nobody reports on them.
@@ -73,7 +77,7 @@ for i = 1, #stray do
   redis.call('ZCARD', KEYS[7 + 3 * stray[i][2]])
   redis.call('ZCARD', dly)
 end
-for domain = 0, tonumber(ARGV[1]) do
+for domain = 0, last_domain do
   if hurry[domain] then waiting(domain) end
   if ready[domain] or (conc > 0 and freed + #stray > 0) then
     redis.call('ZCARD', KEYS[7 + 3 * domain])
@@ -101,12 +105,13 @@ if #held > 0 then
   redis.call('ZADD', dly, unpack(later))
 end
 for domain, list in pairs(ready) do redis.call('ZADD', KEYS[7 + 3 * domain], unpack(list)) end
+write_keys()
 if freed > 0 and m[4] and conc > 0 and not (rate > 0 and used >= rate) then
   -- A slot is free again: from now on a task waits for a worker, not for the limit.
   redis.call('HSET', meta, 'lim_total', format('%d', (m[3] or 0) + math.max(0, now - m[4])))
   redis.call('HDEL', meta, 'lim_since')
 end
-for domain = 0, tonumber(ARGV[1]) do
+for domain = 0, last_domain do
   if hurry[domain] then wake(domain, hurry[domain]) end
   if left > 0 and waiters[domain] then
     wake(domain, math.min(left, redis.call('ZCARD', KEYS[7 + 3 * domain])))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -103,6 +105,29 @@ def test_every_command_shows_examples_of_itself_first(name: str) -> None:
     assert all(f"orchestrator {name}" in line for line in lines), lines
     shown = CliRunner().invoke(root, [*name.split(), "--help"], prog_name="orchestrator").stdout.splitlines()
     assert shown[: len(lines) + 1] == ["Examples:", *(f"  {line.strip()}" for line in lines)]
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_every_example_is_understood_by_its_command(name: str, tmp_path: Path) -> None:
+    """Nothing is done: the words are given to the command's parser, as a shell would split them."""
+    command = ALL[name]
+    assert isinstance(command, Leaf)
+    (tmp_path / "order.schema.json").touch()
+    for line in command.examples.strip().splitlines():
+        words = words_of(line, ["orchestrator", *name.split()])
+        with click.Context(root, info_name="orchestrator", obj={}) as parent:
+            command.make_context(name, words[1 + len(name.split()) :], parent=parent).close()
+
+
+def words_of(line: str, command: list[str]) -> list[str]:
+    """What a shell gives to a command in a line, without the pipes and redirections around it."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|<>()")
+    lexer.whitespace_split = True
+    words = list(lexer)
+    at = next(at for at in range(len(words)) if words[at : at + len(command)] == command)
+    begun = words[at:]
+    end = next((at for at, word in enumerate(begun) if set(word) <= set("|<>()")), len(begun))
+    return begun[:end]
 
 
 def test_no_help_loads_what_only_work_needs() -> None:

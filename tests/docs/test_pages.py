@@ -23,6 +23,7 @@ ELSEWHERE = {
     "README.md": "tests/docs/test_wheel.py",
     "docs/quickstart.md": "tests/docs/test_wheel.py",
     "docs/applications.md": "tests/examples/test_applications.py",
+    "docs/cli.md": "tests/cli/test_reference.py",
 }
 """Pages of which other tests do each block."""
 PAGES = [page for page in pages() if blocks_of(page) and name_of(page) not in ELSEWHERE]

@@ -54,6 +54,7 @@ COMMANDS = {
     "expr": Entry("orchestrator_cli.expr", "group", "Expressions and scripts: say what one gives."),
     "queue": Entry("orchestrator_cli.queue", "group", "Task queues: list."),
     "top": Entry("orchestrator_cli.top", "top", "Watch queues, deciders, workers and rates."),
+    "workers": Entry("orchestrator_cli.workers", "group", "Workers that live: list, get, pause, resume, drain."),
     "doctor": Entry("orchestrator_cli.doctor", "doctor", "Check Redis and the installation; a fix for every finding."),
     "metrics": Entry("orchestrator_cli.metrics", "metrics", "Print the metrics of the installation for Prometheus."),
     "config": Entry(

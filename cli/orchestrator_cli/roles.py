@@ -161,6 +161,7 @@ def system(
 )
 @click.option("--domain", help="Serve this domain instead of the tasks' own.")
 @click.option("--name", help="How it is called in logs and views. Default: host and process.")
+@click.option("--build", help="What you call the code it runs, for: orchestrator workers list.")
 @click.option("--drain-timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="For running tasks at the end.")
 @_metrics_options
 @click.option("--dev", "is_dev", is_flag=True, hidden=True)
@@ -173,6 +174,7 @@ def worker(
     middleware: tuple[str, ...],
     domain: str | None,
     name: str | None,
+    build: str | None,
     drain_timeout: float | None,
     metrics_port: int | None,
     metrics_host: str,
@@ -208,6 +210,7 @@ def worker(
             drain_timeout_s=drain_timeout,
             memory_bytes=(memory_limit or 0) * 1024 * 1024,
             name=name,
+            build=build,
             on_ready=ready,
             observer=watch.observer,
             on_turn=watch.pulse(),

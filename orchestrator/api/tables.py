@@ -20,6 +20,7 @@ from orchestrator.api import (
     tasks,
     verbs,
     webhooks,
+    workers,
     workflows,
 )
 from orchestrator.api.routes import Route
@@ -41,6 +42,7 @@ ROUTES: tuple[Route, ...] = (
     *rq.ROUTES,
     *secrets.ROUTES,
     *schemas.ROUTES,
+    *workers.ROUTES,
     *admin.ROUTES,
     *verbs.ROUTES,
 )

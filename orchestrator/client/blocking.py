@@ -19,6 +19,7 @@ from orchestrator.model.event_handlers import EventExecution, EventHandler
 from orchestrator.model.schedules import CronSchedule, OverlapPolicy, Schedule, ScheduleExecution
 from orchestrator.model.summaries import TaskSummary, WorkflowSummary
 from orchestrator.model.webhooks import Delivery, Webhook
+from orchestrator.model.workers import WorkerInfo
 from orchestrator.plan import Plan
 from orchestrator.service import (
     backfill,
@@ -31,6 +32,7 @@ from orchestrator.service import (
     search,
     transfer,
     webhooks,
+    workers,
 )
 from orchestrator.service.bulk import BulkResult
 from orchestrator.service.halts import Halt
@@ -445,6 +447,34 @@ class Client:
         Example: ``(client.schedule_executions("nightly"))[0].workflow_id``
         """
         return self._do(schedules.executions, name, size=size)
+
+    # --- workers ------------------------------------------------------------------------------------------------------
+
+    def workers(self, task_type: str | None = None) -> list[WorkerInfo]:
+        """The workers that live and those that fell silent lately, by name: all, or those that run a task type.
+
+        Example: ``client.workers("charge")[0].held``
+        """
+        return self._do(workers.list_workers, task_type)
+
+    def worker(self, name: str) -> WorkerInfo:
+        """One worker with the tasks it holds. Raises ``NotFound``."""
+        return self._do(workers.get, name)
+
+    def pause_workers(self, *names: str, task_type: str | None = None) -> list[str]:
+        """Have workers, named or all that run ``task_type``, claim nothing more until they are resumed; the names of all told.
+
+        They hear it within a few seconds. Raises ``NotFound`` for one that does not live, or a type that none runs.
+        """
+        return self._do(workers.pause, names, task_type)
+
+    def resume_workers(self, *names: str, task_type: str | None = None) -> list[str]:
+        """Have paused workers claim again. As ``pause_workers``."""
+        return self._do(workers.resume, names, task_type)
+
+    def drain_workers(self, *names: str, task_type: str | None = None) -> list[str]:
+        """Have workers end after the tasks they have, with exit status 0. As ``pause_workers``."""
+        return self._do(workers.drain, names, task_type)
 
     # --- single tasks -------------------------------------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ from orchestrator.service import (
     tasks,
     transfer,
     webhooks,
+    workers,
     workflows,
 )
 from orchestrator.service.why import why
@@ -100,6 +101,12 @@ VERBS = (
     Verb("queues", operations.queues, VIEWER),
     Verb("installation", operations.diagnose, VIEWER),
     Verb("installation/overview", operations.overview, VIEWER),
+    # workers
+    Verb("workers", workers.list_workers, VIEWER),
+    Verb("workers/{name}", workers.get, VIEWER),
+    Verb("workers/tell/pause", workers.pause, OPERATOR),
+    Verb("workers/tell/resume", workers.resume, OPERATOR),
+    Verb("workers/tell/drain", workers.drain, OPERATOR),
     # acting
     Verb("workflows/import", transfer.import_execution, OPERATOR, is_repeatable=False),
     Verb("workflows/act", bulk.act_on_all, OPERATOR),

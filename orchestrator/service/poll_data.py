@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from orchestrator.model.execution import PollData
-from orchestrator.plan import Plan
+from orchestrator.plan import Call, Plan
 from orchestrator.store import catalog
 from orchestrator.store.context import StoreContext
 
@@ -26,11 +26,16 @@ class Seen(NamedTuple):
 
 def write(store: StoreContext, seen: Mapping[tuple[str, str | None], Seen], now_s: float) -> Plan[None]:
     """Write notes down; ``now_s`` is the present on the clock they were made by."""
+    yield note(store, seen, now_s)
+
+
+def note(store: StoreContext, seen: Mapping[tuple[str, str | None], Seen], now_s: float) -> Call:
+    """As ``write``, as a call that may go along with others of the catalog."""
     notes = [
         catalog.PollNote(task_type, domain, one.worker, max(0, round((now_s - one.at_s) * 1000)))
         for (task_type, domain), one in seen.items()
     ]
-    yield catalog.note_polls(store.keys, notes)
+    return catalog.note_polls(store.keys, notes)
 
 
 def read(store: StoreContext, task_type: str | None = None) -> Plan[list[PollData]]:

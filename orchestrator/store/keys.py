@@ -397,6 +397,18 @@ class Keys:
         """Hash: ``<task type>\\n<domain or nothing>`` -> ``<ms> <worker>`` of the last poll; bounded."""
         return self._catalog + "polls"
 
+    def workers(self) -> str:
+        """Hash: name of a worker -> what it last said of itself (MessagePack)."""
+        return self._catalog + "workers"
+
+    def workers_seen(self) -> str:
+        """Sorted set by the time (ms) of its last beat: names of workers, until some time after they fell silent."""
+        return self._catalog + "workersseen"
+
+    def worker_orders(self) -> str:
+        """Hash: name of a worker -> what it was told to do, until it is told to go on or is forgotten."""
+        return self._catalog + "workerorders"
+
     # --- test clock ------------------------------------------------------------------------------------------------
 
     def partition_clock(self, partition: int) -> str:
@@ -502,8 +514,8 @@ _EVENT_KINDS = (
     KeyKind("simclock", "string"),
 )
 _CATALOG_KINDS = (
-    KeyKind("meta|arc|wfs|scs|sec|env|td|eh|wh|es|polls|(wf|sc):.+", "hash"),
-    KeyKind("tdrev|deciders", "zset"),
+    KeyKind("meta|arc|wfs|scs|sec|env|td|eh|wh|es|polls|workers|workerorders|(wf|sc):.+", "hash"),
+    KeyKind("tdrev|deciders|workersseen", "zset"),
     KeyKind("queues|places|tags", "set"),
     KeyKind("rev|ehrev|simclock", "string"),
 )

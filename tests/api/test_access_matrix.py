@@ -134,6 +134,10 @@ LOWEST_ROLE = {
     POST /verbs/webhooks
     POST /verbs/webhooks/{webhook_id}
     POST /verbs/webhooks/{webhook_id}/deliveries
+    GET /workers
+    GET /workers/{name}
+    POST /verbs/workers
+    POST /verbs/workers/{name}
     POST /verbs/workflows/correlated
     POST /verbs/workflows/list
     POST /verbs/workflows/running
@@ -167,6 +171,15 @@ LOWEST_ROLE = {
     POST /verbs/workflows/{workflow_id}/tasks/{ref}/update
     """,
     KeyRole.OPERATOR: """
+    POST /workers/{name}/pause
+    POST /workers/{name}/resume
+    POST /workers/{name}/drain
+    POST /workers/pause
+    POST /workers/resume
+    POST /workers/drain
+    POST /verbs/workers/tell/pause
+    POST /verbs/workers/tell/resume
+    POST /verbs/workers/tell/drain
     POST /admin/consistency/verifyAndRepair/{workflow_id}
     POST /admin/sweep/requeue/{workflow_id}
     POST /queue/update/{workflow_id}/task/{task_id}/{status}

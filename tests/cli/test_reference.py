@@ -45,7 +45,7 @@ ACTS = (
     *("key revoke", "tag add", "tag remove", "event handler delete", "event queue set", "event queue delete"),
     *("webhook delete", "schedule pause", "schedule resume", "schedule delete", "schedule pause-all"),
     *("schedule resume-all", "schedule requeue-all", "archive run", "archive restore", "workflow import", "task log"),
-    *("profile use", "profile set", "profile delete"),
+    *("profile use", "profile set", "profile delete", "workers pause", "workers resume", "workers drain"),
 )
 """These change something that they were told the name of; at most they repeat it, a line each."""
 

@@ -31,10 +31,12 @@ from orchestrator.model.access import KeyRole
 from orchestrator.model.event_handlers import event_handler_from_dict
 from orchestrator.model.schedules import OverlapPolicy
 from orchestrator.model.webhooks import Verifier, Webhook
+from orchestrator.model.workers import ServedType, WorkerInfo, WorkerState
 from orchestrator.plan import Plan
 from orchestrator.protocol import forms
 from orchestrator.protocol.verbs import VERBS, Verb
-from orchestrator.service import access, operations, schedules, webhooks, workflows
+from orchestrator.service import access, schedules, webhooks, workers, workflows
+from orchestrator.service.workers import Order
 from orchestrator.settings import Settings
 from orchestrator.testing import Environment
 from tests.client.conftest import greet, hello, waiting
@@ -122,6 +124,7 @@ def _all_methods(env: Environment, client: Any) -> None:
     _events(env, client)
     _schedules(env, client)
     _webhooks(env, client)
+    _workers(env, client)
 
 
 def _definitions_and_starts(env: Environment, client: Any) -> None:
@@ -251,6 +254,25 @@ def _webhooks(env: Environment, client: Any) -> None:
         client.webhook(kept.id)
 
 
+def _workers(env: Environment, client: Any) -> None:
+    told = WorkerInfo(name="w1", host="here", pid=7, task_types=[ServedType(name="greet", domain="eu", pool="async")])
+    assert env.run(workers.beat(env.store, told, {}, 0)) is Order.GO_ON
+    (found,) = client.workers()
+    assert (found.name, found.pid, found.task_types, found.state) == ("w1", 7, told.task_types, WorkerState.RUNNING)
+    assert client.worker("w1").order is None
+    assert client.workers("charge") == []
+    assert client.pause_workers("w1") == client.drain_workers(task_type="greet") == ["w1"]
+    assert client.worker("w1").order == env.run(workers.beat(env.store, told, {}, 0)) == Order.DRAIN
+    assert client.resume_workers("w1") == ["w1"]
+    assert env.run(workers.beat(env.store, told, {}, 0)) is Order.GO_ON
+    with pytest.raises(NotFound, match="no worker w2 lives"):
+        client.worker("w2")
+    with pytest.raises(NotFound, match="no worker w2 lives"):
+        client.pause_workers("w1", "w2")
+    with pytest.raises(InvalidRequest, match="say which workers"):
+        client.pause_workers()
+
+
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.path)
 def test_what_a_path_names_is_taken_by_its_verb(verb: Verb) -> None:
     named = {part[1:-1] for part in verb.path.split("/") if part.startswith("{")}
@@ -286,7 +308,7 @@ def test_what_needs_redis_says_so(served: ServedEnvironment) -> None:
         for needs in (
             lambda: client.store,
             lambda: client.connection,
-            lambda: session.plan(operations.diagnose),
+            lambda: session.plan(access.read_keyring),
         ):
             with pytest.raises(InvalidRequest, match="redis://"):
                 needs()

@@ -102,8 +102,14 @@ class Claims:
         self._backoff = Backoff()
         self._turn = 0
         self._settle_by_s = 0.0
-        self.is_claiming = True
+        self._is_stopped = False
+        self.is_paused = False
         self.settling = 0  # releases on their way
+
+    @property
+    def is_claiming(self) -> bool:
+        """Whether tasks are taken at all."""
+        return not (self._is_stopped or self.is_paused)
 
     @property
     def unsettled(self) -> int:
@@ -188,10 +194,17 @@ class Claims:
 
     def stop(self) -> None:
         """Claim nothing more; leases are still given back."""
-        self.is_claiming = False
+        self._is_stopped = True
         self._settle_by_s = self._now_s()
         self._idle(False)
         self._bell.ring()
+
+    def pause(self, is_paused: bool) -> None:
+        """Claim nothing until told otherwise, or claim again."""
+        self.is_paused = is_paused
+        for source in self._sources:
+            source.due_s = 0.0
+        self._ring()
 
     async def run(self) -> None:
         """Claim until cancelled."""

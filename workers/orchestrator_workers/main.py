@@ -33,13 +33,14 @@ def run_worker(
     drain_timeout_s: float | None = None,
     memory_bytes: int = 0,
     name: str | None = None,
+    build: str | None = None,
     on_ready: Callable[[], None] | None = None,
     observer: Observer | None = None,
     on_turn: Callable[[], None] | None = None,
 ) -> int:
     """Work until a signal ends it; gives the process's exit status, 0 after an orderly end.
 
-    ``middleware``, ``memory_bytes`` and ``on_turn`` as in ``Worker``. Raises ``InvalidRequest`` for modules without
+    ``middleware``, ``memory_bytes``, ``build`` and ``on_turn`` as in ``Worker``. Raises ``InvalidRequest`` for modules without
     usable tasks, ``StoreUnavailable`` and ``StoreRefused`` when the store cannot be used at the start; later outages are waited
     out. Example: ``sys.exit(run_worker(settings, ["my.tasks"]))``
     """
@@ -56,6 +57,7 @@ def run_worker(
             drain_timeout_s=drain_timeout_s,
             memory_bytes=memory_bytes,
             name=name,
+            build=build,
             observer=observer,
             on_turn=on_turn,
         )

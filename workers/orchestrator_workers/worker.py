@@ -23,9 +23,11 @@ from orchestrator.context import TaskContext
 from orchestrator.errors import InvalidRequest, Unavailable
 from orchestrator.ids import workflow_id_of
 from orchestrator.model.records import Outcome
+from orchestrator.model.workers import WorkerState
 from orchestrator.service import dispatch
 from orchestrator.service.dispatch import Judged, Refused, TaskToRun
 from orchestrator.service.secrets import masked
+from orchestrator.service.workers import Order
 from orchestrator.settings import Settings
 from orchestrator.store import catalog
 from orchestrator.store.connection import Connection
@@ -38,7 +40,7 @@ from orchestrator_workers.heartbeat import Heartbeat
 from orchestrator_workers.job import Ending, Job, Jobs, Observer
 from orchestrator_workers.middleware import Middleware
 from orchestrator_workers.pauses import end_all
-from orchestrator_workers.presence import Presence
+from orchestrator_workers.presence import Presence, served
 from orchestrator_workers.registration import register_absent
 from orchestrator_workers.registry import register
 from orchestrator_workers.reports import Reports
@@ -58,6 +60,7 @@ class Worker:
     (``pkg.mod``, ``file.py``, ``file.py:name``); ``middleware`` what is put around each of them, from the outside in (generator
     functions or ``pkg.mod:name``); ``concurrency`` how many at once; ``domain`` overrides the tasks' own;
     ``lease_ms`` the setting of that name; ``memory_bytes`` what a task in the pool ``rq`` may take, 0 = no limit;
+    ``build`` is how operators are told apart the code that workers run;
     ``registers``: whether the tasks' definitions are put into the catalog where they are absent; ``on_turn`` is called at
     least every few seconds while claiming is not stuck. Raises ``InvalidRequest`` for tasks that cannot be found or share
     a name.
@@ -77,6 +80,7 @@ class Worker:
         drain_timeout_s: float | None = None,
         memory_bytes: int = 0,
         name: str | None = None,
+        build: str | None = None,
         registers: bool = True,
         observer: Observer | None = None,
         on_turn: Callable[[], None] | None = None,
@@ -98,6 +102,7 @@ class Worker:
         self._drain_timeout_s = settings.drain_timeout_s if drain_timeout_s is None else drain_timeout_s
         # Two workers of one name must never pass for each other, hence the random part.
         self.name = f"{'_'.join((name or _default_name()).split())}-{secrets.token_hex(3)}"
+        self._build = build
         self._observe: Observer = observer or _ignore
         self._on_turn = on_turn or _nothing
         self._clock = SystemClock()
@@ -106,6 +111,7 @@ class Worker:
         self._serving: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
         self._aborting = asyncio.Event()
+        self._is_drain_requested = False  # the first signal to a worker that was told to drain does not cut that short
         self._is_handing_back = False
 
     @property
@@ -134,7 +140,15 @@ class Worker:
         self._claims = self._make_claims()
         self._wakes = Wakes(self._connection, self._wake_lists, self._claims.woken)
         self._presence = Presence(
-            self._store, executor, self.name, self._sources, self._clock, lambda: self._claims.is_claiming
+            self._store,
+            executor,
+            self.name,
+            self._build,
+            [served(source, self._tasks[source.type]) for source in self._sources],
+            self._jobs,
+            self._clock,
+            self._state,
+            self._obey,
         )
         self._serving = asyncio.create_task(self._serve(), name=f"worker-{self.name}")
         log.info("worker_started", extra={"worker_id": self.name, "task_types": self.task_types})
@@ -180,14 +194,33 @@ class Worker:
 
     def request_drain(self) -> None:
         """As ``drain``, without waiting; for signal handlers. A second request stops."""
-        if self._closing.is_set():
+        if self._is_drain_requested:
             self._aborting.set()
+        self._is_drain_requested = True
         self._closing.set()
 
     def request_stop(self) -> None:
         """As ``stop``, without waiting."""
         self._closing.set()
         self._aborting.set()
+
+    # --- orders from afar --------------------------------------------------------------------------------------------
+
+    def _state(self) -> WorkerState:
+        if self._closing.is_set():
+            return WorkerState.DRAINING
+        return WorkerState.PAUSED if self._claims.is_paused else WorkerState.RUNNING
+
+    def _obey(self, order: Order) -> bool:
+        """Do what this worker was told; whether it was told anything new. One that drains goes on draining."""
+        if self._closing.is_set() or (order is not Order.DRAIN and self._claims.is_paused == (order is Order.PAUSE)):
+            return False
+        log.info("worker_told", extra={"worker_id": self.name, "order": order.name})
+        if order is Order.DRAIN:
+            self._closing.set()
+        else:
+            self._claims.pause(order is Order.PAUSE)
+        return True
 
     # --- the loops --------------------------------------------------------------------------------------------------
 
@@ -204,11 +237,13 @@ class Worker:
         finally:
             self._heartbeat.close()
             await self._runners.close()
+            await self._presence.leave()
             await self._disconnect()
             log.info("worker_stopped", extra={"worker_id": self.name, "left_behind": self._jobs.running})
 
     async def _wind_down(self) -> None:
         self._claims.stop()
+        self._presence.tell()
         log.info("worker_draining", extra={"worker_id": self.name, "running": self._jobs.running})
         if not await self._until(self._is_quiet, self._drain_timeout_s, self._aborting):
             self._is_handing_back = True

@@ -1,0 +1,150 @@
+"""Workers as processes, seen and told what to do by commands, by a server and by its routes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from click.testing import CliRunner, Result
+
+from orchestrator.api import create_app
+from orchestrator_cli.main import root
+from tests.cli.conftest import Command, finished, write
+from tests.support.eventually import eventually
+from tests.support.served import Served
+from tests.workers.estate import Estate
+
+TASKS = """
+from pathlib import Path
+from threading import Event
+
+from orchestrator.task import task
+
+
+@task
+def waits(path: str) -> str:
+    while not Path(path).exists():
+        Event().wait(0.02)
+    return "done"
+
+
+@task(pool="process", domain="eu")
+def counts(number: int) -> int:
+    return number + 1
+
+
+def shouts(context, input):
+    context.log("hear, hear")
+    yield
+"""
+
+
+@pytest.fixture
+def estate(redis_url: str) -> Iterator[Estate]:
+    estate = Estate(redis_url)
+    yield estate
+    estate.close()
+
+
+@pytest.fixture
+def run(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Run a command line on the estate."""
+    monkeypatch.setenv("ORCHESTRATOR_PARTITIONS", "2")
+    return lambda *arguments: CliRunner().invoke(root, ["--redis", estate.settings.redis_url, *arguments])
+
+
+@pytest.fixture
+def start(estate: Estate, command: Command, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Start a worker of the tasks above."""
+    path = write(tmp_path, "yard.py", TASKS)
+    environment = {"ORCHESTRATOR_PARTITIONS": "2"}
+    return lambda *options: command(
+        "--redis", estate.settings.redis_url, "worker", path, *options, environment=environment
+    )
+
+
+def workers(run: Callable[..., Result], *options: str) -> list[dict[str, Any]]:
+    found = run("workers", "list", "-o", "json", *options)
+    assert found.exit_code == 0, found.output
+    rows: list[dict[str, Any]] = json.loads(found.stdout)
+    return rows
+
+
+def test_two_workers_are_listed_paused_resumed_and_drained_to_an_exit_status_of_0(
+    estate: Estate, run: Callable[..., Result], start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    first = start(
+        "--name", "first", "--build", "v1", "--concurrency", "3", "--middleware", f"{tmp_path}/yard.py:shouts"
+    )
+    flag = tmp_path / "flag"
+    held = estate.add("waits", {"path": str(flag)})
+
+    def holding() -> dict[str, Any]:
+        found = workers(run, "--type", "waits")
+        assert [one["held"] for one in found] == [[held]]
+        return found[0]
+
+    row = eventually(holding, timeout_s=30)
+    assert (row["name"].rpartition("-")[0], row["pid"], row["state"]) == ("first", first.pid, "RUNNING")
+    assert (row["build"], row["running"], row["concurrency"]) == ("v1", 1, 3)
+    assert row["taskTypes"] == [
+        {"name": "counts", "domain": "eu", "pool": "process"},
+        {"name": "waits", "pool": "thread"},
+    ]
+    shown = run("workers", "get", row["name"]).stdout
+    assert held in shown
+    assert "eu:counts (process), waits (thread)" in shown
+
+    def states() -> list[str]:
+        return [one["state"] for one in workers(run)]
+
+    def are(*expected: str) -> None:
+        assert states() == [*expected]
+
+    assert run("workers", "pause", "--type", "waits").stdout == f"{row['name']}\n"
+    eventually(lambda: are("PAUSED"), timeout_s=30)
+    second = start("--name", "second")
+    eventually(lambda: are("PAUSED", "RUNNING"), timeout_s=30)
+    assert run("workers", "resume", row["name"]).exit_code == 0
+    eventually(lambda: are("RUNNING", "RUNNING"), timeout_s=30)
+
+    with Served(create_app(settings=estate.settings)) as served, httpx2.Client(base_url=f"{served.url}/api") as http:
+        assert http.get(f"/workers/{row['name']}").json()["pid"] == first.pid
+        assert len(http.get("/workers", params={"taskType": "counts"}).json()) == 2
+        assert http.post(f"/workers/{row['name']}/drain").json() == [row["name"]]
+        assert http.post("/workers/nobody/drain").status_code == 404
+    eventually(lambda: are("DRAINING", "RUNNING"), timeout_s=30)
+    flag.touch()
+    assert finished(first)[0] == 0
+    assert estate.output(held) == {"result": "done"}
+    assert [text for _, text in estate.outcome(held).logs] == ["hear, hear"]
+    assert run("workers", "drain", "--type", "counts").exit_code == 0
+    assert finished(second)[0] == 0
+    assert workers(run) == []
+    gone = run("workers", "drain", row["name"])
+    assert (gone.exit_code, "orchestrator workers list" in gone.stderr) == (3, True)
+
+
+def test_a_worker_that_was_killed_is_shown_as_lost(
+    estate: Estate,
+    run: Callable[..., Result],
+    start: Callable[..., subprocess.Popen[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    process = start("--name", "first")
+    (row,) = eventually(lambda: _one(workers(run)), timeout_s=30)
+    process.kill()
+    process.wait()
+    monkeypatch.setattr("orchestrator.service.workers.SILENT_MS", 0)
+    assert [one["state"] for one in workers(run)] == ["LOST"]
+    assert row["name"] in run("workers", "list").stdout
+
+
+def _one(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    assert rows
+    return rows

@@ -37,6 +37,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "priority_step_ms": (0, 3_600_000),
     "deliveries_max": (1, 1_000_000),
     "drain_timeout_s": (0, 86_400),
+    "recycle_tasks": (0, 1_000_000_000),
+    "recycle_memory_bytes": (0, 2**50),
     "http_timeout_s": (0.1, 3_600),
     "http_response_bytes_max": (1_024, 256 * 1024 * 1024),
     "http_redirects_max": (0, 50),
@@ -70,6 +72,8 @@ class Settings:
     deliveries_max: int = 10
     allow_eviction: bool = False  # run although Redis may evict, or does not say whether it does
     drain_timeout_s: float = 20.0
+    recycle_tasks: int = 0  # after so many tasks a child of the process pool is replaced; 0: never
+    recycle_memory_bytes: int = 0  # with more memory than that as well, when its task has ended; 0: never
     http_timeout_s: float = (
         60.0  # a whole HTTP call, redirects included; a task whose own time-outs are longer gets those
     )

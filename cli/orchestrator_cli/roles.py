@@ -7,6 +7,7 @@ base install can run them. The hidden options are how ``dev`` starts its own. Ca
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -38,6 +39,7 @@ orchestrator worker my.tasks
 orchestrator worker tasks.py --concurrency 50
 orchestrator worker my.tasks:charge my.reports --domain eu --pool process
 orchestrator worker my.imports --pool rq --memory-limit 512
+orchestrator worker my.reports --pool process --recycle-tasks 1000 --recycle-memory 512
 orchestrator worker my.tasks --middleware my.around:timed --middleware my.around:audited
 """
 
@@ -49,6 +51,8 @@ def _metrics_options(command: Any) -> Any:
     host = click.option("--metrics-host", default="127.0.0.1", show_default=True, help="The address for that.")
     return port(host(command))
 
+
+MIB = 1024 * 1024
 
 ready_option = click.option("--ready-fd", type=int, hidden=True)
 """The option of every role by which ``dev`` is told that it is ready; see ``tell``."""
@@ -154,6 +158,18 @@ def system(
     "--memory-limit", type=click.IntRange(min=16), metavar="MIB", help="What one task may take, in the pool rq."
 )
 @click.option(
+    "--recycle-tasks",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Replace a child after so many tasks, in pool process.",
+)
+@click.option(
+    "--recycle-memory",
+    type=click.IntRange(min=16),
+    metavar="MIB",
+    help="Replace one that holds more memory, when its task has ended.",
+)
+@click.option(
     "--middleware",
     multiple=True,
     metavar="MODULE:NAME",
@@ -171,6 +187,8 @@ def worker(
     concurrency: int,
     pool: Any,
     memory_limit: int | None,
+    recycle_tasks: int | None,
+    recycle_memory: int | None,
     middleware: tuple[str, ...],
     domain: str | None,
     name: str | None,
@@ -185,6 +203,8 @@ def worker(
     from orchestrator_workers.main import run_worker
 
     session = current_session(is_role=True)
+    given = {"recycle_tasks": recycle_tasks, "recycle_memory_bytes": recycle_memory and recycle_memory * MIB}
+    recycling: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     served: Sequence[str] = modules
     told: dict[str, Any] = {}
     if is_dev:
@@ -202,13 +222,13 @@ def worker(
             tell(ready_fd, told)
 
         return run_worker(
-            session.settings,
+            dataclasses.replace(session.settings, **recycling),
             served,
             concurrency,
             middleware=middleware,
             domain=domain,
             drain_timeout_s=drain_timeout,
-            memory_bytes=(memory_limit or 0) * 1024 * 1024,
+            memory_bytes=(memory_limit or 0) * MIB,
             name=name,
             build=build,
             on_ready=ready,

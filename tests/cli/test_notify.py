@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from orchestrator import Client
@@ -157,8 +158,13 @@ def test_a_worker_whose_consumer_is_stuck_is_not_reported_alive(
 ) -> None:
     (tmp_path / "stuck.py").write_text(STUCK)
     command("--redis", redis_url, "decider", "--no-system-tasks")
-    command("--redis", redis_url, "worker", "stuck.py", environment=manager.environment())
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    probed = ["--metrics-port", str(port)]
+    command("--redis", redis_url, "worker", "stuck.py", *probed, environment=manager.environment())
     manager.hear_until("WATCHDOG=1")
+    probe = f"http://127.0.0.1:{port}/livez"
+    assert httpx2.get(probe).status_code == 200
     with Client(redis_url) as client:
         hang = client.enqueue("hang")
 
@@ -168,5 +174,7 @@ def test_a_worker_whose_consumer_is_stuck_is_not_reported_alive(
                 manager.hear(5 * PING_EVERY_US / 1e6)
 
         eventually(is_silent, timeout_s=15, retry_on=(pytest.fail.Exception,))
+        assert httpx2.get(probe).status_code == 503
         assert hang.result(timeout_s=20) == {"result": "at last"}
         manager.hear_until("WATCHDOG=1")
+        assert httpx2.get(probe).status_code == 200

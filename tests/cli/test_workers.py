@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,13 @@ def waits(path: str) -> str:
     while not Path(path).exists():
         Event().wait(0.02)
     return "done"
+
+
+@task(pool="process")
+def tells_its_process() -> int:
+    import os
+
+    return os.getpid()
 
 
 @task(pool="process", domain="eu")
@@ -94,11 +102,12 @@ def test_two_workers_are_listed_paused_resumed_and_drained_to_an_exit_status_of_
     assert (row["build"], row["running"], row["concurrency"]) == ("v1", 1, 3)
     assert row["taskTypes"] == [
         {"name": "counts", "domain": "eu", "pool": "process"},
+        {"name": "tells_its_process", "pool": "process"},
         {"name": "waits", "pool": "thread"},
     ]
     shown = run("workers", "get", row["name"]).stdout
     assert held in shown
-    assert "eu:counts (process), waits (thread)" in shown
+    assert "eu:counts (process), tells_its_process (process), waits (thread)" in shown
 
     def states() -> list[str]:
         return [one["state"] for one in workers(run)]
@@ -143,6 +152,24 @@ def test_a_worker_that_was_killed_is_shown_as_lost(
     monkeypatch.setattr("orchestrator.service.workers.SILENT_MS", 0)
     assert [one["state"] for one in workers(run)] == ["LOST"]
     assert row["name"] in run("workers", "list").stdout
+
+
+def test_a_worker_replaces_its_children_as_it_was_told_and_loses_nothing(
+    estate: Estate, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    added = [estate.add("tells_its_process") for _ in range(30)]
+    process = start("--concurrency", "2", "--recycle-tasks", "5", "--recycle-memory", "4096")
+
+    def outputs() -> list[int]:
+        assert all(estate.reports(one) for one in added)
+        return [estate.output(one)["result"] for one in added]
+
+    ran = Counter(eventually(outputs, timeout_s=40))
+    assert (max(ran.values()), sum(ran.values())) == (5, 30)
+    process.terminate()
+    status, _, told = finished(process)
+    assert status == 0
+    assert told.count("child_recycled") >= 5
 
 
 def _one(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

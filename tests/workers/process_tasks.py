@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.context import TaskContext
 from orchestrator.task import task
+from orchestrator_workers.children import resident_bytes
 
 
 @task(pool="process")
@@ -16,6 +17,16 @@ def tells(context: TaskContext, word: str = "hello") -> dict[str, Any]:
     context.log(f"saying {word}")
     current = TaskContext.current()
     return {"word": word, "pid": os.getpid(), "key": current.idempotency_key, "delivery": context.delivery}
+
+
+_leaked: list[bytes] = []
+
+
+@task(pool="process")
+def leaks(megabytes: int) -> dict[str, int]:
+    _leaked.append(b"x" * (megabytes * 1024 * 1024))
+    resident = resident_bytes(os.getpid()) or 0
+    return {"pid": os.getpid(), "leaked": sum(map(len, _leaked)) // (1024 * 1024), "resident": resident}
 
 
 @task(pool="process")

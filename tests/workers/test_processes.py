@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from orchestrator.errors import InvalidRequest
 from orchestrator.task import task
-from orchestrator_workers import Worker
+from orchestrator_workers import Worker, children
+from orchestrator_workers.children import resident_bytes
 from tests.workers.estate import Estate
-from tests.workers.process_tasks import dies, exits, hangs, tells
+from tests.workers.process_tasks import dies, exits, hangs, leaks, tells
 from tests.workers.test_worker import soon, worker_of
+
+MIB = 1024 * 1024
 
 
 async def test_a_child_runs_the_function_with_input_context_and_log(fake_estate: Estate) -> None:
@@ -73,6 +78,51 @@ async def test_a_cancelled_task_is_stopped_by_killing_its_child(fake_estate: Est
         fake_estate.cancel("hangs", task_id)
         await soon(lambda: fake_estate.is_empty("hangs"))
     assert fake_estate.reports(task_id) == []
+
+
+async def test_a_child_is_replaced_after_so_many_tasks_and_none_is_lost(fakeredis_url: str) -> None:
+    estate = Estate(fakeredis_url, recycle_tasks=3)
+    added = [estate.add("tells", {"word": str(number)}) for number in range(8)]
+    async with worker_of(estate, tells, concurrency=1):
+        outputs = [await soon(lambda one=one: estate.output(one)) for one in added]  # type: ignore[misc]
+    assert [one["word"] for one in outputs] == [str(number) for number in range(8)]
+    assert sorted(Counter(one["pid"] for one in outputs).values()) == [2, 3, 3]
+    estate.close()
+
+
+async def test_a_child_that_holds_too_much_memory_is_replaced_when_its_task_has_ended(fakeredis_url: str) -> None:
+    estate = Estate(fakeredis_url)
+    first = estate.add("leaks", {"megabytes": 0})
+    async with worker_of(estate, leaks):
+        plain = (await soon(lambda: estate.output(first)))["resident"]
+    estate.settings = replace(estate.settings, recycle_memory_bytes=plain + 100 * MIB)
+    added = [estate.add("leaks", {"megabytes": 40}) for _ in range(7)]
+    async with worker_of(estate, leaks, concurrency=1):
+        outputs = [await soon(lambda one=one: estate.output(one)) for one in added]  # type: ignore[misc]
+    assert [one["leaked"] for one in outputs] == [40, 80, 120, 40, 80, 120, 40]
+    assert len({one["pid"] for one in outputs}) == 3
+    estate.close()
+
+
+async def test_the_memory_of_a_child_that_is_let_go_is_free_before_the_next_task(fakeredis_url: str) -> None:
+    estate = Estate(fakeredis_url, recycle_tasks=1)
+    task_id = estate.add("leaks", {"megabytes": 40})
+    async with worker_of(estate, leaks):
+        pid = (await soon(lambda: estate.output(task_id)))["pid"]
+
+        def is_gone() -> None:
+            assert not resident_bytes(pid)
+
+        await soon(is_gone)
+    estate.close()
+
+
+def test_recycling_by_memory_is_refused_where_memory_cannot_be_read(
+    fake_estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(children, "resident_bytes", lambda pid: None)
+    with pytest.raises(InvalidRequest, match="recycling by memory needs /proc"):
+        Worker(replace(fake_estate.settings, recycle_memory_bytes=MIB), tasks=[leaks])
 
 
 def test_a_process_task_that_no_import_finds_is_refused(fake_estate: Estate) -> None:

@@ -2,20 +2,23 @@
 
 A child finds the function by its import path and gets bytes, never pickled code. A child that dies fails only the task
 it was running and is replaced for the next one; a task whose lease is lost or whose workflow cancelled it is stopped by
-killing its child, the only way that works for code that does not listen.
+killing its child, the only way that works for code that does not listen. One that has run many tasks or holds much memory is
+let go between two tasks (``Recycling``): what code leaks goes with it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -30,6 +33,8 @@ from orchestrator_workers.calling import call_plain
 from orchestrator_workers.job import Job
 from orchestrator_workers.middleware import Middleware
 from orchestrator_workers.registry import load_attribute, load_task
+
+log = logging.getLogger("orchestrator.worker")
 
 _STOP_S = 2.0
 _spawn = multiprocessing.get_context("spawn")  # a forked copy of a process with threads and sockets may deadlock
@@ -51,10 +56,25 @@ class Order(msgspec.Struct, array_like=True, frozen=True):
     middleware: tuple[tuple[str, str], ...] = ()
 
 
+class Recycling(NamedTuple):
+    """When a child is replaced: after so many tasks, or with more than so much resident memory; 0 = never."""
+
+    tasks: int = 0
+    memory_bytes: int = 0
+
+    def check(self) -> Recycling:
+        """The same. Raises ``InvalidRequest`` where memory cannot be read."""
+        if self.memory_bytes and resident_bytes(os.getpid()) is None:
+            raise InvalidRequest("recycling by memory needs /proc, which this system does not have: recycle by tasks")
+        return self
+
+
 class Child:
     """One child process, started when first needed; a ``Hand`` of a ``Crew``. ``target`` is its life, with ``more``."""
 
-    def __init__(self) -> None:
+    def __init__(self, recycling: Recycling = Recycling()) -> None:  # noqa: B008
+        self._recycling = recycling
+        self._tasks_done = 0
         self.target: Callable[..., None] = serve
         self.more: tuple[Any, ...] = ()
         self._process: BaseProcess | None = None
@@ -85,6 +105,7 @@ class Child:
                 self._process.join()
             self._process.close()
         self._process = self._pipe = None
+        self._tasks_done = 0
 
     def _ask(self, job: Job) -> Outcome | None:
         try:
@@ -93,12 +114,28 @@ class Child:
             answer = pipe.recv_bytes()
         except (EOFError, OSError):
             return self._crashed(job)
+        self._tasks_done += 1
+        self._recycle()
         outcome: Outcome | None = records.decode_outcome(answer) if answer else None  # nothing: it was stopped
         return outcome
 
+    def _recycle(self) -> None:
+        """Let the child go if it has done enough: it leaves by itself, and its successor comes with the next task."""
+        pid, limits = self._pid(), self._recycling
+        memory_bytes = resident_bytes(pid) or 0 if limits.memory_bytes and pid else 0
+        if not (0 < limits.tasks <= self._tasks_done or 0 < limits.memory_bytes < memory_bytes):
+            return
+        log.info("child_recycled", extra={"pid": pid, "tasks": self._tasks_done, "memory_bytes": memory_bytes or None})
+        if self._pipe is not None:
+            self._pipe.close()
+        self._pipe = None
+
+    def _pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
     def _started(self) -> Connection[Any, Any]:
-        if self._process is not None and not self._process.is_alive():
-            self.close()  # it was killed between two tasks
+        if self._process is not None and (self._pipe is None or not self._process.is_alive()):
+            self.close()  # it was let go, or killed between two tasks
         if self._pipe is None:
             ours, theirs = _spawn.Pipe()
             process = _spawn.Process(
@@ -183,6 +220,15 @@ def _order(job: Job) -> Order:
         job.registered.task.definition().timeout_seconds,
         tuple((one.target, one.attribute) for one in job.registered.middleware),
     )
+
+
+def resident_bytes(pid: int) -> int | None:
+    """How much memory a process has in use, None where that is not known."""
+    try:
+        with open(f"/proc/{pid}/statm") as found:
+            return int(found.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None
 
 
 def exit_text(code: int | None) -> str:

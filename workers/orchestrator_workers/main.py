@@ -40,9 +40,9 @@ def run_worker(
 ) -> int:
     """Work until a signal ends it; gives the process's exit status, 0 after an orderly end.
 
-    ``middleware``, ``memory_bytes``, ``build`` and ``on_turn`` as in ``Worker``. Raises ``InvalidRequest`` for modules without
-    usable tasks, ``StoreUnavailable`` and ``StoreRefused`` when the store cannot be used at the start; later outages are waited
-    out. Example: ``sys.exit(run_worker(settings, ["my.tasks"]))``
+    What is not said here is as in ``Worker``. Raises ``InvalidRequest`` for modules without usable tasks,
+    ``StoreUnavailable`` and ``StoreRefused`` when the store cannot be used at the start; later outages are waited out.
+    Example: ``sys.exit(run_worker(settings, ["my.tasks"]))``
     """
 
     async def work() -> None:

@@ -35,6 +35,7 @@ from orchestrator.store.context import StoreContext
 from orchestrator.store.queue_values import Release as How
 from orchestrator.task import Task
 from orchestrator_workers import outcomes
+from orchestrator_workers.children import Recycling
 from orchestrator_workers.claims import Claims, Leased, Source
 from orchestrator_workers.heartbeat import Heartbeat
 from orchestrator_workers.job import Ending, Job, Jobs, Observer
@@ -59,7 +60,8 @@ class Worker:
     ``store`` is a URL, settings, a connection or a client straight on Redis; ``tasks`` and ``modules`` say what to run
     (``pkg.mod``, ``file.py``, ``file.py:name``); ``middleware`` what is put around each of them, from the outside in (generator
     functions or ``pkg.mod:name``); ``concurrency`` how many at once; ``domain`` overrides the tasks' own;
-    ``lease_ms`` the setting of that name; ``memory_bytes`` what a task in the pool ``rq`` may take, 0 = no limit;
+    ``lease_ms`` and ``drain_timeout_s`` are the settings of these names;
+    ``memory_bytes`` is what a task in the pool ``rq`` may take, 0 = no limit;
     ``build`` is how operators are told apart the code that workers run;
     ``registers``: whether the tasks' definitions are put into the catalog where they are absent; ``on_turn`` is called at
     least every few seconds while claiming is not stuck. Raises ``InvalidRequest`` for tasks that cannot be found or share
@@ -92,6 +94,7 @@ class Worker:
         if lease_ms is not None:
             settings = dataclasses.replace(settings, lease_ms=lease_ms)
         self._settings = settings
+        self._recycling = Recycling(settings.recycle_tasks, settings.recycle_memory_bytes).check()
         self._tasks = register(tasks, modules, middleware)
         if not self._tasks:
             raise InvalidRequest("a worker needs tasks: give it tasks=[...] or modules=[...]")
@@ -132,7 +135,7 @@ class Worker:
         except BaseException:
             await self._disconnect()
             raise
-        self._runners = Runners(self._concurrency, self._returned, self._memory_bytes)
+        self._runners = Runners(self._concurrency, self._returned, self._memory_bytes, self._recycling)
         self._heartbeat = Heartbeat(
             self._store, executor, self._jobs, self.name, self._settings.lease_ms, self._clock, self._observe
         )

@@ -43,6 +43,7 @@ class TaskContext:
         "runtime_metadata",
         "task_id",
         "task_type",
+        "worker_id",
         "workflow_id",
         "workflow_name",
     )
@@ -62,6 +63,7 @@ class TaskContext:
         now_ms: Callable[[], int] | None = None,
         beat: Callable[[TaskContext], None] | None = None,
         runtime_metadata: Mapping[str, str] | None = None,
+        worker_id: str = "",
     ) -> None:
         self.task_id = task_id
         self.workflow_id = workflow_id
@@ -72,6 +74,7 @@ class TaskContext:
         self.delivery = delivery
         self.iteration = iteration
         self.generation = generation
+        self.worker_id = worker_id
         self.runtime_metadata: Mapping[str, str] = runtime_metadata or {}
         """Values of the names in the task definition's ``runtimeMetadata``: secrets, else environment values."""
         self.cancelled = False
@@ -85,6 +88,18 @@ class TaskContext:
     def idempotency_key(self) -> str:
         """Text that stays the same for every attempt and delivery of this step: pass it on to outside services."""
         return ids.step_key(self.workflow_id, self.ref, self.iteration, self.generation)
+
+    @property
+    def log_fields(self) -> dict[str, str | int]:
+        """The ids that every line about this task should have: worker, workflow, task, type, attempt, delivery."""
+        return {
+            "worker_id": self.worker_id,
+            "workflow_id": self.workflow_id,
+            "task_id": self.task_id,
+            "task_type": self.task_type,
+            "attempt": self.attempt,
+            "delivery": self.delivery,
+        }
 
     def log(self, message: object) -> None:
         """Add one line to the task's log, which is kept with its result.
@@ -121,6 +136,12 @@ class TaskContext:
                 "in a thread of your own, start it with contextvars.copy_context().run"
             )
         return context
+
+
+def log_fields() -> dict[str, str | int]:
+    """``TaskContext.log_fields`` of the task this code runs in; nothing where none runs."""
+    context = _CURRENT.get()
+    return {} if context is None else context.log_fields
 
 
 class InProgress(Exception):

@@ -1,7 +1,8 @@
 """Logging of the command line's processes: one line an event on standard error, ``key=value`` or JSON.
 
-``ORCHESTRATOR_LOG_FORMAT=json`` chooses JSON. Events carry their fields in ``extra``; this room writes them, and is the
-only one that configures logging. Called by the session of a command.
+``ORCHESTRATOR_LOG_FORMAT=json`` chooses JSON. Events carry their fields in ``extra``; what is written while a task runs
+gets its ids. This room writes them, and is the only one that configures logging. Called by the session of a command, and in the
+children of a worker's pools.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 from typing import Any
 
 from orchestrator.errors import SettingsInvalid
+from orchestrator_workers.logs import TaskIds
 
 FORMATS = ("text", "json")
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -29,6 +31,7 @@ def configure(level: str) -> None:
         raise SettingsInvalid(f"ORCHESTRATOR_LOG_FORMAT: {form!r} is not one of {', '.join(FORMATS)}")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLine() if form == "json" else TextLine())
+    handler.addFilter(TaskIds())
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import click
 
-from orchestrator_cli import watching
+from orchestrator_cli import logs, watching
 from orchestrator_cli.command import Leaf, choice
 from orchestrator_cli.hosted import HostedRole
 from orchestrator_cli.session import Session, current_session
@@ -229,6 +231,7 @@ def worker(
             domain=domain,
             drain_timeout_s=drain_timeout,
             memory_bytes=(memory_limit or 0) * MIB,
+            prepare_child=partial(logs.configure, logging.getLevelName(logging.root.level)),
             name=name,
             build=build,
             on_ready=ready,

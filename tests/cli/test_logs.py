@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextvars
 import json
 import logging
 from collections.abc import Iterator
 
 import pytest
 
+from orchestrator.context import TaskContext, enter
 from orchestrator.errors import SettingsInvalid
 from orchestrator_cli import logs
 
@@ -62,6 +64,23 @@ def test_json_lines_hold_the_same_fields(capsys: pytest.CaptureFixture[str], mon
         "delivery": 2,
     }
     assert "ValueError: why" in second["traceback"]
+
+
+def test_a_line_that_is_written_in_a_task_has_its_ids(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("INFO")
+
+    def charge() -> None:
+        enter(TaskContext("w1:pay:0:2", "w1", "order", "pay", "charge", attempt=2, delivery=3, worker_id="host-1"))
+        logging.getLogger("shop").info("charging", extra={"amount": 7})
+        logging.getLogger("shop").info("of another", extra={"task_id": "other"})
+
+    contextvars.copy_context().run(charge)
+    logging.getLogger("shop").info("idle")
+    charging, other, idle = lines(capsys)
+    ids = "worker_id=host-1 workflow_id=w1 task_id=w1:pay:0:2 task_type=charge attempt=2 delivery=3"
+    assert charging.endswith(f"INFO charging amount=7 {ids}")
+    assert "task_id=other worker_id=host-1" in other
+    assert idle.endswith("INFO idle")
 
 
 def test_an_unknown_format_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,12 +14,45 @@ import pytest
 from click.testing import CliRunner, Result
 
 from orchestrator.api import create_app
+from orchestrator.ids import workflow_id_of
 from orchestrator_cli.main import root
 from tests.cli.conftest import Command, finished, write
 from tests.support.eventually import eventually
 from tests.support.served import Served
 from tests.workers.estate import Estate
 
+SHOP = """
+import logging
+
+from orchestrator.task import task
+
+log = logging.getLogger("shop")
+
+
+@task
+async def on_the_loop():
+    log.info("charging")
+
+
+@task
+def in_a_thread():
+    log.info("charging")
+
+
+@task(pool="process")
+def in_a_child():
+    log.info("charging")
+
+
+@task(pool="rq")
+def in_a_horse():
+    log.info("charging")
+
+
+@task
+def fails():
+    raise LookupError("nothing there")
+"""
 TASKS = """
 from pathlib import Path
 from threading import Event
@@ -68,12 +101,14 @@ def run(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result
 
 @pytest.fixture
 def start(estate: Estate, command: Command, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Start a worker of the tasks above."""
-    path = write(tmp_path, "yard.py", TASKS)
-    environment = {"ORCHESTRATOR_PARTITIONS": "2"}
-    return lambda *options: command(
-        "--redis", estate.settings.redis_url, "worker", path, *options, environment=environment
-    )
+    """Start a worker of the tasks above, or of others."""
+
+    def start(*options: str, tasks: str = TASKS, **environment: str) -> subprocess.Popen[str]:
+        path = write(tmp_path, "yard.py", tasks)
+        environment["ORCHESTRATOR_PARTITIONS"] = "2"
+        return command("--redis", estate.settings.redis_url, "worker", path, *options, environment=environment)
+
+    return start
 
 
 def workers(run: Callable[..., Result], *options: str) -> list[dict[str, Any]]:
@@ -170,6 +205,30 @@ def test_a_worker_replaces_its_children_as_it_was_told_and_loses_nothing(
     status, _, told = finished(process)
     assert status == 0
     assert told.count("child_recycled") >= 5
+
+
+def test_whatever_a_task_logs_has_its_ids_in_every_pool_and_so_has_its_failure(
+    estate: Estate, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    pools = ("on_the_loop", "in_a_thread", "in_a_child", "in_a_horse")
+    added = {estate.add(name): name for name in (*pools, "fails")}
+    process = start("--name", "first", tasks=SHOP, ORCHESTRATOR_LOG_FORMAT="json")
+    eventually(lambda: all(estate.reports(one) for one in added), timeout_s=40)
+    process.terminate()
+    status, _, told = finished(process)
+    assert status == 0
+    lines = [json.loads(line) for line in told.splitlines()]
+    (worker_id,) = {line["worker_id"] for line in lines if line["event"] == "worker_started"}
+    charged = {line["task_id"]: line for line in lines if line["event"] == "charging"}
+    assert {task_id: line["task_type"] for task_id, line in charged.items()} == {
+        task_id: name for task_id, name in added.items() if name in pools
+    }
+    for task_id, line in charged.items():
+        assert (line["workflow_id"], line["attempt"], line["delivery"]) == (workflow_id_of(task_id), 0, 1)
+        assert (line["worker_id"], line["logger"], line["level"]) == (worker_id, "shop", "INFO")
+    (ended,) = [line for line in lines if line["event"] == "task_ended"]
+    assert (ended["task_type"], ended["status"], ended["level"]) == ("fails", "FAILED", "WARNING")
+    assert (ended["reason"], ended["worker_id"]) == ("LookupError: nothing there", worker_id)
 
 
 def _one(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

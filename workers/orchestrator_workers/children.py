@@ -3,7 +3,7 @@
 A child finds the function by its import path and gets bytes, never pickled code. A child that dies fails only the task
 it was running and is replaced for the next one; a task whose lease is lost or whose workflow cancelled it is stopped by
 killing its child, the only way that works for code that does not listen. One that has run many tasks or holds much memory is
-let go between two tasks (``Recycling``): what code leaks goes with it.
+let go between two tasks: what code leaks goes with it.
 """
 
 from __future__ import annotations
@@ -50,33 +50,43 @@ class Order(msgspec.Struct, array_like=True, frozen=True):
     attribute: str
     input: bytes
     identity: tuple[str, str, str, str, str]
+    worker_id: str
     counters: tuple[int, int, int, int]
     runtime_metadata: dict[str, str]
     timeout_s: int = 0
     middleware: tuple[tuple[str, str], ...] = ()
 
 
-class Recycling(NamedTuple):
-    """When a child is replaced: after so many tasks, or with more than so much resident memory; 0 = never."""
+class ChildOptions(NamedTuple):
+    """How the processes of the pools are kept.
 
-    tasks: int = 0
+    ``memory_bytes`` is what a task in the pool ``rq`` may take. A child of the pool ``process`` is replaced after
+    ``recycle_tasks`` tasks, or with more than ``recycle_memory_bytes`` resident. 0 is no limit. ``prepare`` is called in each
+    process before anything else, and must be importable.
+    """
+
     memory_bytes: int = 0
+    recycle_tasks: int = 0
+    recycle_memory_bytes: int = 0
+    prepare: Callable[[], object] | None = None
 
-    def check(self) -> Recycling:
+    def check(self) -> ChildOptions:
         """The same. Raises ``InvalidRequest`` where memory cannot be read."""
-        if self.memory_bytes and resident_bytes(os.getpid()) is None:
+        if self.recycle_memory_bytes and resident_bytes(os.getpid()) is None:
             raise InvalidRequest("recycling by memory needs /proc, which this system does not have: recycle by tasks")
         return self
 
 
-class Child:
-    """One child process, started when first needed; a ``Hand`` of a ``Crew``. ``target`` is its life, with ``more``."""
+PLAIN = ChildOptions()
 
-    def __init__(self, recycling: Recycling = Recycling()) -> None:  # noqa: B008
-        self._recycling = recycling
-        self._tasks_done = 0
+
+class Child:
+    """One child process, started when first needed; a ``Hand`` of a ``Crew``. ``target`` is its life."""
+
+    def __init__(self, options: ChildOptions = PLAIN) -> None:
+        self.options = options
         self.target: Callable[..., None] = serve
-        self.more: tuple[Any, ...] = ()
+        self._tasks_done = 0
         self._process: BaseProcess | None = None
         self._pipe: Connection[Any, Any] | None = None
         self._current: Job | None = None
@@ -103,7 +113,6 @@ class Child:
             if self._process.is_alive():
                 self._process.kill()
                 self._process.join()
-            self._process.close()
         self._process = self._pipe = None
         self._tasks_done = 0
 
@@ -121,9 +130,9 @@ class Child:
 
     def _recycle(self) -> None:
         """Let the child go if it has done enough: it leaves by itself, and its successor comes with the next task."""
-        pid, limits = self._pid(), self._recycling
-        memory_bytes = resident_bytes(pid) or 0 if limits.memory_bytes and pid else 0
-        if not (0 < limits.tasks <= self._tasks_done or 0 < limits.memory_bytes < memory_bytes):
+        pid, tasks_max, memory_bytes_max = self._pid(), self.options.recycle_tasks, self.options.recycle_memory_bytes
+        memory_bytes = resident_bytes(pid) or 0 if memory_bytes_max and pid else 0
+        if not (0 < tasks_max <= self._tasks_done or 0 < memory_bytes_max < memory_bytes):
             return
         log.info("child_recycled", extra={"pid": pid, "tasks": self._tasks_done, "memory_bytes": memory_bytes or None})
         if self._pipe is not None:
@@ -139,7 +148,7 @@ class Child:
         if self._pipe is None:
             ours, theirs = _spawn.Pipe()
             process = _spawn.Process(
-                target=self.target, args=(theirs, *self.more), name="orchestrator-task", daemon=True
+                target=self.target, args=(theirs, self.options), name="orchestrator-task", daemon=True
             )
             process.start()
             theirs.close()  # so that the end of the child is the end of the pipe
@@ -162,8 +171,10 @@ class Child:
                 self._process.kill()
 
 
-def serve(pipe: Connection[Any, Any]) -> None:
+def serve(pipe: Connection[Any, Any], options: ChildOptions) -> None:
     """The life of a child: one order after the other until the pipe is closed."""
+    if options.prepare is not None:
+        options.prepare()
     # The terminal's Ctrl-C reaches the whole group; the parent decides what becomes of running tasks.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     known: dict[tuple[str, str], Any] = {}
@@ -205,6 +216,7 @@ def context_of(order: Order) -> TaskContext:
         generation=generation,
         now_ms=SystemClock().now_ms,
         runtime_metadata=order.runtime_metadata,
+        worker_id=order.worker_id,
     )
 
 
@@ -215,6 +227,7 @@ def _order(job: Job) -> Order:
         job.registered.attribute,
         bytes(job.input),  # it may be a msgspec.Raw, which would be taken for structure
         (at.task_id, at.workflow_id, at.workflow_name, at.ref, at.task_type),
+        at.worker_id,
         (at.attempt, at.delivery, at.iteration, at.generation),
         dict(at.runtime_metadata),
         job.registered.task.definition().timeout_seconds,

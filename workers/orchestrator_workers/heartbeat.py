@@ -105,9 +105,8 @@ class Heartbeat:
         self._jobs.drop(job)
         if job.returned or job.ending is Ending.LOST:
             return
-        fields = {"task_id": job.claimed.task_id, "delivery": job.claimed.delivery}
-        log.warning("lease_lost", extra=fields)
-        self._observe("lease_lost", dict(fields))
+        log.warning("lease_lost", extra=job.context.log_fields)
+        self._observe("lease_lost", {"task_id": job.claimed.task_id, "delivery": job.claimed.delivery})
         job.end(Ending.LOST)
 
     def close(self) -> None:
@@ -128,7 +127,7 @@ class Heartbeat:
                 job.lease_end_s = max(job.lease_end_s, sent_s + self._lease_s)
                 job.beat_due_s = sent_s + self._lease_s / 3
                 if word == "CANCELLED" and job.ending is None:
-                    log.info("task_cancelled", extra={"task_id": job.claimed.task_id})
+                    log.info("task_cancelled", extra=job.context.log_fields)
                     job.end(Ending.CANCELLED)
 
     async def _touch(self, jobs: list[Job]) -> None:

@@ -24,7 +24,7 @@ from rq.worker import Worker
 from orchestrator.model import records
 from orchestrator.model.records import Outcome
 from orchestrator_workers import outcomes
-from orchestrator_workers.children import Child, Order, carry_out, context_of, exit_text, imported
+from orchestrator_workers.children import PLAIN, Child, ChildOptions, Order, carry_out, context_of, exit_text, imported
 from orchestrator_workers.job import Job
 
 GRACE_S = 5
@@ -34,11 +34,11 @@ _PART = 65_536
 
 
 class Stall(Child):
-    """One stable, started when first needed; a ``Hand`` of a ``Crew``. ``memory_bytes``: what a horse may take, 0 = all."""
+    """One stable, started when first needed; a ``Hand`` of a ``Crew``. It is not recycled: its horses are gone anyway."""
 
-    def __init__(self, memory_bytes: int = 0) -> None:
-        super().__init__()
-        self.target, self.more = serve, (memory_bytes,)
+    def __init__(self, options: ChildOptions = PLAIN) -> None:
+        super().__init__(options._replace(recycle_tasks=0, recycle_memory_bytes=0))
+        self.target = serve
 
     def _kill(self, job: Job) -> None:
         with self._lock:
@@ -151,10 +151,12 @@ class Stable(Worker):
             resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))  # there must be room for saying how it ended
 
 
-def serve(pipe: Connection[Any, Any], memory_bytes: int) -> None:
+def serve(pipe: Connection[Any, Any], options: ChildOptions) -> None:
     """The life of a stable."""
+    if options.prepare is not None:
+        options.prepare()
     # The terminal's Ctrl-C reaches the whole group; the worker decides what becomes of running tasks.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    stable = Stable(pipe, memory_bytes)
+    stable = Stable(pipe, options.memory_bytes)
     signal.signal(signal.SIGTERM, stable.leave)
     stable.serve()

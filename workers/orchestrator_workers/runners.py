@@ -13,29 +13,19 @@ from functools import partial
 from orchestrator.model.records import Outcome
 from orchestrator_workers import outcomes
 from orchestrator_workers.calling import call_async, call_plain
-from orchestrator_workers.children import Child, Recycling
+from orchestrator_workers.children import PLAIN, Child, ChildOptions
 from orchestrator_workers.job import Job
 from orchestrator_workers.threads import Crew, Done, Hand
 
 
 class Runners:
-    """The places of one worker where tasks run; ``size`` bounds the threads and the children.
+    """The places of one worker where tasks run; ``size`` bounds the threads and the children."""
 
-    ``memory_bytes`` is what a task in the pool ``rq`` may take, 0 = as much as there is; ``recycling`` says when children of
-    the pool ``process`` are replaced.
-    """
-
-    def __init__(
-        self,
-        size: int,
-        done: Done,
-        memory_bytes: int = 0,
-        recycling: Recycling = Recycling(),  # noqa: B008
-    ) -> None:
+    def __init__(self, size: int, done: Done, children: ChildOptions = PLAIN) -> None:
         self._done = done
         self._threads = Crew("orchestrator-task", size, ThreadHand, done)
-        self._children = Crew("orchestrator-child", size, partial(Child, recycling), done)
-        self._stalls = Crew("orchestrator-stable", size, partial(_stall, memory_bytes), done)
+        self._children = Crew("orchestrator-child", size, partial(Child, children), done)
+        self._stalls = Crew("orchestrator-stable", size, partial(_stall, children), done)
         self._tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references
 
     def start(self, job: Job) -> None:
@@ -87,10 +77,10 @@ class ThreadHand:
         """Nothing to let go of."""
 
 
-def _stall(memory_bytes: int) -> Hand:
+def _stall(options: ChildOptions) -> Hand:
     from orchestrator_workers.horses import Stall
 
-    return Stall(memory_bytes)
+    return Stall(options)
 
 
 async def _called(job: Job) -> Outcome | None:

@@ -25,7 +25,7 @@ from orchestrator.ids import workflow_id_of
 from orchestrator.model.records import Outcome
 from orchestrator.model.workers import WorkerState
 from orchestrator.service import dispatch
-from orchestrator.service.dispatch import Judged, Refused, TaskToRun
+from orchestrator.service.dispatch import Claimed, Judged, Refused, TaskToRun
 from orchestrator.service.secrets import masked
 from orchestrator.service.workers import Order
 from orchestrator.settings import Settings
@@ -35,7 +35,7 @@ from orchestrator.store.context import StoreContext
 from orchestrator.store.queue_values import Release as How
 from orchestrator.task import Task
 from orchestrator_workers import outcomes
-from orchestrator_workers.children import Recycling
+from orchestrator_workers.children import ChildOptions
 from orchestrator_workers.claims import Claims, Leased, Source
 from orchestrator_workers.heartbeat import Heartbeat
 from orchestrator_workers.job import Ending, Job, Jobs, Observer
@@ -58,14 +58,14 @@ class Worker:
     """Runs tasks until it is stopped.
 
     ``store`` is a URL, settings, a connection or a client straight on Redis; ``tasks`` and ``modules`` say what to run
-    (``pkg.mod``, ``file.py``, ``file.py:name``); ``middleware`` what is put around each of them, from the outside in (generator
-    functions or ``pkg.mod:name``); ``concurrency`` how many at once; ``domain`` overrides the tasks' own;
-    ``lease_ms`` and ``drain_timeout_s`` are the settings of these names;
-    ``memory_bytes`` is what a task in the pool ``rq`` may take, 0 = no limit;
-    ``build`` is how operators are told apart the code that workers run;
-    ``registers``: whether the tasks' definitions are put into the catalog where they are absent; ``on_turn`` is called at
-    least every few seconds while claiming is not stuck. Raises ``InvalidRequest`` for tasks that cannot be found or share
-    a name.
+    (``pkg.mod``, ``file.py``, ``file.py:name``); ``middleware`` what is put around each of them, from the outside in
+    (generator functions or ``pkg.mod:name``); ``concurrency`` how many at once; ``domain`` overrides the tasks' own;
+    ``lease_ms`` and ``drain_timeout_s`` are the settings of these names; ``memory_bytes`` is what a task in the pool ``rq``
+    may take, 0 = no limit; ``prepare_child`` is called first in every process of the pools, to set up logging for one, and
+    must be importable; ``build`` is how operators tell apart the code that workers run; ``registers``: whether the tasks'
+    definitions are put into the catalog where they are absent; ``on_turn`` is called at least every few seconds while
+    claiming is not stuck. Raises ``InvalidRequest`` for tasks or middlewares that cannot be found, or tasks that share a
+    name.
     Example: ``async with Worker("redis://localhost:6379/0", tasks=[greet]): ...`` or ``await Worker(...).run()``
     """
 
@@ -81,6 +81,7 @@ class Worker:
         lease_ms: int | None = None,
         drain_timeout_s: float | None = None,
         memory_bytes: int = 0,
+        prepare_child: Callable[[], object] | None = None,
         name: str | None = None,
         build: str | None = None,
         registers: bool = True,
@@ -94,14 +95,15 @@ class Worker:
         if lease_ms is not None:
             settings = dataclasses.replace(settings, lease_ms=lease_ms)
         self._settings = settings
-        self._recycling = Recycling(settings.recycle_tasks, settings.recycle_memory_bytes).check()
+        self._children = ChildOptions(
+            memory_bytes, settings.recycle_tasks, settings.recycle_memory_bytes, prepare_child
+        ).check()
         self._tasks = register(tasks, modules, middleware)
         if not self._tasks:
             raise InvalidRequest("a worker needs tasks: give it tasks=[...] or modules=[...]")
         self._concurrency = concurrency
         self._domain = domain
         self._registers = registers
-        self._memory_bytes = memory_bytes
         self._drain_timeout_s = settings.drain_timeout_s if drain_timeout_s is None else drain_timeout_s
         # Two workers of one name must never pass for each other, hence the random part.
         self.name = f"{'_'.join((name or _default_name()).split())}-{secrets.token_hex(3)}"
@@ -135,7 +137,7 @@ class Worker:
         except BaseException:
             await self._disconnect()
             raise
-        self._runners = Runners(self._concurrency, self._returned, self._memory_bytes, self._recycling)
+        self._runners = Runners(self._concurrency, self._returned, self._children)
         self._heartbeat = Heartbeat(
             self._store, executor, self._jobs, self.name, self._settings.lease_ms, self._clock, self._observe
         )
@@ -289,15 +291,19 @@ class Worker:
         for answer, (one, leased_s) in zip(answers, leased, strict=True):
             if leased_s + lease_s <= now_s:  # the answer took longer than the lease
                 self._jobs.cancel(1)
-                log.warning("claim_too_late", extra={"task_id": one.task_id})
+                log.warning("claim_too_late", extra=self._claimed_fields(one))
             elif isinstance(answer, Refused):
                 self._refuse(answer)
             else:
                 self._begin(answer, leased_s + lease_s)
 
+    def _claimed_fields(self, claimed: Claimed) -> dict[str, object]:
+        ids = {"workflow_id": workflow_id_of(claimed.task_id), "task_id": claimed.task_id, "task_type": claimed.type}
+        return {"worker_id": self.name, **ids, "delivery": claimed.delivery}
+
     def _refuse(self, refused: Refused) -> None:
         self._jobs.cancel(1)
-        log.info("task_refused", extra={"task_id": refused.claimed.task_id, "word": refused.word})
+        log.info("task_refused", extra={**self._claimed_fields(refused.claimed), "word": refused.word})
         if refused.release is not None:
             self._claims.settle(refused.release)
 
@@ -318,6 +324,8 @@ class Worker:
             return
         if self._observe is not _ignore:
             self._observe("started", _fields(job))
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("task_started", extra=job.context.log_fields)
         self._runners.start(job)
 
     def _job(self, run: TaskToRun, lease_end_s: float) -> Job:
@@ -335,6 +343,7 @@ class Worker:
             now_ms=self._clock.now_ms,
             beat=self._heartbeat.ask,
             runtime_metadata=run.runtime_metadata,
+            worker_id=self.name,
         )
         registered = self._tasks[claimed.type]
         return Job(claimed, registered, context, scheduled.input, lease_end_s, run.hidden)
@@ -354,7 +363,16 @@ class Worker:
             return
         # A cancelled task is reported too: its partition answers GONE, and on that word the queue frees its slot.
         outcome = outcome or outcomes.failure("cancelled while it was running", job.context)
-        self._reports.add(job, masked(outcome, job.hidden) if job.hidden else outcome)
+        outcome = masked(outcome, job.hidden) if job.hidden else outcome
+        self._log_end(job, outcome)
+        self._reports.add(job, outcome)
+
+    def _log_end(self, job: Job, outcome: Outcome) -> None:
+        is_failure = outcome.status not in ("COMPLETED", "IN_PROGRESS")
+        level = logging.WARNING if is_failure else logging.DEBUG
+        if log.isEnabledFor(level):
+            fields = {**job.context.log_fields, "status": str(outcome.status)}
+            log.log(level, "task_ended", extra={**fields, "reason": outcome.reason} if outcome.reason else fields)
 
     def _settled(self, job: Job, judged: Judged) -> None:
         """The partition has judged the outcome."""
@@ -362,7 +380,7 @@ class Worker:
         if judged.release is not None:
             self._claims.settle(judged.release)
         if judged.word != "OK":
-            log.info("report_judged", extra={"task_id": job.claimed.task_id, "word": judged.word})
+            log.info("report_judged", extra={**job.context.log_fields, "word": judged.word})
         if self._observe is not _ignore:
             self._observe("reported", _fields(job) | {"word": judged.word})
 

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import click
 
 import orchestrator
-from orchestrator.errors import OrchestratorError, StoreUnavailable
+from orchestrator.errors import OrchestratorError, StoreRefused, StoreUnavailable
 from orchestrator_cli.command import Entry, LazyGroup, shared_options
 
 COMMANDS = {
@@ -168,7 +168,9 @@ def _print_version(ctx: click.Context) -> None:
 
 def _hint(error: OrchestratorError, given: dict[str, Any]) -> str:
     session = given.get("session")
-    return f"\n{session.hint}" if isinstance(error, StoreUnavailable) and session is not None else ""
+    if session is None or not isinstance(error, StoreUnavailable | StoreRefused):
+        return ""
+    return f"\n{session.hint if isinstance(error, StoreUnavailable) else session.origin}"
 
 
 def _complain(text: str) -> None:

@@ -99,7 +99,14 @@ class Session:
                 "No Redis was named and no dev runs in this folder. Start one with: orchestrator dev\n"
                 "or name your Redis: --redis redis://HOST:6379/0 or ORCHESTRATOR_REDIS_URL"
             )
-        return f"The Redis URL came from {self.found}. Check that the server runs and can be reached from here."
+        return f"{self.origin} Check that the server runs and can be reached from here."
+
+    @property
+    def origin(self) -> str:
+        """Where the Redis URL came from, as a sentence."""
+        if self.found == "default":
+            return "No Redis was named, so this is the one on this machine."
+        return f"The Redis URL came from {self.found}."
 
     @contextlib.contextmanager
     def store(self, *, is_checked: bool = True) -> Iterator[Store]:
@@ -116,7 +123,7 @@ class Session:
             finally:
                 session.close()
             return
-        from orchestrator.store import catalog
+        from orchestrator.store import installation
         from orchestrator.store.connection import connect
         from orchestrator.store.context import StoreContext
 
@@ -126,7 +133,7 @@ class Session:
             if is_checked:
                 for warning in connection.check():
                     log.info("store_warning", extra={"reason": warning})
-                connection.sync().do(catalog.check_installation(context.keys))
+                connection.sync().do(installation.check_installation(context.keys))
             yield Store(_Beside(connection, context))
         finally:
             connection.close()

@@ -22,7 +22,7 @@ from orchestrator.client.sharing import Shared
 from orchestrator.errors import InvalidRequest
 from orchestrator.plan import Plan
 from orchestrator.settings import Settings, load_settings
-from orchestrator.store import catalog
+from orchestrator.store import installation
 from orchestrator.store.connection import Connection, connect
 from orchestrator.store.context import StoreContext
 
@@ -255,4 +255,4 @@ def check(connection: Connection, store: StoreContext) -> None:
     """
     for warning in connection.check():
         log.warning(warning)
-    connection.sync().do(catalog.check_installation(store.keys))
+    connection.sync().do(installation.check_installation(store.keys))

@@ -26,8 +26,8 @@ from orchestrator.errors import PayloadMissing
 from orchestrator.ids import suffix_of
 from orchestrator.model.events import Operation, Started, TimerFired, Told
 from orchestrator.plan import Call, Command, Plan
-from orchestrator.store import catalog, output_cache, partition, quarantine
-from orchestrator.store.exchange import is_passing
+from orchestrator.store import output_cache, partition, polls, quarantine
+from orchestrator.store.failures import is_passing
 from orchestrator.store.inbox import Entry
 
 if TYPE_CHECKING:
@@ -276,7 +276,7 @@ class Batch:
         wanted = [(case, key) for case, need in needs for key in need.cached]
         commands += [output_cache.read(self.keys, key) for _, key in wanted]
         places = list(dict.fromkeys(place for _, need in needs for place in need.polls))
-        commands += [catalog.polled(self.keys, places)] if places else []
+        commands += [polls.polled(self.keys, places)] if places else []
         replies: list[Any] = (yield commands) if commands else []
         if places:  # polls that cannot be read have not been
             found = replies.pop()

@@ -19,7 +19,7 @@ from orchestrator.errors import PayloadUnavailable
 from orchestrator.model.effects import Enqueue, Handoff
 from orchestrator.plan import Plan, Receive, Send
 from orchestrator.store.commit import CommitBatch, CommitReply
-from orchestrator.store.exchange import is_passing
+from orchestrator.store.failures import is_passing
 from orchestrator.store.verdicts import Verdict
 
 if TYPE_CHECKING:

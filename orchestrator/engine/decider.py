@@ -28,7 +28,7 @@ from orchestrator.engine.relay import Letter, Relay
 from orchestrator.engine.witness import Witness
 from orchestrator.model.effects import decode_handoffs
 from orchestrator.plan import Command, Plan
-from orchestrator.store import catalog, ownership, quarantine, timers
+from orchestrator.store import installation, ownership, quarantine, timers
 from orchestrator.store.context import StoreContext
 from orchestrator.store.inbox import Entry, Garbled, Wake, forget_wakes, read_inbox, read_outbox
 from orchestrator.store.ownership import HeldBy
@@ -69,7 +69,7 @@ class Decider:
     def beat(self) -> Plan[None]:
         """Renew what is ours, take what should be ours, give up what should not; refresh the live definitions."""
         settings = self.store.settings
-        live: list[str] = yield catalog.decider_beat(self.store.keys, self.name, settings.ownership_ms)
+        live: list[str] = yield installation.decider_beat(self.store.keys, self.name, settings.ownership_ms)
         owners = assignment({*live, self.name}, settings.partitions)
         rightful = {number for number, owner in owners.items() if owner == self.name}
         for number in sorted(set(self.estates) - rightful):
@@ -104,7 +104,7 @@ class Decider:
         """Hand everything over: the end of a clean shutdown."""
         for estate in list(self.estates.values()):
             yield from self._give_up(estate)
-        yield catalog.decider_leave(self.store.keys, self.name)
+        yield installation.decider_leave(self.store.keys, self.name)
 
     # --- one turn -----------------------------------------------------------------------------------------------------
 

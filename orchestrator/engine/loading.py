@@ -20,7 +20,7 @@ from orchestrator.model.records import decode_core, decode_meta, decode_result, 
 from orchestrator.plan import Command, Plan
 from orchestrator.store import partition
 from orchestrator.store.dispatch import parse_dispatch
-from orchestrator.store.exchange import is_passing
+from orchestrator.store.failures import is_passing
 from orchestrator.store.keys import Keys
 
 OPEN_TASKS_PER_SLICE = 200

@@ -16,10 +16,10 @@ from orchestrator.errors import StoreUnavailable
 from orchestrator.model.effects import Notify
 from orchestrator.model.sinks import CONDUCTOR, REDIS_STREAM
 from orchestrator.plan import Call, Command, Plan
-from orchestrator.store import catalog, event_queue
+from orchestrator.store import event_queue, installation
 from orchestrator.store.context import StoreContext
 from orchestrator.store.event_queue import Published
-from orchestrator.store.exchange import is_passing
+from orchestrator.store.failures import is_passing
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Notices:
     def _note_places(self, places: set[str]) -> Plan[None]:
         new = sorted(places - self._known)
         if new:
-            yield catalog.add_places(self._store.keys, new)
+            yield installation.add_places(self._store.keys, new)
             self._known.update(new)
 
 

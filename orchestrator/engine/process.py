@@ -23,13 +23,14 @@ from orchestrator.engine.doorbell import Doorbell
 from orchestrator.engine.estate import Estate
 from orchestrator.engine.sweep import SWEEP_EVERY_S, sweep
 from orchestrator.engine.witness import Witness
-from orchestrator.errors import PayloadUnavailable, StoreUnavailable
+from orchestrator.errors import PayloadUnavailable
 from orchestrator.plan import Argument, Command
 from orchestrator.settings import Settings
-from orchestrator.store import catalog
+from orchestrator.store import installation
 from orchestrator.store.connection import Connection, connect
 from orchestrator.store.context import StoreContext
 from orchestrator.store.executors import SyncExecutor
+from orchestrator.store.failures import is_passing
 from orchestrator.store.inbox import parse_entry
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class DeciderProcess:
         for warning in self.connection.check():
             log.warning(warning)
         executor = self.connection.sync()
-        executor.do(catalog.check_installation(self.store.keys))
+        executor.do(installation.check_installation(self.store.keys))
         executor.run(self.decider.beat())
         if self.connection.is_cluster:
             self._doorbell = Doorbell(self._blocking, self.store.keys)
@@ -86,15 +87,14 @@ class DeciderProcess:
                 self.on_turn()
                 try:
                     self._loop()
-                except (StoreUnavailable, PayloadUnavailable) as error:
-                    log.warning("store_unavailable", extra={"reason": str(error), "pause_s": round(pause_s, 2)})
-                    self.decider.reset_all()
+                except Exception as error:
+                    if isinstance(error, PayloadUnavailable) or is_passing(error):
+                        log.warning("store_unavailable", extra={"reason": str(error), "pause_s": round(pause_s, 2)})
+                        self.decider.reset_all()
+                    else:
+                        # A bug, or a reply nobody foresaw: the partitions were reset, the others must not stop with it.
+                        log.exception("decider_turn_failed", extra={"decider": self.name})
                     self._sleep(pause_s * random.uniform(0.5, 1.0))
-                    pause_s = min(pause_s * 2, PAUSE_S_MAX)
-                except Exception:
-                    # A bug, or a reply nobody foresaw: the partitions were reset, the others must not stop with it.
-                    log.exception("decider_turn_failed", extra={"decider": self.name})
-                    self._sleep(pause_s)
                     pause_s = min(pause_s * 2, PAUSE_S_MAX)
                 else:
                     pause_s = PAUSE_S_MIN

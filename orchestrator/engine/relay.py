@@ -17,7 +17,7 @@ from orchestrator.engine.notices import Notices
 from orchestrator.model.definitions import TaskDef
 from orchestrator.model.effects import Enqueue, Expedite, Handoff, LeaveGate, Notify, Remember, Remove, SeekAdmission
 from orchestrator.plan import Call, Plan
-from orchestrator.store import catalog, output_cache, queue
+from orchestrator.store import installation, output_cache, queue
 from orchestrator.store.context import StoreContext
 from orchestrator.store.queue_calls import BATCH_MAX
 from orchestrator.store.queue_values import Limits, Offer
@@ -135,7 +135,7 @@ class Relay:
     def _note_queues(self, task_types: Mapping[str, Any]) -> Plan[None]:
         new = [task_type for task_type in task_types if task_type not in self._known_queues]
         if new:
-            (reply,) = yield [catalog.add_queues(self._store.keys, new)]
+            (reply,) = yield [installation.add_queues(self._store.keys, new)]
             if isinstance(reply, Exception):
                 log.error("queues_not_listed", extra={"task_types": new, "reason": str(reply)})
             else:

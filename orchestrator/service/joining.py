@@ -17,7 +17,7 @@ from orchestrator.model.definitions import IdempotencyStrategy
 from orchestrator.plan import Call, Plan
 from orchestrator.service import admission, starting
 from orchestrator.service.starting import Launch, StartedWorkflow, outcome
-from orchestrator.store import catalog, partition
+from orchestrator.store import installation, partition
 from orchestrator.store.context import StoreContext
 from orchestrator.store.partition import ENDED, StartReply, StartVerdict
 
@@ -60,7 +60,7 @@ def prepare(store: StoreContext, launch: Launch, partition_tag: str | None) -> P
 
 def known(store: StoreContext) -> Plan[None]:
     """Make sure that the installation is on record, which tells a transaction elsewhere from one here."""
-    yield catalog.check_installation(store.keys)
+    yield installation.check_installation(store.keys)
 
 
 def tag_of(store: StoreContext, workflow_id: str) -> str:

@@ -13,7 +13,7 @@ from orchestrator.clock import SystemClock
 from orchestrator.errors import OrchestratorError
 from orchestrator.model.status import WorkflowStatus
 from orchestrator.plan import Command, Plan
-from orchestrator.store import catalog, queue
+from orchestrator.store import installation, queue
 from orchestrator.store.context import StoreContext
 from orchestrator.store.partition import PartitionStats, partition_stats
 from orchestrator.store.queue import QueueStats
@@ -96,10 +96,10 @@ def diagnose(store: StoreContext) -> Plan[Diagnosis]:
     Raises ``StoreRefused`` when its layout does not fit this process.
     Example: ``executor.run(diagnose(store)).unowned``
     """
-    recorded: int = yield catalog.check_installation(store.keys)
+    recorded: int = yield installation.check_installation(store.keys)
     server = yield from _server()
     latency_ms = yield from _latency_ms()
-    deciders: list[str] = yield catalog.live_deciders(store.keys)
+    deciders: list[str] = yield installation.live_deciders(store.keys)
     partitions = yield from _partitions(store)
     quarantined = yield from find_quarantined(store)
     return Diagnosis(server, latency_ms, recorded, deciders, partitions, quarantined)
@@ -112,7 +112,7 @@ def overview(store: StoreContext) -> Plan[Overview]:
     """
     server = yield from _server()
     latency_ms = yield from _latency_ms()
-    deciders: list[str] = yield catalog.live_deciders(store.keys)
+    deciders: list[str] = yield installation.live_deciders(store.keys)
     partitions = yield from _partitions(store)
     executions: dict[str, int] = {}
     for status in WorkflowStatus:
@@ -148,7 +148,7 @@ def find_quarantined(store: StoreContext) -> Plan[list[Quarantined]]:
 
 def queues(store: StoreContext) -> Plan[dict[str, QueueStats]]:
     """Every task type that ever had a queue, with what is in it now."""
-    names: list[str] = yield catalog.list_queues(store.keys)
+    names: list[str] = yield installation.list_queues(store.keys)
     found = yield from queue.stats(store.queues, names)
     for stats in found:
         if isinstance(stats, Exception):

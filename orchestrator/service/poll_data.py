@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from orchestrator.model.execution import PollData
 from orchestrator.plan import Call, Plan
-from orchestrator.store import catalog
+from orchestrator.store import polls
 from orchestrator.store.context import StoreContext
 
 WRITE_EVERY_S = 2.0
@@ -32,13 +32,13 @@ def write(store: StoreContext, seen: Mapping[tuple[str, str | None], Seen], now_
 def note(store: StoreContext, seen: Mapping[tuple[str, str | None], Seen], now_s: float) -> Call:
     """As ``write``, as a call that may go along with others of the catalog."""
     notes = [
-        catalog.PollNote(task_type, domain, one.worker, max(0, round((now_s - one.at_s) * 1000)))
+        polls.PollNote(task_type, domain, one.worker, max(0, round((now_s - one.at_s) * 1000)))
         for (task_type, domain), one in seen.items()
     ]
-    return catalog.note_polls(store.keys, notes)
+    return polls.note_polls(store.keys, notes)
 
 
 def read(store: StoreContext, task_type: str | None = None) -> Plan[list[PollData]]:
     """The last poll of every queue, or of those of one task type, in the order of their names."""
-    found: list[PollData] = yield catalog.list_polls(store.keys)
+    found: list[PollData] = yield polls.list_polls(store.keys)
     return [one for one in found if task_type is None or one.queue_name == task_type]

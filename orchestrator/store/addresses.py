@@ -33,6 +33,21 @@ class Address(NamedTuple):
     name: str = ""
     options: Mapping[str, Any] = MappingProxyType({})
 
+    @property
+    def shown(self) -> str:
+        """The URL without user, password and options."""
+        scheme, _, rest = self.url.partition("://")
+        return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether it is spoken to over TLS."""
+        return self.url.startswith("rediss")
+
+    def option(self, name: str) -> str | None:
+        """What an option of the URL is set to; None when it is not there."""
+        return dict(parse_qsl(urlsplit(self.url).query)).get(name)
+
 
 def parse_url(url: str) -> Address:
     """The address of a Redis URL; raises ``SettingsInvalid`` naming the schemes that work.

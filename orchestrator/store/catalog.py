@@ -1,8 +1,9 @@
-"""The catalog: definitions of workflows and tasks, who is alive, and how the installation is laid out.
+"""The catalog: definitions of workflows and tasks, and what else users store by name.
 
-All of it lives in one slot. Workflow definitions are kept by name and version; task definitions carry a revision that
-grows with every change, so that a process learns all changes since its last look with one small read. Every function
-returns the call to make. Definitions are JSON bytes that nobody looks into here. Callers: the service and the engine.
+All of it lives in one slot, with what is true of the installation (``installation``). Workflow definitions are kept by
+name and version; task definitions carry a revision that grows with every change, so that a process learns all changes
+since its last look with one small read. Every function returns the call to make. Definitions are JSON bytes that nobody
+looks into here. Callers: the service and the engine.
 """
 
 from __future__ import annotations
@@ -11,14 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from orchestrator.errors import StoreRefused
-from orchestrator.model.execution import PollData
-from orchestrator.plan import Argument, Call, Command
+from orchestrator.plan import Call, Command
 from orchestrator.store.keys import Keys
-
-SCHEMA = 2  # of the keys this code writes
-OLDEST_SCHEMA = 2  # the oldest schema this code can still read
-OLDEST_READER = 2  # the oldest schema number a program must know to read what this code writes
 
 
 class Registered(StrEnum):
@@ -50,15 +45,6 @@ class PutTaskDefinition(NamedTuple):
     result: Registered
     revision: int
     stored: bytes | None = None
-
-
-class PollNote(NamedTuple):
-    """Who asked a queue for tasks ``age_ms`` ago."""
-
-    task_type: str
-    domain: str | None
-    worker: str
-    age_ms: int
 
 
 # --- workflow definitions ---------------------------------------------------------------------------------------------
@@ -346,118 +332,6 @@ def list_event_sources(keys: Keys) -> Command:
 def delete_event_source(keys: Keys, kind: str, name: str) -> Command:
     """Forget the configuration of an event queue; replies how many there were."""
     return Command(("HDEL", keys.event_sources(), f"{kind}\n{name}"))
-
-
-# --- installation, deciders, queues -----------------------------------------------------------------------------------
-
-
-def check_installation(keys: Keys) -> Call:
-    """Record the layout of a new installation, or compare with the recorded one; replies its number of partitions.
-
-    Raises ``StoreRefused`` when the partitions differ (workflows would be looked for in the wrong place) or when this
-    program and the stored schema do not know each other. Example: ``executor.do(check_installation(keys))``
-    """
-
-    def compare(raw: list[bytes]) -> int:
-        partitions, schema, oldest_reader = (int(value) for value in raw)
-        where = f"the installation {keys.namespace!r} in this Redis"
-        if partitions != keys.partitions:
-            raise StoreRefused(
-                f"{where} has {partitions} partitions, this process is set to {keys.partitions}; "
-                f"set partitions={partitions} here, the number is fixed once and for all"
-            )
-        if oldest_reader > SCHEMA:
-            raise StoreRefused(
-                f"{where} was written by a newer release (key schema {schema}, readable from {oldest_reader} on, "
-                f"this one knows {SCHEMA}); upgrade this program"
-            )
-        if schema < OLDEST_SCHEMA:
-            raise StoreRefused(
-                f"{where} has key schema {schema}, this release reads {OLDEST_SCHEMA} to {SCHEMA}; "
-                "finish its workflows with the older release or use another namespace"
-            )
-        return partitions
-
-    return Call("installation", (keys.installation(),), (keys.partitions, SCHEMA, OLDEST_READER), compare, durable=True)
-
-
-def recorded_partitions(keys: Keys) -> Command:
-    """How many partitions the installation there has; decodes to ``None`` where there is none."""
-    return Command(("HGET", keys.installation(), "partitions"), lambda raw: None if raw is None else int(raw))
-
-
-def decider_beat(keys: Keys, decider_id: str, ttl_ms: int) -> Call:
-    """Say that a decider lives for ``ttl_ms`` more; replies the ids of all live deciders, sorted (``list[str]``)."""
-    return Call("decider_beat", (keys.deciders(),), (decider_id, ttl_ms), _sorted_names)
-
-
-def decider_leave(keys: Keys, decider_id: str) -> Call:
-    """Say that a decider is gone; replies the ids of those that live."""
-    return decider_beat(keys, decider_id, 0)
-
-
-def live_deciders(keys: Keys) -> Call:
-    """The ids of all live deciders, sorted, without saying anything of oneself."""
-    return decider_leave(keys, "")
-
-
-POLL_NOTES_MAX = 10_000
-
-
-def note_polls(keys: Keys, notes: Sequence[PollNote]) -> Call:
-    """Remember who polled; replies how many queues are remembered."""
-    args: list[Argument] = [POLL_NOTES_MAX]
-    for task_type, domain, worker, age_ms in notes:
-        args += (_place(task_type, domain), age_ms, worker)
-    return Call("note_polls", (keys.polls(),), args)
-
-
-def list_polls(keys: Keys) -> Command:
-    """The last poll of every queue that is remembered, by type and domain: ``list[PollData]``."""
-    return Command(("HGETALL", keys.polls()), _poll_data)
-
-
-def polled(keys: Keys, places: Sequence[tuple[str, str]]) -> Command:
-    """When these task types were last polled in these domains: ``dict``, 0 for never; at least one."""
-    fields = [_place(task_type, domain) for task_type, domain in places]
-    return Command(("HMGET", keys.polls(), *fields), lambda raw: dict(zip(places, map(_polled_ms, raw), strict=True)))
-
-
-def add_queues(keys: Keys, task_types: Iterable[str]) -> Command:
-    """Remember that these task types have queues; at least one. Replies how many were not known."""
-    return Command(("SADD", keys.queues(), *task_types))
-
-
-def list_queues(keys: Keys) -> Command:
-    """Every task type that has ever had a queue, sorted."""
-    return Command(("SMEMBERS", keys.queues()), _sorted_names)
-
-
-def add_places(keys: Keys, places: Iterable[str]) -> Command:
-    """Remember that news of listeners goes to these addresses; at least one."""
-    return Command(("SADD", keys.places(), *places))
-
-
-def list_places(keys: Keys) -> Command:
-    """Every address that news has ever been for, sorted."""
-    return Command(("SMEMBERS", keys.places()), _sorted_names)
-
-
-def _place(task_type: str, domain: str | None) -> str:
-    return f"{task_type}\n{domain or ''}"
-
-
-def _polled_ms(note: bytes | None) -> int:
-    return int(note.partition(b" ")[0]) if note is not None else 0
-
-
-def _poll_data(raw: Any) -> list[PollData]:
-    found = []
-    for field, note in sorted(_pairs(raw)):
-        task_type, _, domain = field.decode().partition("\n")
-        at_ms, _, worker = note.decode().partition(" ")
-        found.append(PollData(queue_name=task_type, domain=domain or None, worker_id=worker, last_poll_time=int(at_ms)))
-    return found
 
 
 def _taskdef_keys(keys: Keys) -> tuple[str, str, str]:

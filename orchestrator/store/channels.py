@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from orchestrator.store.exchange import LOST
+from orchestrator.store.failures import LOST
 from orchestrator.store.wire import AsyncWire
 
 RECHECK_S = 2.0  # how long a waiter trusts that no hint was lost

@@ -8,6 +8,7 @@ a script may be repeated is known to its caller. RESP2 everywhere, so that repli
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -15,7 +16,7 @@ import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from orchestrator.errors import StoreRefused
+from orchestrator.errors import SettingsInvalid, StoreRefused, StoreUnavailable
 from orchestrator.plan import Argument, Command
 from orchestrator.settings import Settings
 from orchestrator.store.addresses import Address, parse_url
@@ -52,6 +53,7 @@ class Connection:
             is_cluster=self.is_cluster,
             barrier=_barrier(address, settings),
             barrier_wanted=settings.replicas if settings.durability == "replicas" else 1,
+            where=address.shown,
         )
         self._sync: SyncExecutor | None = None
         self._async = OfLoop(lambda: AsyncExecutor(self._async_wire(COMMAND_TIMEOUT_S), self.profile))
@@ -97,7 +99,10 @@ class Connection:
         """
         if self.is_fake:
             return []
-        info: bytes = self.sync().do(Command(("INFO",)))
+        try:
+            info: bytes = self.sync().do(Command(("INFO",)))
+        except StoreUnavailable as error:
+            raise StoreUnavailable(f"{error}{_perhaps(self.address, str(error))}") from error
         facts = dict(line.split(":", 1) for line in info.decode().splitlines() if ":" in line)
         _check_version(facts)
         return [*_check_eviction(facts, self.settings), *_check_persistence(facts)]
@@ -159,10 +164,30 @@ def connect(url: str | None = None, settings: Settings | None = None, *, declare
 
     ``redis:// rediss:// unix://`` one server; ``redis+sentinel://host:port,host:port/primary/db``;
     ``redis+cluster://host:port,...``; ``fakeredis://name`` in this process. ``declared_clock`` is for tests and
-    simulations: scripts read the time from a key of their slot. Raises ``SettingsInvalid`` for any other URL.
+    simulations: scripts read the time from a key of their slot. Raises ``SettingsInvalid`` for any other URL, and when a
+    file that it names is not there.
     """
     settings = settings or Settings()
-    return Connection(parse_url(url or settings.redis_url), settings, declared_clock=declared_clock)
+    address = parse_url(url or settings.redis_url)
+    for option in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
+        if (file := address.option(option)) is not None and not Path(file).is_file():
+            raise SettingsInvalid(f"redis_url: {option} of {address.shown} names {file}, which is no file here")
+    return Connection(address, settings, declared_clock=declared_clock)
+
+
+def _perhaps(address: Address, text: str) -> str:
+    """What may be meant when a server that listens breaks off or keeps silent: it does so without giving a reason."""
+    broken_off = any(sign in text for sign in ("reset by peer", "closed by server", "EOF occurred", "while reading"))
+    if address.is_encrypted and "Timeout connecting" in text:
+        return "; if it does not speak TLS, write redis:// instead of rediss:// into the URL"
+    if address.is_encrypted and broken_off:
+        return (
+            "; if it asks clients for a certificate, name one that it trusts in the URL, "
+            "?ssl_certfile=FILE&ssl_keyfile=FILE"
+        )
+    if broken_off:
+        return "; if it speaks TLS only, write rediss:// instead of redis:// into the URL"
+    return ""
 
 
 def _barrier(address: Address, settings: Settings) -> tuple[Argument, ...]:

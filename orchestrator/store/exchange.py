@@ -2,7 +2,7 @@
 
 A script is sent as EVALSHA; where the server does not know it (a restart, a failover, a new node) just that one is sent
 again as EVAL, which is safe because NOSCRIPT means that it did not run. Durable calls are followed by the profile's
-barrier on the same connection. Errors become the product's own, each saying what to do.
+barrier on the same connection. Error replies become the product's own errors in their places (``failures``).
 """
 
 from __future__ import annotations
@@ -13,34 +13,15 @@ from typing import Any
 
 import redis
 
-from orchestrator.errors import OrchestratorError, OutcomeUnknown, StoreForbidden, StoreRefused, StoreUnavailable
+from orchestrator.errors import OrchestratorError, OutcomeUnknown
 from orchestrator.plan import Argument, Call, Command
+from orchestrator.store.failures import translate
 from orchestrator.store.keys import clock_of
 from orchestrator.store.scripts import Script, library
 from orchestrator.store.wire import Request
 
-LOST = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.RedisClusterException, OSError)
 _KEY_THIRD = {"OBJECT", "XGROUP", "XINFO", "MEMORY"}
 _KEYLESS = {"PING", "INFO", "CONFIG", "TIME", "DBSIZE", "SCRIPT", "CLIENT", "WAIT", "WAITAOF", "PUBLISH", "SCAN"}
-# redis-py turns the code words it knows into classes and drops the word, so both are looked at.
-_TRY_LATER_WORDS = ("BUSY", "UNBLOCKED")
-_TRY_LATER = (
-    redis.exceptions.ClusterDownError,
-    redis.exceptions.MasterDownError,
-    redis.exceptions.TryAgainError,
-    redis.exceptions.MovedError,
-    redis.exceptions.AskError,
-    redis.exceptions.ReadOnlyError,
-)
-_ADVICE = {
-    "OOM": "Redis is out of memory: raise maxmemory or remove finished workflows",
-    "MISCONF": "Redis cannot save its data to disk: see its log and free the disk",
-    "NOREPLICAS": "too few replicas are connected for min-replicas-to-write",
-    "NOPERM": "the Redis user lacks rights: grant it ~<namespace>:* and &<namespace>:* and the commands named",
-    "NOAUTH": "Redis asks for a password: put it in the URL, redis://:PASSWORD@host:6379/0",
-    "WRONGPASS": "Redis refused user name or password of the URL",
-    "WRONGTYPE": "a key of this namespace holds data of another program: use another namespace",
-}
 
 
 @dataclass(frozen=True)
@@ -52,6 +33,7 @@ class Profile:
     barrier: tuple[Argument, ...] = ()  # e.g. ("WAIT", 1, 1000); empty = none
     barrier_wanted: int = 0  # the least first number the barrier must answer
     is_cluster: bool = False
+    where: str = ""  # the address for messages, without its password
 
 
 Round = Generator[list[Request], list[Any], list[Any]]
@@ -123,11 +105,11 @@ def _split(replies: list[Any], profile: Profile, steps: Sequence[Call | Command]
 
 def _decode(step: Call | Command, reply: Any, profile: Profile, barriers: dict[str, Any]) -> Any:
     if isinstance(reply, Exception):
-        return translate(reply, step)
+        return translate(reply, step, profile.where)
     if isinstance(step, Call) and step.durable and barriers:
         count = barriers[_slot(step.keys[0], profile)]
         if isinstance(count, Exception):
-            return translate(count, Command(profile.barrier))
+            return translate(count, Command(profile.barrier), profile.where)
         if (count[0] if isinstance(count, list) else count) < profile.barrier_wanted:
             return OutcomeUnknown(
                 f"{step.script} on {step.keys[0]} is written but not yet durable: {profile.barrier[0]!s} saw "
@@ -139,49 +121,6 @@ def _decode(step: Call | Command, reply: Any, profile: Profile, barriers: dict[s
         return step.decode(reply)
     except OrchestratorError as error:
         return error
-
-
-def translate(error: Exception, step: Call | Command | None = None) -> OrchestratorError:
-    """The product's error for one of redis-py's."""
-    if isinstance(error, OrchestratorError):
-        return error
-    what = "" if step is None else _describe(step) + ": "
-    text = str(error) or type(error).__name__
-    word = text.split(" ", 1)[0].rstrip(":")
-    if isinstance(error, redis.AuthenticationError):
-        return StoreForbidden(f"{what}{_ADVICE['NOAUTH'] if 'NOAUTH' in text else _ADVICE['WRONGPASS']} ({text})")
-    if isinstance(error, LOST + _TRY_LATER) or word in _TRY_LATER_WORDS:
-        return StoreUnavailable(f"{what}Redis is not available: {text}; repeat later")
-    for code, advice in _ADVICE.items():
-        if word == code or _TYPE_TO_CODE.get(type(error)) == code:
-            refusal = StoreForbidden if code in _FORBIDDEN else StoreRefused
-            return refusal(f"{what}{advice} ({text})")
-    return StoreRefused(f"{what}Redis refused: {text}")
-
-
-_FORBIDDEN = frozenset({"NOPERM", "NOAUTH", "WRONGPASS"})
-_TYPE_TO_CODE: dict[type[Exception], str] = {
-    redis.exceptions.OutOfMemoryError: "OOM",
-    redis.exceptions.NoPermissionError: "NOPERM",
-}
-
-
-def is_passing(error: Exception) -> bool:
-    """Whether an error is about the server and not about the keys and arguments of the step: later it will pass.
-
-    Out of memory, a full disk, missing rights or an outage say nothing of the workflow that met them.
-    """
-    if isinstance(error, StoreUnavailable | OutcomeUnknown):
-        return True
-    return isinstance(error, StoreRefused) and any(
-        advice in str(error) for code, advice in _ADVICE.items() if code != "WRONGTYPE"
-    )
-
-
-def _describe(step: Call | Command) -> str:
-    if isinstance(step, Call):
-        return f"{step.script} on {step.keys[0]}"
-    return " ".join(str(word) for word in step.words[:2])
 
 
 def route_of(words: Sequence[Argument]) -> str:

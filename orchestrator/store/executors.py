@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, TypeVar
 from orchestrator.errors import StoreUnavailable
 from orchestrator.plan import Call, Command, Outside, Plan, Receive, Send, Step, Wait
 from orchestrator.store.channels import RECHECK_S, AsyncChannels
-from orchestrator.store.exchange import LOST, Profile, Round, exchange, translate
+from orchestrator.store.exchange import Profile, Round, exchange
+from orchestrator.store.failures import LOST, translate
 from orchestrator.store.wire import AsyncWire, Request, SyncWire
 
 T = TypeVar("T")
@@ -98,7 +99,7 @@ class SyncExecutor:
         try:
             return _Sent(rounds, self._wire.send(next(rounds)))
         except LOST as error:
-            raise translate(error) from error
+            raise translate(error, where=self.profile.where) from error
 
     def _receive(self, sent: _Sent) -> list[Any]:
         try:
@@ -110,7 +111,7 @@ class SyncExecutor:
                     return list(stop.value)
                 replies = self._wire.exchange(requests)
         except LOST as error:
-            raise translate(error) from error
+            raise translate(error, where=self.profile.where) from error
 
     def _wait(self, wait: Wait) -> Any:
         deadline = time.monotonic() + wait.timeout_s
@@ -131,7 +132,7 @@ class SyncExecutor:
             finally:
                 pubsub.close()
         except LOST as error:
-            raise translate(error) from error
+            raise translate(error, where=self.profile.where) from error
 
 
 class AsyncExecutor:
@@ -187,7 +188,7 @@ class AsyncExecutor:
             try:
                 replies = await self._exchange(requests)
             except LOST as error:
-                raise translate(error) from error
+                raise translate(error, where=self.profile.where) from error
             try:
                 requests = rounds.send(replies)
             except StopIteration as stop:
@@ -224,7 +225,7 @@ class AsyncExecutor:
                         return reply
                     await self._channels.pause(wait.channels, heard, min(RECHECK_S, left))
         except LOST as error:
-            raise translate(error) from error
+            raise translate(error, where=self.profile.where) from error
 
 
 def _single(replies: list[Any]) -> Any:

@@ -15,8 +15,9 @@ import redis.asyncio
 
 from orchestrator.errors import InvalidRequest
 from orchestrator.plan import Argument, Call
-from orchestrator.store.catalog import recorded_partitions
-from orchestrator.store.exchange import Profile, as_eval, translate
+from orchestrator.store.exchange import Profile, as_eval
+from orchestrator.store.failures import translate
+from orchestrator.store.installation import recorded_partitions
 from orchestrator.store.keys import Keys
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from orchestrator.errors import InvalidPayload
 from orchestrator.events.processor import DELIVERIES_MAX, Verdict
 from orchestrator.model.sinks import KAFKA
 from orchestrator.plan import Plan
-from orchestrator.store import catalog, event_queue
+from orchestrator.store import event_queue, installation
 from orchestrator.store.event_queue import Message
 from orchestrator.systemtasks.context import Resources
 from orchestrator.systemtasks.kafka_events import KafkaAway, KafkaUnset, send
@@ -57,7 +57,7 @@ class NewsDesk:
     def refresh(self) -> Plan[None]:
         """Look for new addresses."""
         keys = self._shared.store.keys
-        places: list[str] = yield catalog.list_places(keys)
+        places: list[str] = yield installation.list_places(keys)
         new = [one for one in places if one not in self._heard and one.partition(":")[0] in self._kinds]
         if new:
             replies = yield [event_queue.hear(keys, one) for one in new]

@@ -13,7 +13,7 @@ from orchestrator.plan import Command, Plan
 from orchestrator.service import dispatch
 from orchestrator.service.dispatch import Refused, Report, TaskToRun, Want
 from orchestrator.service.secrets import masked
-from orchestrator.store import catalog, queue
+from orchestrator.store import installation, queue
 from orchestrator.store.context import StoreContext
 from orchestrator.store.queue import QueueStats
 from orchestrator.store.queue_values import ORDER_PER_MS
@@ -105,7 +105,7 @@ class InlineWorker:
         return [name for name, found in stats.items() if name not in self.tasks and found.ready + found.delayed]
 
     def _stats(self) -> Plan[dict[str, QueueStats]]:
-        names: Sequence[str] = yield catalog.list_queues(self._store.keys)
+        names: Sequence[str] = yield installation.list_queues(self._store.keys)
         found = yield from queue.stats(self._store.queues, names)
         return {name: stats for name, stats in zip(names, found, strict=True) if isinstance(stats, QueueStats)}
 

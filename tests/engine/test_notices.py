@@ -16,7 +16,7 @@ from orchestrator.model.definitions import WorkflowDef
 from orchestrator.model.effects import Notify
 from orchestrator.plan import Command, Plan
 from orchestrator.settings import Settings
-from orchestrator.store import catalog, event_queue
+from orchestrator.store import event_queue, installation
 from orchestrator.testing import Environment
 from tests.support.build import noop, simple, workflow_def
 from tests.support.served import MakeEnvironment
@@ -71,7 +71,7 @@ def test_news_for_a_stream_of_the_users_is_json(env: Environment) -> None:
 def test_news_for_an_address_waits_in_a_queue_of_its_own(env: Environment) -> None:
     env.client.start_workflow(heard(HOOK, noop("a")))
     assert [one["event"] for one in queued(env, HOOK)] == ["STARTED", "COMPLETED", "FINALIZED"]
-    assert env.connection.sync().do(catalog.list_places(env.store.keys)) == [HOOK]
+    assert env.connection.sync().do(installation.list_places(env.store.keys)) == [HOOK]
 
 
 def test_what_cannot_be_told_costs_the_news_and_not_the_workflow(env: Environment) -> None:

@@ -14,7 +14,7 @@ from orchestrator.errors import StoreRefused, StoreUnavailable
 from orchestrator.model.definitions import WorkflowTask
 from orchestrator.plan import Command
 from orchestrator.settings import Settings
-from orchestrator.store import catalog
+from orchestrator.store import installation
 from tests.engine.processes import DeciderRole, owners
 from tests.engine.stage import Stage, flow, forked, step
 from tests.support.eventually import eventually
@@ -120,7 +120,7 @@ def test_a_redis_that_may_evict_is_refused() -> None:
 
 
 def test_an_installation_of_another_layout_is_refused(town: Stage) -> None:
-    town.do(catalog.check_installation(town.keys))
+    town.do(installation.check_installation(town.keys))
     process = DeciderProcess(Settings(redis_url=town.settings.redis_url, partitions=8))
     with pytest.raises(StoreRefused, match="has 4 partitions, this process is set to 8"):
         process.run()

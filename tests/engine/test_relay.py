@@ -10,7 +10,7 @@ from orchestrator import codec, ids
 from orchestrator.engine.decider import DELIVER_AGAIN_MS, Decider
 from orchestrator.model.definitions import TaskDef, WorkflowDef
 from orchestrator.plan import Call, Command
-from orchestrator.store import catalog
+from orchestrator.store import polls
 from orchestrator.store.inbox import read_outbox
 from orchestrator.store.ownership import acquire
 from tests.engine.stage import Died, Stage, flow, has_script, once, step
@@ -108,7 +108,7 @@ def test_a_domain_that_a_refused_commit_chose_by_polls_does_not_get_the_task(sta
     stage.before = once("commit", lambda: stage.do(acquire(stage.keys, 0, "d2", LEASE_MS, force=True)))
     stage.settle(decider)
     stage.tick(LEASE_MS + 1)
-    stage.do(catalog.note_polls(stage.keys, [catalog.PollNote("a", "us", "w1", 0)]))
+    stage.do(polls.note_polls(stage.keys, [polls.PollNote("a", "us", "w1", 0)]))
     successor = stage.decider("d2")
     stage.settle(successor)
     assert len(stage.claim("a", domain="us")) == 1

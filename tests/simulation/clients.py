@@ -19,7 +19,7 @@ from orchestrator.errors import StoreUnavailable
 from orchestrator.model.records import FORMAT, Meta
 from orchestrator.model.wire import task_def_to_dict, workflow_def_to_dict
 from orchestrator.plan import Plan
-from orchestrator.store import catalog, partition, queue
+from orchestrator.store import catalog, installation, partition, queue
 from orchestrator.store.context import StoreContext
 from orchestrator.store.partition import StartReply
 from orchestrator.store.quarantine import unpark
@@ -41,7 +41,7 @@ def install(world: Surroundings) -> Life:
     store = world.store()
 
     def plan() -> Plan[None]:
-        yield catalog.check_installation(store.keys)
+        yield installation.check_installation(store.keys)
         for definition in world.workload.registered:
             body = msgspec.json.encode(workflow_def_to_dict(definition))
             yield catalog.register_workflow(store.keys, definition.name, 1, body, overwrite=True)

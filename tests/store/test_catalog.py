@@ -1,4 +1,4 @@
-"""The catalog: definitions and revisions, the layout of the installation, who is alive."""
+"""The catalog: definitions of workflows and tasks, and their revisions."""
 
 from __future__ import annotations
 
@@ -6,60 +6,26 @@ import pytest
 
 from orchestrator.errors import StoreRefused
 from orchestrator.plan import Call, Command
-from orchestrator.store import catalog
 from orchestrator.store.catalog import (
-    PollNote,
     PutTaskDefinition,
     Registered,
     TaskDefinition,
     WorkflowDefinition,
-    add_queues,
-    check_installation,
-    decider_beat,
-    decider_leave,
     delete_task_definition,
     delete_workflow,
     get_task_definition,
     get_workflow,
-    list_queues,
     list_task_definitions,
     list_workflows,
-    live_deciders,
     put_task_definition,
     register_workflow,
     task_definitions_since,
     workflow_versions,
 )
 from orchestrator.store.executors import SyncExecutor
+from orchestrator.store.installation import check_installation, decider_beat
 from orchestrator.store.keys import Keys
 from tests.store.queue_story import run_call, snapshot
-
-# --- polls ------------------------------------------------------------------------------------------------------------
-
-
-def test_the_last_poll_of_a_queue_replaces_the_one_before(timed_store: SyncExecutor, keys: Keys) -> None:
-    timed_store.do(Command(("SET", keys.catalog_clock(), 1_000_000)))
-    notes = [PollNote("pay", None, "a b", 400), PollNote("pay", "eu", "c", 0)]
-    assert timed_store.do(catalog.note_polls(keys, notes)) == 2
-    assert timed_store.do(catalog.note_polls(keys, [PollNote("pay", "eu", "d", 100)])) == 2
-    found = timed_store.do(catalog.list_polls(keys))
-    assert [(one.queue_name, one.domain, one.worker_id, one.last_poll_time) for one in found] == [
-        ("pay", None, "a b", 999_600),
-        ("pay", "eu", "d", 999_900),
-    ]
-
-
-def test_notes_of_polls_are_bounded_and_those_of_yesterday_make_room(
-    timed_store: SyncExecutor, keys: Keys, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(catalog, "POLL_NOTES_MAX", 3)
-    timed_store.do(Command(("SET", keys.catalog_clock(), 200_000_000)))
-    old = [PollNote("old", None, "w", 86_400_001), PollNote("older", None, "w", 90_000_000)]
-    assert timed_store.do(catalog.note_polls(keys, [*old, PollNote("new", None, "w", 5)])) == 3
-    fresh = [PollNote(name, None, "w", 0) for name in ("b", "c", "new", "d")]
-    assert timed_store.do(catalog.note_polls(keys, fresh)) == 3
-    assert [one.queue_name for one in timed_store.do(catalog.list_polls(keys))] == ["b", "c", "new"]
-
 
 # --- workflow definitions ---------------------------------------------------------------------------------------------
 
@@ -176,70 +142,6 @@ def test_deleting_what_is_not_there_changes_nothing(store: SyncExecutor, keys: K
     assert snapshot(store) == {}
 
 
-# --- installation, deciders, queues -----------------------------------------------------------------------------------
-
-
-def test_the_first_process_fixes_the_number_of_partitions(store: SyncExecutor) -> None:
-    assert store.do(check_installation(Keys(partitions=4))) == 4
-    assert store.do(check_installation(Keys(partitions=4))) == 4
-    with pytest.raises(StoreRefused, match="has 4 partitions, this process is set to 16; set partitions=4"):
-        store.do(check_installation(Keys(partitions=16)))
-
-
-def test_installations_of_different_namespaces_do_not_meet(store: SyncExecutor) -> None:
-    store.do(check_installation(Keys(partitions=4)))
-    assert store.do(check_installation(Keys("other", partitions=16))) == 16
-
-
-@pytest.mark.parametrize(
-    ("oldest_reader", "is_refused"),
-    [(0, False), (catalog.SCHEMA, False), (catalog.SCHEMA + 1, True)],
-)
-def test_a_program_too_old_for_the_schema_is_refused(
-    store: SyncExecutor, keys: Keys, oldest_reader: int, is_refused: bool
-) -> None:
-    fields = ("partitions", 4, "schema", catalog.SCHEMA + 1, "oldest_reader", oldest_reader)
-    store.do(Command(("HSET", keys.installation(), *fields)))
-    if is_refused:
-        with pytest.raises(StoreRefused, match="upgrade this program"):
-            store.do(check_installation(keys))
-    else:
-        assert store.do(check_installation(keys)) == 4
-
-
-def test_a_schema_too_old_for_this_program_is_refused(
-    store: SyncExecutor, keys: Keys, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store.do(check_installation(keys))
-    monkeypatch.setattr(catalog, "OLDEST_SCHEMA", catalog.SCHEMA + 1)
-    with pytest.raises(StoreRefused, match="finish its workflows with the older release"):
-        store.do(check_installation(keys))
-
-
-@pytest.mark.parametrize(("later_ms", "live"), [(999, ["d1", "d2"]), (1000, ["d2"]), (1001, ["d2"])])
-def test_a_decider_lives_until_its_time_is_over(
-    timed_store: SyncExecutor, keys: Keys, later_ms: int, live: list[str]
-) -> None:
-    _set_clock(timed_store, keys, 5000)
-    assert timed_store.do(decider_beat(keys, "d1", 1000)) == ["d1"]
-    assert timed_store.do(decider_beat(keys, "d2", 9000)) == ["d1", "d2"]
-    _set_clock(timed_store, keys, 5000 + later_ms)
-    assert timed_store.do(live_deciders(keys)) == live
-
-
-def test_a_decider_that_leaves_is_gone_at_once(store: SyncExecutor, keys: Keys) -> None:
-    store.do(decider_beat(keys, "d2", 60_000))
-    store.do(decider_beat(keys, "d1", 60_000))
-    assert store.do(decider_leave(keys, "d2")) == ["d1"]
-    assert store.do(decider_leave(keys, "d2")) == ["d1"]
-
-
-def test_task_types_are_remembered_once(store: SyncExecutor, keys: Keys) -> None:
-    store.do(add_queues(keys, ["ship", "charge"]))
-    store.do(add_queues(keys, ["ship"]))
-    assert store.do(list_queues(keys)) == ["charge", "ship"]
-
-
 # --- wrong types ------------------------------------------------------------------------------------------------------
 
 
@@ -271,7 +173,3 @@ def test_a_key_of_a_wrong_type_is_refused_and_nothing_is_written(
     before = snapshot(store)
     assert isinstance(run_call(store, call), StoreRefused)
     assert snapshot(store) == before
-
-
-def _set_clock(store: SyncExecutor, keys: Keys, now_ms: int) -> None:
-    store.do(Command(("SET", keys.catalog_clock(), now_ms)))

@@ -115,7 +115,7 @@ class RedisServer:
         """Start and wait until it answers. Raises ServerFailed when it does not."""
         for attempts_left in reversed(range(START_ATTEMPTS_MAX)):
             if self._socket is None:
-                self._port = _free_port()
+                self._port = free_port()
             try:
                 self._launch()
                 return self
@@ -209,7 +209,8 @@ class RedisServer:
         process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine on which nobody listens at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

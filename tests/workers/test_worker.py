@@ -14,7 +14,7 @@ from orchestrator import codec
 from orchestrator.context import InProgress, TaskContext, in_progress
 from orchestrator.errors import InvalidRequest, Retry, StoreUnavailable, TerminalError
 from orchestrator.plan import Command
-from orchestrator.store import catalog
+from orchestrator.store import catalog, installation
 from orchestrator.task import RateLimit, Task, task
 from orchestrator_workers import Worker
 from orchestrator_workers.pauses import end_all
@@ -468,7 +468,7 @@ async def test_a_starting_worker_registers_absent_definitions_with_their_limits(
     assert b'"concurrentExecLimit":3' in body
     assert limits is not None
     assert (limits.concurrency, limits.rate, limits.window_ms) == (3, 100, 2_000)
-    assert estate.executor.do(catalog.list_queues(estate.store.keys)) == ["limited"]
+    assert estate.executor.do(installation.list_queues(estate.store.keys)) == ["limited"]
 
 
 async def test_a_definition_that_differs_from_the_catalog_is_left_alone_and_warned_of(

@@ -15,7 +15,7 @@ from orchestrator.model.definitions import TaskDef
 from orchestrator.model.wire import task_def_from_dict, task_def_to_dict
 from orchestrator.plan import Plan
 from orchestrator.service import metadata
-from orchestrator.store import catalog
+from orchestrator.store import installation
 from orchestrator.store.context import StoreContext
 
 _AUDIT = frozenset({"createTime", "updateTime", "createdBy", "updatedBy", "ownerApp"})
@@ -27,7 +27,7 @@ def register_absent(store: StoreContext, definitions: Sequence[TaskDef]) -> Plan
     Raises the store's errors. Example: ``differing = executor.run(register_absent(store, [greet.definition()]))``
     """
     puts = yield from metadata.put_absent_task_defs(store, definitions)
-    yield catalog.add_queues(store.keys, [definition.name for definition in definitions])
+    yield installation.add_queues(store.keys, [definition.name for definition in definitions])
     differing: dict[str, list[str]] = {}
     for definition, put in zip(definitions, puts, strict=True):
         fields = [] if put.stored is None else _differences(definition, put.stored)

@@ -20,6 +20,7 @@ from orchestrator.events.webhooks import WebhookDesk
 from orchestrator.settings import Settings
 from orchestrator.store.connection import Connection, connect
 from orchestrator.store.context import StoreContext
+from orchestrator.store.installation import check_installation
 from orchestrator.systemtasks import REACHING_OUTSIDE
 from orchestrator.systemtasks.context import Resources
 from orchestrator.systemtasks.kafka_source import KafkaEvents
@@ -64,7 +65,10 @@ def run_system(
     async def work() -> None:
         connection = connect(settings.redis_url, settings)
         try:
-            async with Resources(StoreContext(settings), connection.asynchronous().run, concurrency) as shared:
+            store = StoreContext(settings)
+            # Before the chores touch anything; the workers check more, and later.
+            await connection.asynchronous().do(check_installation(store.keys))
+            async with Resources(store, connection.asynchronous().run, concurrency) as shared:
                 workers = [
                     Worker(
                         connection,

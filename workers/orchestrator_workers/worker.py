@@ -29,7 +29,7 @@ from orchestrator.service.dispatch import Claimed, Judged, Refused, TaskToRun
 from orchestrator.service.secrets import masked
 from orchestrator.service.workers import Order
 from orchestrator.settings import Settings
-from orchestrator.store import catalog
+from orchestrator.store import installation
 from orchestrator.store.connection import Connection
 from orchestrator.store.context import StoreContext
 from orchestrator.store.queue_values import Release as How
@@ -389,9 +389,9 @@ class Worker:
     async def _check(self) -> None:
         for warning in await asyncio.to_thread(self._connection.check):
             log.warning("store_warning", extra={"reason": warning})
-        await self._executor.do(catalog.check_installation(self._store.keys))
+        await self._executor.do(installation.check_installation(self._store.keys))
         if not self._registers:
-            await self._executor.do(catalog.add_queues(self._store.keys, self.task_types))
+            await self._executor.do(installation.add_queues(self._store.keys, self.task_types))
             return
         definitions = [registered.task.definition() for registered in self._tasks.values()]
         for name, fields in (await self._executor.run(register_absent(self._store, definitions))).items():

@@ -26,7 +26,10 @@ _clock = SystemClock()
 
 
 class Server(NamedTuple):
-    """What the server says of itself; ``None`` where it does not (the in-process fake says nothing)."""
+    """What the server says of itself; ``None`` where it does not (the in-process fake says nothing).
+
+    ``write_status``: how its last write to disk went, ``ok`` for well.
+    """
 
     name: str | None
     version: str | None
@@ -34,6 +37,9 @@ class Server(NamedTuple):
     is_append_only: bool | None
     used_memory_bytes: int | None
     memory_bytes_max: int | None
+    write_status: str | None = None
+    clients: int | None = None
+    clients_max: int | None = None
 
 
 class Partition(NamedTuple):
@@ -186,14 +192,17 @@ def _server() -> Plan[Server]:
     except OrchestratorError:
         return Server(None, None, None, None, None, None)
     facts: dict[str, str] = dict(line.split(":", 1) for line in raw.decode().splitlines() if ":" in line)
-    is_valkey = "valkey_version" in facts
+    is_valkey, is_append_only = "valkey_version" in facts, facts.get("aof_enabled") == "1"
     return Server(
         "Valkey" if is_valkey else "Redis",
         facts.get("valkey_version" if is_valkey else "redis_version"),
         facts.get("maxmemory_policy"),
-        facts.get("aof_enabled") == "1",
+        is_append_only,
         _number(facts.get("used_memory")),
         _number(facts.get("maxmemory")),
+        facts.get("aof_last_write_status" if is_append_only else "rdb_last_bgsave_status"),
+        _number(facts.get("connected_clients")),
+        _number(facts.get("maxclients")),
     )
 
 

@@ -247,7 +247,7 @@ def _check_eviction(facts: dict[str, str], settings: Settings) -> list[str]:
     what = f"maxmemory-policy is {policy}" if policy else "the server does not say its maxmemory-policy"
     if not settings.allow_eviction:
         raise StoreRefused(
-            f"{what}: Redis may delete live workflows. Run CONFIG SET maxmemory-policy noeviction (and put it into the "
+            f"{what}: Redis may delete live workflows; run CONFIG SET maxmemory-policy noeviction (and put it into the "
             "server's configuration), or set ORCHESTRATOR_ALLOW_EVICTION=true to run at your own risk"
         )
     return [f"{what}: Redis may delete live workflows when memory runs out"]

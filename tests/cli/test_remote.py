@@ -44,7 +44,7 @@ def test_errors_of_a_server_have_the_exit_status_of_the_store_s(ask: Invoke) -> 
     assert ask("workflow", "start", "nobody").exit_code == 3
 
 
-@pytest.mark.parametrize("arguments", [("key", "list"), ("doctor",)])
+@pytest.mark.parametrize("arguments", [("key", "list"), ("archive", "info")])
 def test_a_command_that_needs_redis_says_so(ask: Invoke, arguments: tuple[str, ...]) -> None:
     refused = ask(*arguments)
     assert refused.exit_code != 0

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from orchestrator import set_default_client, task
 from orchestrator.client.enqueueing import one_task_workflow
-from orchestrator.errors import InvalidRequest, WorkflowTerminated
+from orchestrator.errors import Conflict, InvalidRequest, TerminalError, WaitTimeout, WorkflowFailed, WorkflowTerminated
 from orchestrator.testing import Environment
 from tests.client.conftest import greet
 
@@ -59,6 +60,19 @@ def test_a_task_can_be_delayed_until_a_moment(env: Environment) -> None:
     assert env.clock.now == at
 
 
+def test_a_moment_of_any_time_zone_is_that_moment(env: Environment) -> None:
+    at = (env.clock.now + timedelta(hours=1)).astimezone(ZoneInfo("Asia/Kathmandu"))
+    env.client.enqueue(greet.with_options(at=at), name="Ada").result()
+    assert env.clock.now == at
+
+
+def test_a_moment_that_has_passed_is_now(env: Environment) -> None:
+    began_ms = env.clock.now_ms()
+    handle = env.client.with_options(at=env.clock.now - timedelta(days=1)).enqueue(greet, name="Ada")
+    assert handle.result() == {"result": "Hello, Ada"}
+    assert env.clock.now_ms() == began_ms
+
+
 def test_delays_do_not_make_definitions(env: Environment) -> None:
     for delay_s in (1, 2, 3):
         env.client.with_options(delay_s=delay_s).enqueue(greet, name="Ada")
@@ -94,6 +108,32 @@ def test_a_unique_key_gives_the_first_handle(env: Environment) -> None:
     assert second.result() == {"result": "Hello, Ada"}
 
 
+def test_a_unique_key_holds_among_many_and_for_each_task_by_itself(env: Environment) -> None:
+    env.serve(oddly_named)
+    once, other = greet.with_options(unique_key="k"), oddly_named.with_options(unique_key="k")
+    handles = env.client.enqueue_many([(once, {"name": "Ada"}), (once, {"name": "Bob"}), (other, {"value": 1})])
+    assert [handle.existed for handle in handles] == [False, True, False]
+    assert [handle.result() for handle in handles] == [{"result": "Hello, Ada"}] * 2 + [{"result": 2}]
+
+
+def test_a_unique_key_is_free_again_when_its_task_is_removed(env: Environment) -> None:
+    first = env.client.enqueue(greet.with_options(unique_key="k"), name="Ada")
+    first.result()
+    assert env.client.enqueue(greet.with_options(unique_key="k"), name="Bob").existed
+    first.workflow().remove()
+    second = env.client.enqueue(greet.with_options(unique_key="k"), name="Bob")
+    assert (second.existed, second.result()) == (False, {"result": "Hello, Bob"})
+
+
+def test_a_task_of_a_larger_priority_runs_first(env: Environment) -> None:
+    ran: list[str] = []
+    env.serve(note=lambda name: ran.append(name))
+    for name, priority in (("low", 1), ("none", 0), ("high", 9)):
+        env.client.with_options(priority=priority).enqueue("note", name=name)
+    env.drain()
+    assert ran == ["high", "low", "none"]
+
+
 def test_many_tasks_are_enqueued_in_order(env: Environment) -> None:
     handles = env.client.enqueue_many([(greet, {"name": str(number)}) for number in range(300)])
     assert handles[299].workflow().describe().input == {"name": "299"}
@@ -120,6 +160,44 @@ def test_a_cancelled_task_is_not_run(env: Environment) -> None:
     assert handle.status() == "TERMINATED"
     with pytest.raises(WorkflowTerminated, match="cancelled"):
         handle.result()
+
+
+def test_a_cancelled_delay_is_over(env: Environment) -> None:
+    handle = env.client.enqueue(greet.with_options(delay_s=60), name="Ada")
+    handle.cancel("not wanted any more")
+    env.clock.advance(120)
+    assert env.drain() == 0
+    with pytest.raises(WorkflowTerminated, match="not wanted any more"):
+        handle.result()
+
+
+def test_a_task_that_has_ended_cannot_be_cancelled(env: Environment) -> None:
+    handle = env.client.enqueue(greet, name="Ada")
+    handle.result()
+    with pytest.raises(Conflict):
+        handle.cancel()
+    assert handle.status() == "COMPLETED"
+
+
+def test_the_result_of_a_task_that_fails_is_its_reason(env: Environment) -> None:
+    env.serve(broken=fails)
+    handle = env.client.enqueue("broken")
+    with pytest.raises(WorkflowFailed, match="card number is not valid"):
+        handle.result()
+    assert handle.status() == "FAILED"
+
+
+def test_a_result_that_is_not_there_yet_can_be_asked_for_again(env: Environment) -> None:
+    handle = env.client.enqueue(greet.with_options(delay_s=60), name="Ada")
+    with pytest.raises(WaitTimeout):
+        handle.result(timeout_s=1)
+    assert handle.status() == "RUNNING"
+    again = env.client.workflow(handle.id)
+    assert again.result(timeout_s=120) == handle.result() == {"result": "Hello, Ada"}
+
+
+def fails() -> None:
+    raise TerminalError("card number is not valid")
 
 
 def test_a_task_enqueues_itself_through_the_default_client(env: Environment) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import pytest
@@ -148,6 +148,12 @@ def _definitions_and_starts(env: Environment, client: Any) -> None:
     task, other = client.enqueue_many([(greet, {"name": "a"}), (greet, {"name": "b"})])
     assert task.result(timeout_s=5) == {"result": "Hello, a"}
     assert other.workflow().output() == {"result": "Hello, b"}
+    once = client.with_options(unique_key="u")
+    first, second = once.enqueue(greet, name="c"), once.enqueue(greet, name="d")
+    assert (second.id, second.existed, second.result(timeout_s=5)) == (first.id, True, {"result": "Hello, c"})
+    at = env.clock.now + timedelta(hours=1)
+    assert client.with_options(at=at).enqueue(greet, name="e").result() == {"result": "Hello, e"}
+    assert env.clock.now == at
     later = client.with_options(delay_s=60).enqueue(greet, name="late")
     later.cancel()
     assert later.status() == "TERMINATED"

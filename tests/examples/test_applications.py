@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from rq import Queue
 
+from orchestrator import task
 from orchestrator.store.foreign import client_for_library
+from tests.docs.desk import engine
 from tests.support.shop import Shop
 
 DJANGO = """
@@ -42,6 +44,16 @@ async def main():
             print(answer.json()["workflow"])
 asyncio.run(main())
 """
+
+
+@task
+def thank(order_id: str) -> str:
+    return f"Thank you for {order_id}"
+
+
+def test_single_tasks_run_when_and_as_often_as_they_are_said_to(shop: Shop) -> None:
+    with engine(shop.url, [thank]):
+        assert shop.run("letters.py") == ["Thank", "you", "for", "A-1", "True", "TERMINATED"]
 
 
 def test_a_job_of_rq_starts_a_workflow_once_however_often_it_runs(shop: Shop) -> None:

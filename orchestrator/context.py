@@ -43,6 +43,7 @@ class TaskContext:
         "runtime_metadata",
         "task_id",
         "task_type",
+        "trace",
         "worker_id",
         "workflow_id",
         "workflow_name",
@@ -64,6 +65,7 @@ class TaskContext:
         beat: Callable[[TaskContext], None] | None = None,
         runtime_metadata: Mapping[str, str] | None = None,
         worker_id: str = "",
+        trace: Mapping[str, str] | None = None,
     ) -> None:
         self.task_id = task_id
         self.workflow_id = workflow_id
@@ -75,6 +77,8 @@ class TaskContext:
         self.iteration = iteration
         self.generation = generation
         self.worker_id = worker_id
+        self.trace: Mapping[str, str] = trace or {}
+        """``traceparent`` and ``tracestate`` of whoever started the workflow, if that was part of a trace."""
         self.runtime_metadata: Mapping[str, str] = runtime_metadata or {}
         """Values of the names in the task definition's ``runtimeMetadata``: secrets, else environment values."""
         self.cancelled = False

@@ -42,7 +42,7 @@ orchestrator worker tasks.py --concurrency 50
 orchestrator worker my.tasks:charge my.reports --domain eu --pool process
 orchestrator worker my.imports --pool rq --memory-limit 512
 orchestrator worker my.reports --pool process --recycle-tasks 1000 --recycle-memory 512
-orchestrator worker my.tasks --middleware my.around:timed --middleware my.around:audited
+orchestrator worker my.tasks --middleware my.around:timed --middleware my.around:audited --trace
 """
 
 
@@ -177,6 +177,7 @@ def system(
     metavar="MODULE:NAME",
     help="Put this generator function around every task; repeatable, from the outside in.",
 )
+@click.option("--trace", is_flag=True, help="A span of OpenTelemetry for each attempt, in its starter's trace.")
 @click.option("--domain", help="Serve this domain instead of the tasks' own.")
 @click.option("--name", help="How it is called in logs and views. Default: host and process.")
 @click.option("--build", help="What you call the code it runs, for: orchestrator workers list.")
@@ -192,6 +193,7 @@ def worker(
     recycle_tasks: int | None,
     recycle_memory: int | None,
     middleware: tuple[str, ...],
+    trace: bool,
     domain: str | None,
     name: str | None,
     build: str | None,
@@ -216,6 +218,10 @@ def worker(
             return _idle()
     if pool is not None:
         _move_to(pool, served)
+    if trace:
+        from orchestrator_workers import tracing
+
+        middleware = (tracing.MIDDLEWARE, *middleware)
     watch = watching.watch_worker(metrics_host, metrics_port, concurrency)
     with watch.begin() as begun:
 

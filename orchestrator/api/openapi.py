@@ -74,6 +74,9 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
         said = "Repeated under the same key within ten minutes, it happens once and is answered alike."
         schema = {"type": "string"}
         parameters.append({"name": "Idempotency-Key", "in": "header", "schema": schema, "description": said})
+    if shape.takes_trace:
+        said = "W3C's: the trace that the workflow, and with it every attempt of its tasks, is part of."
+        parameters.append({"name": "traceparent", "in": "header", "schema": {"type": "string"}, "description": said})
     operation: Json = {
         "operationId": re.sub(r"[{}]", "", f"{route.method.lower()}{route.path}").replace("/", "_"),
         "tags": [route.segments[0]],

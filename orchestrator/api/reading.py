@@ -17,6 +17,7 @@ import msgspec
 
 from orchestrator.api.routes import Parameter, Route
 from orchestrator.errors import DefinitionInvalid, InvalidRequest, Problem
+from orchestrator.model.tracing import trace_of
 from orchestrator.model.wire_read import read_value
 
 _ABSENT = frozenset({"", "None"})
@@ -43,6 +44,8 @@ def arguments_of(
             problems.append(Problem(parameter.wire, f"the query parameter {parameter.wire} is missing"))
     if shape.takes_request_id:
         given["request_id"] = next(iter(texts.get("requestId", [])), headers.get("idempotency-key"))
+    if shape.takes_trace:
+        given["trace"] = trace_of(headers)
     if problems:
         raise DefinitionInvalid(f"{route.method} {route.path}", problems)
     if shape.body is not None:

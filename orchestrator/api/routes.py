@@ -1,9 +1,10 @@
 """What a route is: method, path, handler and who may call it; everything else stands in the handler's signature.
 
 The first parameter of a handler is the store, when it is a plan, or the visit, when it is a coroutine (for what must
-wait for something other than the store). Parameters named in the path come from there, one called ``body`` is the body,
-``request_id`` is the id under which the caller repeats, and all others are query parameters under their JSON names. The
-type of what the plan gives is the answer's: ``str`` is sent as plain text, ``None`` as an empty body, all else as JSON.
+wait for something other than the store). Parameters named in the path come from there, one called ``body`` is the
+body, ``request_id`` is the id under which the caller repeats, ``trace`` the trace in the headers that the caller is
+part of, and all others are query parameters under their JSON names. The type of what the plan gives is the answer's:
+``str`` is sent as plain text, ``None`` as an empty body, all else as JSON.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from orchestrator.plan import Plan
 Handler = Callable[..., Any]
 
 _PLACE = re.compile(r"\{(\w+)\}")
-_NOT_QUERY = frozenset({"body", "request_id"})
+_NOT_QUERY = frozenset({"body", "request_id", "trace"})
 
 
 class Role(StrEnum):
@@ -69,6 +70,7 @@ class Shape(NamedTuple):
     body: Parameter | None
     answer: Any
     takes_request_id: bool
+    takes_trace: bool
     is_async: bool
 
 
@@ -113,5 +115,6 @@ class Route:
             body=next((one for one in named if one.name == "body"), None),
             answer=hints["return"] if is_async else get_args(hints["return"])[2],
             takes_request_id=any(one.name == "request_id" for one in named),
+            takes_trace=any(one.name == "trace" for one in named),
             is_async=is_async,
         )

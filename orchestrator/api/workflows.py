@@ -29,13 +29,19 @@ from orchestrator.service.starting import Launch
 from orchestrator.store.context import StoreContext
 
 Json = dict[str, Any]
+Trace = dict[str, str]
 
 # --- start ------------------------------------------------------------------------------------------------------------
 
 
-def start(store: StoreContext, body: StartWorkflowRequest, request_id: str | None = None) -> Plan[str]:
+def start(
+    store: StoreContext,
+    body: StartWorkflowRequest,
+    request_id: str | None = None,
+    trace: Trace = {},  # noqa: B006
+) -> Plan[str]:
     """Start a workflow, registered or given inline; its id, once its first step is decided."""
-    started = yield from starting.start(store, Launch(body, request_id=request_id))
+    started = yield from starting.start(store, Launch(body, request_id=request_id, trace=trace))
     return started.workflow_id
 
 
@@ -47,12 +53,13 @@ def start_by_name(
     correlation_id: str | None = None,
     priority: int = 0,
     request_id: str | None = None,
+    trace: Trace = {},  # noqa: B006
 ) -> Plan[str]:
     """Start a registered workflow; the body is its input."""
     request = StartWorkflowRequest(
         name=name, version=version, correlation_id=correlation_id, priority=priority, input=body
     )
-    return start(store, request, request_id)
+    return start(store, request, request_id, trace)
 
 
 def execute(
@@ -64,6 +71,7 @@ def execute(
     wait_for_seconds: int = 0,
     return_strategy: ReturnStrategy = ReturnStrategy.TARGET_WORKFLOW,
     request_id: str | None = None,
+    trace: Trace = {},  # noqa: B006
 ) -> Plan[Json | None]:
     """Start a workflow (version 0: the latest) and answer when it has ended, waits for a signal, or a task has ended.
 
@@ -72,7 +80,7 @@ def execute(
     request = replace(body or StartWorkflowRequest(name=name), name=name, version=version or None)
     halt = yield from halts.execute(
         store,
-        Launch(request, request_id=request_id),
+        Launch(request, request_id=request_id, trace=trace),
         wait_until_refs=_refs(wait_until_task_ref),
         return_strategy=return_strategy,
         timeout_s=wait_for_seconds or halts.EXECUTE_WAIT_S,
@@ -88,11 +96,12 @@ def call(
     wait_until_task_ref: str | None = None,
     wait_for_seconds: int = 0,
     request_id: str | None = None,
+    trace: Trace = {},  # noqa: B006
 ) -> Plan[Json]:
     """Start a workflow with the body as its input and answer with its output; what it has of it when the time is over."""
     halt = yield from halts.execute(
         store,
-        Launch(StartWorkflowRequest(name=name, version=version, input=body), request_id=request_id),
+        Launch(StartWorkflowRequest(name=name, version=version, input=body), request_id=request_id, trace=trace),
         wait_until_refs=_refs(wait_until_task_ref),
         timeout_s=wait_for_seconds or halts.EXECUTE_WAIT_S,
     )
@@ -106,9 +115,10 @@ def call_without_input(
     wait_until_task_ref: str | None = None,
     wait_for_seconds: int = 0,
     request_id: str | None = None,
+    trace: Trace = {},  # noqa: B006
 ) -> Plan[Json]:
     """Start a workflow without input and answer with its output; what it has of it when the time is over."""
-    return call(store, name, {}, version, wait_until_task_ref, wait_for_seconds, request_id)
+    return call(store, name, {}, version, wait_until_task_ref, wait_for_seconds, request_id, trace)
 
 
 async def test(visit: Visit, body: WorkflowTestRequest) -> Workflow:

@@ -20,6 +20,7 @@ from orchestrator.client import trials
 from orchestrator.client.enqueueing import check_inputs, delay_input, epoch_ms, one_task_workflow
 from orchestrator.client.options import Options
 from orchestrator.client.sessions import Planner
+from orchestrator.client.tracing import current_trace
 from orchestrator.engine.starts import Resolved
 from orchestrator.errors import InvalidRequest, OrchestratorError
 from orchestrator.model.definitions import IdempotencyStrategy, SchemaDef, TaskDef, WorkflowDef
@@ -132,7 +133,8 @@ class Calls:
         yield from self._introduce(tasks)
         resolved = None if isinstance(workflow, str) else (yield from self._resolve(workflow))
         name = workflow if isinstance(workflow, str) else workflow.name
-        return Launch(self._request(name, given, tasks), options.workflow_id, options.request_id, resolved)
+        request = self._request(name, given, tasks)
+        return Launch(request, options.workflow_id, options.request_id, resolved, trace=current_trace())
 
     def schedule(
         self,
@@ -212,7 +214,7 @@ class Calls:
                 raise InvalidRequest(f"task {name}: unique_key is an idempotency_key; give one of them")
             request.idempotency_key = options.unique_key
             request.idempotency_strategy = IdempotencyStrategy.RETURN_EXISTING
-        return Launch(request, options.workflow_id, options.request_id, resolved)
+        return Launch(request, options.workflow_id, options.request_id, resolved, trace=current_trace())
 
     def _untagged(self) -> Calls:
         return self.with_options({"partition_tag": None})

@@ -262,6 +262,7 @@ def _start_failure_workflow(d: Draft, status: str, reason: str | None, output: b
                 task_to_domain=meta.task_to_domain,
                 failure_of=d.workflow_id,
                 depth=meta.depth + 1,
+                trace=meta.trace,
             ),
             input=Raw(pack(given)),
             latest=definition.failure_workflow_version is None,

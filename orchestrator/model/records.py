@@ -44,6 +44,7 @@ class Meta(Struct, array_like=True, frozen=True, gc=False):
     child_versions: dict[str, int] = {}  # the versions that sub-workflows named without one had when this one started
     secrets: list[str] = []  # names that the parent passed on by reference in the input
     watch_ms: int = 0  # for so long after the start somebody wants to be told of every change
+    trace: dict[str, str] = {}  # traceparent and tracestate of whoever started it, or its parent
 
 
 class Step(Struct, array_like=True, frozen=True, gc=False):

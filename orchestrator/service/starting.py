@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from msgspec import Raw
@@ -34,6 +34,7 @@ from orchestrator.errors import Conflict, DefinitionInvalid, InvalidRequest, Orc
 from orchestrator.model.definitions import IdempotencyStrategy, WorkflowDef
 from orchestrator.model.execution import StartWorkflowRequest, validate_start_request
 from orchestrator.model.records import FORMAT, Meta
+from orchestrator.model.tracing import trace_of
 from orchestrator.plan import Command, Plan, Wait
 from orchestrator.service import admission, schemas, uploads
 from orchestrator.store import catalog
@@ -64,6 +65,7 @@ class Launch(NamedTuple):
     event: str | None = None
     watch_ms: int = 0
     partition: int | None = None  # where a generated id is to live
+    trace: Mapping[str, str] = {}  # traceparent and tracestate of the starter
 
 
 class StartedWorkflow(NamedTuple):
@@ -137,6 +139,7 @@ def prepare(store: StoreContext, launch: Launch, resolved: Resolved, versions: d
         correlation_id=request.correlation_id,
         idempotency_key=key,
         task_to_domain=request.task_to_domain,
+        trace=trace_of(launch.trace),
         created_by=request.created_by,
         child_versions=versions,
         event=launch.event,

@@ -55,6 +55,7 @@ class Order(msgspec.Struct, array_like=True, frozen=True):
     runtime_metadata: dict[str, str]
     timeout_s: int = 0
     middleware: tuple[tuple[str, str], ...] = ()
+    trace: dict[str, str] = {}
 
 
 class ChildOptions(NamedTuple):
@@ -217,6 +218,7 @@ def context_of(order: Order) -> TaskContext:
         now_ms=SystemClock().now_ms,
         runtime_metadata=order.runtime_metadata,
         worker_id=order.worker_id,
+        trace=order.trace,
     )
 
 
@@ -232,6 +234,7 @@ def _order(job: Job) -> Order:
         dict(at.runtime_metadata),
         job.registered.task.definition().timeout_seconds,
         tuple((one.target, one.attribute) for one in job.registered.middleware),
+        dict(at.trace),
     )
 
 

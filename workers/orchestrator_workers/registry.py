@@ -75,6 +75,8 @@ def load_module(source: str) -> ModuleType:
     """
     try:
         return _from_file(source) if source.endswith(".py") else _from_name(source)
+    except MissingExtra:
+        raise  # it says what to install
     except Exception as error:
         raise InvalidRequest(f"module {source} does not import: {_where(error)}") from error
 

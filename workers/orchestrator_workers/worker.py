@@ -344,6 +344,7 @@ class Worker:
             beat=self._heartbeat.ask,
             runtime_metadata=run.runtime_metadata,
             worker_id=self.name,
+            trace=meta.trace,
         )
         registered = self._tasks[claimed.type]
         return Job(claimed, registered, context, scheduled.input, lease_end_s, run.hidden)

@@ -226,6 +226,7 @@ def _launch(d: Draft, record: TaskRecord) -> Result:
                 depth=meta.depth + 1,
                 secrets=d.secrets_in(packed),
                 watch_ms=max(0, d.core.watched_until_ms - d.now),
+                trace=meta.trace,
             ),
             input=Raw(packed),
             latest=definition is None and given["subWorkflowVersion"] is None,

@@ -12,7 +12,8 @@ import pytest
 
 import orchestrator
 from orchestrator import testing
-from tests.docs.blocks import ROOT
+from orchestrator.core.kinds import DISPATCH, SYSTEM_TASK_TYPES
+from tests.docs.blocks import ROOT, blocks_of
 
 LOADED = re.compile(r'<(?:script|link|img|iframe)[^>]+(?:src|href)="((?:https?:)?//[^"]+)"')
 
@@ -35,6 +36,19 @@ def test_the_site_is_built_and_its_pages_load_nothing_from_elsewhere(site: Path)
     pages = {page: page.read_text() for page in site.rglob("*.html")}
     assert len(pages) > 50
     assert {page: found for page, text in pages.items() if (found := LOADED.findall(text))} == {}
+
+
+def test_every_operator_and_system_task_has_a_page_in_three_forms() -> None:
+    engine_s_own, older_names = {"SCRIPT"}, {"FORK"}
+    types = {*DISPATCH, *SYSTEM_TASK_TYPES, "SIMPLE", "DYNAMIC"} - engine_s_own - older_names
+    pages = {
+        page.stem.upper(): blocks_of(page) for page in (ROOT / "docs/operators").glob("*.md") if page.stem != "README"
+    }
+    assert set(pages) == types
+    missing = {
+        name: {"python", "json", "yaml"} - {block.language for block in blocks} for name, blocks in pages.items()
+    }
+    assert {name for name, languages in missing.items() if languages} == set()
 
 
 def test_every_public_name_is_described_from_its_docstring(site: Path) -> None:

@@ -31,7 +31,7 @@ SDK_VERSIONS = 2.0.0
 # RQ of the workers in the example; ours is the newest
 RQ_VERSIONS = 2.10.0 2.12.0
 
-.PHONY: help demo test check style lint types floors bench fuzz conformance deploy rq simulate chaos mutants format clean
+.PHONY: help demo test check style lint types floors bench fuzz conformance deploy rq simulate chaos mutants format faces clean
 .PHONY: wheel compiled stage docs reference
 
 help: ## list the targets
@@ -153,6 +153,9 @@ mutants: $(READY) ## break the product on purpose: does the simulation notice?
 format: $(READY) ## rewrite the layout and the fixable lint findings
 	@$(RUN) -m ruff check --fix --exit-zero --silent .
 	@$(RUN) -m ruff format .
+
+faces: $(READY) ## make the clients for asyncio out of the blocking ones
+	@$(RUN) -m tests.client.twins
 
 clean: ## remove the environment, caches and built packages
 	rm -rf $(VENV) $(COMPILED) $(PEER) $(SDK) $(SDK_JS) $(DEPLOY) \

@@ -13,6 +13,7 @@ from orchestrator.client.blocking import Client
 from orchestrator.client.handles import TaskHandle, WorkflowHandle
 from orchestrator.client.options import Options
 from orchestrator.client.sessions import client_settings
+from orchestrator.client.transactions import QueuedStart
 
 __all__ = [
     "AsyncClient",
@@ -20,6 +21,7 @@ __all__ = [
     "AsyncWorkflowHandle",
     "Client",
     "Options",
+    "QueuedStart",
     "TaskHandle",
     "WorkflowHandle",
     "client_settings",

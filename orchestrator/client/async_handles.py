@@ -1,4 +1,4 @@
-"""``AsyncWorkflowHandle`` and ``AsyncTaskHandle``: the handles of ``handles`` for asyncio, over the same plans."""
+"""The handles of ``handles`` for asyncio. Made of them by ``make faces``: change them there."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class AsyncWorkflowHandle:
         return (await self._do(workflows.standing)).output
 
     async def describe(self) -> Workflow:
-        """Everything about it, with its tasks. Example: ``(await handle.describe()).task("charge").status``"""
+        """Everything about it, with its tasks. Example: ``(await handle.describe()).task("charge").output_data``"""
         return await self._do(workflows.get)
 
     async def why(self) -> Explanation:
@@ -274,7 +274,7 @@ class AsyncWorkflowHandle:
 class AsyncTaskHandle:
     """One enqueued task; its ``id`` is that of the one-step workflow that carries it.
 
-    ``existed``: an earlier enqueue with the same ``unique_key`` was found.
+    ``existed``: an earlier enqueue with the same ``unique_key`` was found. Example: ``await handle.result(timeout_s=10)``
     """
 
     def __init__(self, session: AwaitedSession, workflow_id: str, *, existed: bool = False) -> None:
@@ -289,7 +289,7 @@ class AsyncTaskHandle:
     async def result(self, timeout_s: float | None = None) -> dict[str, Any]:
         """Wait for the end and return the task's output; a value that is no object stands under ``result``.
 
-        Raises like ``WorkflowHandle.result``.
+        Raises like ``AsyncWorkflowHandle.result``.
         """
         return await self._workflow.result(timeout_s)
 

@@ -1,7 +1,4 @@
-"""``AsyncClient``: the face of ``blocking`` for asyncio, method by method, over the same plans.
-
-What a method does, raises and takes is said there; only ``with_options`` and ``workflow`` are not awaited.
-"""
+"""``AsyncClient``: ``blocking`` for asyncio. Made of it by ``make faces``: change it there."""
 
 from __future__ import annotations
 
@@ -55,7 +52,7 @@ H = TypeVar("H")
 
 
 class AsyncClient:
-    """``Client`` for asyncio: same methods, same arguments, awaited.
+    """``Client`` for asyncio: same methods, same arguments, awaited where they ask for something.
 
     It may be made anywhere, and belongs to the event loop it is used in: when that has ended or the process was forked, the
     next one may use it, with connections of its own. While it goes on, another loop is refused (``InvalidRequest``).
@@ -160,7 +157,7 @@ class AsyncClient:
     ) -> dict[str, Any]:
         """Start an execution, wait for its end (option ``timeout_s``) and return its output.
 
-        Raises like ``start_workflow`` and ``WorkflowHandle.result``.
+        Raises like ``start_workflow`` and ``AsyncWorkflowHandle.result``.
         Example: ``await client.execute_workflow(hello, name="Ada")``
         """
         started = self._handle(await self.run(self._calls.start_workflow(workflow, input, inputs, wait_commit=False)))
@@ -242,7 +239,7 @@ class AsyncClient:
     ) -> SearchResult[WorkflowSummary]:
         """Executions that meet every condition given, the latest start first. Raises ``InvalidRequest``.
 
-        Example: ``(await client.list_workflows(status="RUNNING")).total``
+        Example: ``[item.workflow_id for item in (await client.list_workflows(status="RUNNING")).items]``
         """
         conditions: dict[str, Any] = {"status": status, "name": name, "correlation_id": correlation_id}
         return await self._do(listing.list_workflows, **conditions, start=start, size=size)
@@ -331,7 +328,7 @@ class AsyncClient:
 
         Deliveries come to ``/api/webhook/<id>`` of a server. Raises ``DefinitionInvalid`` and, for a secret in clear
         that cannot be encrypted, ``InvalidRequest``.
-        Example: ``await client.save_webhook(Webhook(name="bank", verifier=Verifier.STRIPE, secret_value="whsec_..."))``
+        Example: ``(await client.save_webhook(Webhook(name="bank", verifier=Verifier.STRIPE, secret_value="whsec_..."))).id``
         """
         return await self._do(webhooks.put, webhook, is_new=True)
 
@@ -487,7 +484,7 @@ class AsyncClient:
         """Have a worker run one task, by object or name, and return at once with its handle.
 
         Options: ``delay_s`` or ``at``, ``priority``, ``unique_key`` and those of a start. Raises like
-        ``start_workflow``. Example: ``handle = await client.with_options(delay_s=5).enqueue(greet, name="Ada")``
+        ``start_workflow``. Example: ``await (await client.with_options(delay_s=5).enqueue(greet, name="Ada")).result()``
         """
         started = await self.run(self._calls.enqueue(task, input, inputs))
         return self._task_handle(started)

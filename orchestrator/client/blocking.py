@@ -1,6 +1,6 @@
 """``Client`` for programs that wait by blocking. Every verb is a plan made elsewhere and driven here.
 
-``asynchronous`` is the same face for asyncio, method by method.
+``asynchronous`` is made of this file by ``make faces``.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ class Client:
 
         ``action``: pause, resume, restart, retry, rerun, terminate, skip, jump, upgrade, signal, update_variables,
         update_state, reset_callbacks, remove or terminate_remove. Raises ``InvalidRequest`` for no ids or too many.
-        Example: ``(client.act_on_workflows("terminate", ids, {"reason": "wrong price"})).failed``
+        Example: ``client.act_on_workflows("terminate", ids, {"reason": "wrong price"}).failed``
         """
         return self._do(bulk.act_on_all, action, workflow_ids, arguments)
 
@@ -317,7 +317,7 @@ class Client:
     ) -> list[EventExecution]:
         """What was done for messages, the latest first: of one handler, of one event, or of all handlers.
 
-        Example: ``(client.event_executions("ship"))[0].status``
+        Example: ``client.event_executions("ship")[0].status``
         """
         return self._do(events.executions, handler, event=event, size=size)
 
@@ -429,7 +429,7 @@ class Client:
         """Start the workflow of a schedule at once, paused or not; its times stay as they are.
 
         Raises ``NotFound``, and ``InvalidRequest`` when it cannot be started.
-        Example: ``(client.run_schedule("nightly")).workflow_id``
+        Example: ``client.run_schedule("nightly").workflow_id``
         """
         return self._do(backfill.run_now, name)
 
@@ -444,7 +444,7 @@ class Client:
     def schedule_executions(self, name: str | None = None, *, size: int = 100) -> list[ScheduleExecution]:
         """What became of due times, the latest first: of one schedule or of all.
 
-        Example: ``(client.schedule_executions("nightly"))[0].workflow_id``
+        Example: ``client.schedule_executions("nightly")[0].workflow_id``
         """
         return self._do(schedules.executions, name, size=size)
 
@@ -482,7 +482,7 @@ class Client:
         """Have a worker run one task, by object or name, and return at once with its handle.
 
         Options: ``delay_s`` or ``at``, ``priority``, ``unique_key`` and those of a start. Raises like
-        ``start_workflow``. Example: ``client.with_options(delay_s=5).enqueue(greet, name="Ada").result(timeout_s=30)``
+        ``start_workflow``. Example: ``client.with_options(delay_s=5).enqueue(greet, name="Ada").result()``
         """
         started = self.run(self._calls.enqueue(task, input, inputs))
         return self._task_handle(started)

@@ -1,6 +1,6 @@
 """``WorkflowHandle`` and ``TaskHandle``: one execution, looked at, waited for and acted on.
 
-Every verb is a plan of ``service`` and only driven here. ``async_handles`` is the same face for asyncio.
+Every verb is a plan of ``service`` and only driven here. ``async_handles`` is made of this file by ``make faces``.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class WorkflowHandle:
     def why(self) -> Explanation:
         """What exactly it waits for: tasks, places in queues, limits, timers, signals, children.
 
-        Example: ``[reason.text for reason in (handle.why()).reasons]``
+        Example: ``[reason.text for reason in handle.why().reasons]``
         """
         return self._do(why)
 
@@ -239,7 +239,7 @@ class WorkflowHandle:
         """Signal like ``signal`` and wait until it halts again: it has ended, or waits for another signal.
 
         ``return_strategy`` says what of the halt is wanted, see ``execute_until_halt`` of the client.
-        Example: ``(handle.signal_and_wait("approved", return_strategy="BLOCKING_TASK")).task``
+        Example: ``handle.signal_and_wait("approved", return_strategy="BLOCKING_TASK").task``
         """
         return self._do(
             halts.signal_and_wait,

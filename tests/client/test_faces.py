@@ -24,6 +24,7 @@ from orchestrator.client import (
 )
 from orchestrator.errors import InvalidRequest, MissingExtra, StoreRefused, StoreUnavailable
 from orchestrator.settings import Settings
+from tests.client import twins
 from tests.client.conftest import hello
 
 
@@ -50,6 +51,11 @@ def test_both_clients_have_the_same_methods_and_arguments(blocking: type, waitin
             assert list(inspect.signature(mine).parameters.values()) == list(
                 inspect.signature(theirs).parameters.values()
             ), name
+
+
+def test_the_faces_for_asyncio_are_made_of_the_blocking_ones() -> None:
+    stale = [path.name for path, text in twins.made().items() if path.read_text() != text]
+    assert stale == [], "change blocking.py or handles.py, then run: make faces"
 
 
 @pytest.mark.parametrize("name", orchestrator.__all__)

@@ -51,7 +51,7 @@ def doctor(form: str) -> int:
 
 def examine(session: Session) -> Iterator[Finding]:
     """Every check in order; when the installation cannot be asked, those that need it are left out."""
-    from orchestrator.service import operations, poll_data
+    from orchestrator.service import operations, poll_data, workers
 
     yield from findings.of_profile(session)
     try:
@@ -59,12 +59,14 @@ def examine(session: Session) -> Iterator[Finding]:
             way = list(_way(session, store))
             diagnosis = store.run(operations.diagnose)
             queues, polls = store.run(operations.queues), store.run(poll_data.read)
+            known = store.run(workers.list_workers)
     except OrchestratorError as error:
         yield findings.of_failure(error, session)
     else:
         yield from way
         yield from findings.of_server(diagnosis)
         yield from findings.of_engine(diagnosis)
+        yield from findings.of_workers(known)
         yield from findings.of_queues(queues, polls)
     yield from findings.of_machine()
 

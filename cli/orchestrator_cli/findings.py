@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import orchestrator
-from orchestrator.errors import OrchestratorError, StoreForbidden, StoreRefused
+from orchestrator.errors import OrchestratorError, StoreRefused
 from orchestrator_cli import profiles
 from orchestrator_cli.archive import without_password
 from orchestrator_cli.output import moment, span
@@ -17,6 +17,7 @@ from orchestrator_cli.session import Session
 
 if TYPE_CHECKING:
     from orchestrator.model.execution import PollData
+    from orchestrator.model.workers import WorkerInfo
     from orchestrator.service.operations import Diagnosis, Partition
     from orchestrator.store.queue_values import QueueStats
 
@@ -52,21 +53,11 @@ def of_profile(session: Session) -> Iterator[Finding]:
 
 def of_failure(error: OrchestratorError, session: Session) -> Finding:
     """Why the installation could not be asked."""
-    found, _, rest = str(error).partition("; ")
-    match error:
-        case StoreForbidden():
-            fix = (
-                "put user and password into the URL, redis://USER:PASSWORD@HOST; deploy/redis/users.acl has the rights"
-            )
-        case StoreRefused() if rest:
-            return Finding("redis", "fail", found, rest)
-        case _ if "SSL" in str(error) or "certificate" in str(error):
-            fix = (
-                "rediss:// is for servers that speak TLS and redis:// for others; the certificate must be trusted here"
-            )
-        case _:
-            fix = session.hint
-    return Finding("http" if session.is_remote else "redis", "fail", str(error), fix)
+    check, found = "http" if session.is_remote else "redis", str(error)
+    if not isinstance(error, StoreRefused):
+        return Finding(check, "fail", found, session.hint)
+    said, _, fix = found.partition("; ") if "; " in found else found.rpartition(" (")[0].rpartition(": ")
+    return Finding(check, "fail", said or found, fix or session.hint)
 
 
 def of_clock(skew_ms: int) -> Finding:
@@ -181,7 +172,27 @@ def _partition(partition: Partition) -> Iterator[Finding]:
         yield Finding("crashes", "warn", found, fix)
 
 
-# --- the queues -------------------------------------------------------------------------------------------------------
+# --- workers and queues -------------------------------------------------------------------------------------------------------
+
+
+def of_workers(workers: Sequence[WorkerInfo]) -> Iterator[Finding]:
+    """Whether the workers that were heard of lately are still there, may work, and are of this version."""
+    by_state: dict[str, list[WorkerInfo]] = {}
+    for worker in workers:
+        by_state.setdefault(worker.state, []).append(worker)
+    live = [worker for worker in workers if worker.state != "LOST"]
+    taken, slots = sum(worker.running for worker in live), sum(worker.concurrency for worker in live)
+    yield Finding("workers", "ok", f"{len(live)} live, {taken} of {slots} slots taken" if live else "none is heard of")
+    for worker in by_state.get("LOST", ()):
+        found = f"{worker.name} on {worker.host} fell silent {span(worker.silent_ms)} ago with {len(worker.held)} tasks"
+        fix = "its tasks come back by themselves; look why it died (its log, the memory limit of its host) and start another"
+        yield Finding("worker lost", "warn", found, fix)
+    if paused := [worker.name for worker in by_state.get("PAUSED", ())]:
+        fix = f"orchestrator workers resume {' '.join(paused)}"
+        yield Finding("workers paused", "warn", f"{len(paused)} claim nothing until they are resumed", fix)
+    if others := [f"{one.name} ({one.version})" for one in live if one.version != orchestrator.__version__]:
+        found = f"not of version {orchestrator.__version__}: {', '.join(others)}"
+        yield Finding("worker versions", "warn", found, "bring all to one version (docs/operations/upgrade.md)")
 
 
 def of_queues(queues: dict[str, QueueStats], polls: Sequence[PollData]) -> Iterator[Finding]:

@@ -45,7 +45,7 @@ COMMANDS = {
     "event": Entry(
         "orchestrator_cli.event", "group", "Events: handlers, publish a message, what was done for messages."
     ),
-    "webhook": Entry("orchestrator_cli.webhook", "group", "Webhooks: put, list, show, delete, deliveries."),
+    "webhook": Entry("orchestrator_cli.webhook", "group", "Webhooks: apply, list, get, delete, deliveries."),
     "schedule": Entry(
         "orchestrator_cli.schedule", "group", "Schedules: start workflows at set times; create, list, pause, next."
     ),

@@ -16,6 +16,7 @@ from orchestrator_cli.session import Store
 
 if TYPE_CHECKING:
     from orchestrator.model.execution import PollData
+    from orchestrator.model.workers import WorkerInfo
     from orchestrator.service.operations import Overview
     from orchestrator.store.queue_values import QueueStats
 
@@ -23,7 +24,10 @@ Page = dict[str, Any]
 
 ENDED = ("COMPLETED", "FAILED", "TIMED_OUT", "TERMINATED")
 POLLED_LATELY_MS = 60_000
-"""A worker that has not asked for so long is not shown: it is gone, or busy with everything it may run."""
+"""A worker of which only polls are known is not shown when it has not asked for so long: it is gone, or busy."""
+
+POLLS = "POLLS"
+"""The state of such a worker."""
 
 ROWS_MIN = 3
 """So many rows of a pane are drawn on the smallest screen."""
@@ -35,6 +39,7 @@ class Look(NamedTuple):
     overview: Overview
     queues: dict[str, QueueStats]
     polls: list[PollData]
+    workers: list[WorkerInfo]
 
     @property
     def at_ms(self) -> int:
@@ -44,9 +49,14 @@ class Look(NamedTuple):
 
 def look(store: Store) -> Look:
     """Ask the service for everything that is shown."""
-    from orchestrator.service import operations, poll_data
+    from orchestrator.service import operations, poll_data, workers
 
-    return Look(store.run(operations.overview), store.run(operations.queues), store.run(poll_data.read))
+    return Look(
+        store.run(operations.overview),
+        store.run(operations.queues),
+        store.run(poll_data.read),
+        store.run(workers.list_workers),
+    )
 
 
 # --- as data ----------------------------------------------------------------------------------------------------------
@@ -109,18 +119,28 @@ def _queues(now: Look, before: Look | None) -> list[Page]:
 
 
 def _workers(now: Look) -> list[Page]:
-    latest: dict[str, int] = {}
-    tasks: dict[str, set[str]] = {}
-    for one in now.polls:
-        name = one.worker_id or "-"
-        latest[name] = max(latest.get(name, 0), one.last_poll_time)
-        tasks.setdefault(name, set()).add(one.queue_name)
-    ages = {name: max(0, now.at_ms - at_ms) for name, at_ms in sorted(latest.items())}
-    return [
-        {"name": name, "polledBeforeMs": age_ms, "tasks": sorted(tasks[name])}
-        for name, age_ms in ages.items()
-        if age_ms <= POLLED_LATELY_MS
-    ]
+    """Workers that say what they do, and those that only ask for tasks over HTTP, which nobody knows more of."""
+    rows: dict[str, Page] = {
+        one.name: {
+            "name": one.name,
+            "state": str(one.state),
+            "running": one.running,
+            "concurrency": one.concurrency,
+            "tasks": sorted({served.name for served in one.task_types}),
+            "silentMs": one.silent_ms,
+        }
+        for one in now.workers
+    }
+    for poll in now.polls:
+        name, silent_ms = poll.worker_id or "-", max(0, now.at_ms - poll.last_poll_time)
+        if name in rows and rows[name]["state"] != POLLS:
+            continue
+        if silent_ms <= POLLED_LATELY_MS:
+            empty: Page = {"name": name, "state": POLLS, "running": None, "concurrency": None, "tasks": []}
+            row = rows.setdefault(name, {**empty, "silentMs": silent_ms})
+            row["tasks"] = sorted({*row["tasks"], poll.queue_name})
+            row["silentMs"] = min(row["silentMs"], silent_ms)
+    return sorted(rows.values(), key=lambda row: (-(row["running"] or 0), row["name"]))
 
 
 def _ended(one: Look) -> int:
@@ -152,8 +172,17 @@ def lines_of(page: Page, head: str, height: int | None = None) -> list[str]:
         [[one["name"], one["partitions"], one["inbox"], span(one["lagMs"])] for one in page["deciders"]],
     )
     workers = aligned(
-        ("worker", "last poll", "tasks"),
-        [[one["name"], span(one["polledBeforeMs"]), ", ".join(one["tasks"])] for one in page["workers"]],
+        ("worker", "state", "running", "seen", "tasks"),
+        [
+            [
+                one["name"],
+                one["state"],
+                None if one["concurrency"] is None else f"{one['running']} of {one['concurrency']}",
+                f"{span(one['silentMs'])} ago",
+                ", ".join(one["tasks"]),
+            ]
+            for one in page["workers"]
+        ],
     )
     queues = aligned(
         (*(column.title for column in LISTED), "started/s", "expired/s"),

@@ -18,9 +18,9 @@ group = LazyGroup(
     "webhook",
     help="Addresses at which other systems deliver events.",
     entries={
-        "put": Entry(__name__, "put", "Store a webhook."),
+        "apply": Entry(__name__, "apply", "Store a webhook."),
         "list": Entry(__name__, "list_", "List the webhooks."),
-        "show": Entry(__name__, "show_", "Show a webhook; its secrets are references."),
+        "get": Entry(__name__, "get", "Show a webhook; its secrets are references."),
         "delete": Entry(__name__, "delete", "Forget a webhook."),
         "deliveries": Entry(__name__, "deliveries", "Tell what became of its latest deliveries."),
     },
@@ -45,12 +45,12 @@ DELIVERIES = [
 
 @click.command(
     cls=Leaf,
-    examples="orchestrator webhook put github.json\norchestrator webhook put github.json --id github",
+    examples="orchestrator webhook apply github.json\norchestrator webhook apply github.json --id github",
 )
 @click.argument("file", metavar="FILE")
 @click.option("--id", "webhook_id", help="Store it under this id, replacing what is there. Default: a new id.")
 @output_option("name")
-def put(file: str, webhook_id: str | None, form: str) -> None:
+def apply(file: str, webhook_id: str | None, form: str) -> None:
     """Store a webhook from a JSON file (- is stdin) and print its id."""
     from orchestrator.errors import DefinitionInvalid
     from orchestrator.model.webhooks import Webhook
@@ -78,10 +78,10 @@ def list_(form: str) -> None:
     show_all([_row(one) for one in found], form, WEBHOOKS, name="id")
 
 
-@click.command("show", cls=Leaf, examples="orchestrator webhook show ID -o json")
+@click.command(cls=Leaf, examples="orchestrator webhook get ID\norchestrator webhook get ID -o table")
 @click.argument("webhook_id", metavar="ID")
-@output_option()
-def show_(webhook_id: str, form: str) -> None:
+@output_option("json")
+def get(webhook_id: str, form: str) -> None:
     """Show a webhook."""
     from orchestrator.service import webhooks
 

@@ -10,11 +10,13 @@ import pytest
 import redis
 from click.testing import CliRunner
 
+import orchestrator
 from orchestrator.api import create_app
-from orchestrator.errors import StoreUnavailable
 from orchestrator.model.execution import PollData
+from orchestrator.model.workers import WorkerInfo, WorkerState
 from orchestrator.service.operations import Diagnosis, Partition, Quarantined, Server
 from orchestrator.settings import Settings
+from orchestrator.store.failures import translate
 from orchestrator.store.partition import PartitionStats
 from orchestrator.store.queue_values import DomainStats, Limits, QueueStats
 from orchestrator_cli import findings, profiles
@@ -117,7 +119,7 @@ def test_a_redis_that_may_evict_or_wants_a_password_is_told_what_to_change(invok
         locked = shown(invoke("doctor", "-o", "json", url=server.url).stdout)["redis"]
     assert evicting["found"] == "maxmemory-policy is allkeys-lru: Redis may delete live workflows"
     assert evicting["fix"].startswith("run CONFIG SET maxmemory-policy noeviction")
-    assert (locked["result"], "USER:PASSWORD" in locked["fix"]) == ("fail", True)
+    assert (locked["result"], locked["fix"]) == ("fail", "put it in the URL, redis://:PASSWORD@host:6379/0")
 
 
 def test_other_partitions_than_recorded_are_a_failure(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,5 +228,21 @@ def test_the_fix_for_a_queue_names_the_role_and_the_domain_it_needs() -> None:
 
 
 def test_a_certificate_that_is_not_trusted_is_told_apart_from_a_server_that_is_away() -> None:
-    error = StoreUnavailable("Redis is not available: [SSL: CERTIFICATE_VERIFY_FAILED]; repeat later")
-    assert "rediss://" in findings.of_failure(error, Session({})).fix
+    refused = translate(redis.ConnectionError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"))
+    assert findings.of_failure(refused, Session({})).fix.endswith("?ssl_ca_certs=FILE")
+    away = translate(redis.ConnectionError("Connection refused"))
+    assert findings.of_failure(away, Session({})).fix == Session({}).hint
+
+
+def test_workers_that_died_that_wait_and_that_are_of_another_version_are_told_of() -> None:
+    well = WorkerInfo(name="w1", version=orchestrator.__version__, concurrency=20, running=3)
+    lost = WorkerInfo(name="w2", host="h", state=WorkerState.LOST, held=["t1", "t2"], silent_ms=61_000, version="0.0.1")
+    paused = WorkerInfo(name="w3", version="0.0.2", state=WorkerState.PAUSED, concurrency=10)
+    assert not_well(findings.of_workers([])) == []
+    assert not_well(findings.of_workers([well])) == []
+    found = list(findings.of_workers([well, lost, paused]))
+    assert found[0].found == "2 live, 3 of 30 slots taken"
+    assert not_well(found) == [("worker lost", "warn"), ("workers paused", "warn"), ("worker versions", "warn")]
+    assert found[1].found == "w2 on h fell silent 1m 1s ago with 2 tasks"
+    assert found[2].fix == "orchestrator workers resume w3"
+    assert found[3].found == f"not of version {orchestrator.__version__}: w3 (0.0.2)"

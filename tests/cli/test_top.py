@@ -15,6 +15,8 @@ from click.testing import CliRunner
 
 from orchestrator.api import create_app
 from orchestrator.errors import StoreUnavailable
+from orchestrator.model.execution import PollData
+from orchestrator.model.workers import WorkerInfo
 from orchestrator.settings import Settings
 from orchestrator_cli import panes, top
 from orchestrator_cli.main import root
@@ -40,6 +42,8 @@ def test_one_look_has_executions_queues_deciders_and_no_rates(invoke: Invoke, en
     assert page["executions"]["COMPLETED"] == 1
     assert page["endedPerS"] is None
     assert "greet" in [queue["name"] for queue in page["queues"]]
+    (worker,) = page["workers"]
+    assert (worker["state"], worker["tasks"]) == ("RUNNING", ["greet", "refuse"])
     (decider,) = page["deciders"]
     assert (decider["partitions"], page["partitions"]["unowned"]) == (16, [])
 
@@ -75,6 +79,23 @@ def test_a_queue_s_rate_is_that_of_its_grants(invoke: Invoke, fakeredis_url: str
     assert (row["startedPerS"], row["expiredPerS"]) == (2.0, 0.0)
 
 
+def test_a_worker_that_only_polls_is_shown_while_it_does(fakeredis_url: str) -> None:
+    with Session({"redis": fakeredis_url}).store() as store:
+        now = panes.look(store)
+    polls = [
+        PollData(queue_name="b", worker_id="sdk-1", last_poll_time=now.at_ms - 9_000),
+        PollData(queue_name="a", worker_id="sdk-1", last_poll_time=now.at_ms - 2_000),
+        PollData(queue_name="a", worker_id="sdk-2", last_poll_time=now.at_ms - 61_000),
+        PollData(queue_name="a", worker_id="ours", last_poll_time=now.at_ms),
+    ]
+    ours = WorkerInfo(name="ours", concurrency=5, running=2, silent_ms=10)
+    rows = panes.page_of(now._replace(polls=polls, workers=[ours]))["workers"]
+    assert [(row["name"], row["state"], row["silentMs"], row["tasks"]) for row in rows] == [
+        ("ours", "RUNNING", 10, []),
+        ("sdk-1", "POLLS", 2_000, ["a", "b"]),
+    ]
+
+
 def page_with(queues: int) -> panes.Page:
     partitions = {"count": 4, "unowned": [2], "inbox": 1, "lagMs": 5, "outbox": 0, "timers": 0, "deadLetters": 0}
     server = {"name": None, "version": None, "usedMemoryBytes": 2048, "memoryBytesMax": 4096, "latencyMs": 0.1}
@@ -102,7 +123,9 @@ def page_with(queues: int) -> panes.Page:
         "partitions": partitions,
         "deciders": [{"name": f"d{number}", "partitions": 1, "inbox": 0, "lagMs": 0} for number in range(9)],
         "queues": [{"name": f"queue-{number:02}", **row} for number in range(queues)],
-        "workers": [{"name": "w", "polledBeforeMs": 40, "tasks": ["a", "b"]}],
+        "workers": [
+            {"name": "w", "state": "RUNNING", "running": 1, "concurrency": 2, "silentMs": 4, "tasks": ["a", "b"]}
+        ],
     }
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from orchestrator.errors import Conflict
+from orchestrator_cli import changes
 from orchestrator_cli import folder as folders
 from orchestrator_cli.command import Leaf
 from orchestrator_cli.output import say
@@ -151,30 +152,7 @@ def _announce(worker: Mapping[str, Any], folder: folders.Folder, url: str, http:
 
 def _changes(modules: Sequence[str], data: Path) -> AsyncIterator[Any] | None:
     """Yields when Python files near the modules change; None without the package that watches."""
-    if importlib.util.find_spec("watchfiles") is None:
+    if not changes.can_watch():
         say("worker   does not follow changes of the code; for that: pip install 'redis-orchestrator[dev]'")
         return None
-    from watchfiles import PythonFilter, awatch
-
-    paths = sorted({str(path) for module in modules if (path := watched(module)) is not None})
-    if not paths:
-        return None
-    return awatch(*paths, watch_filter=PythonFilter(ignore_paths=[str(data)]), recursive=True)
-
-
-def watched(target: str) -> Path | None:
-    """What to watch for a module or a file: its package's folder, or the folder the file is in; None if not found.
-
-    Example: ``watched("hello.py") == Path.cwd()``
-    """
-    source = target if target.endswith(".py") else target.partition(":")[0]
-    if source.endswith(".py"):
-        parent = Path(source).absolute().parent
-        return parent if parent.is_dir() else None
-    name = source.partition(".")[0]
-    for place in (Path.cwd(), *(Path(entry) for entry in sys.path if entry)):
-        if (place / name).is_dir():
-            return place / name
-        if (place / f"{name}.py").is_file():
-            return place
-    return None
+    return changes.changes_of(modules, [data])

@@ -39,6 +39,7 @@ orchestrator system --concurrency 500 --only HTTP
 WORKER_EXAMPLES = """
 orchestrator worker my.tasks
 orchestrator worker tasks.py --concurrency 50
+orchestrator worker tasks.py --reload
 orchestrator worker my.tasks:charge my.reports --domain eu --pool process
 orchestrator worker my.imports --pool rq --memory-limit 512
 orchestrator worker my.reports --pool process --recycle-tasks 1000 --recycle-memory 512
@@ -183,6 +184,7 @@ def system(
 @click.option("--build", help="What you call the code it runs, for: orchestrator workers list.")
 @click.option("--drain-timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="For running tasks at the end.")
 @_metrics_options
+@click.option("--reload", "reloads", is_flag=True, help="Start anew when the code changes; for development.")
 @click.option("--dev", "is_dev", is_flag=True, hidden=True)
 @ready_option
 def worker(
@@ -200,6 +202,7 @@ def worker(
     drain_timeout: float | None,
     metrics_port: int | None,
     metrics_host: str,
+    reloads: bool,
     is_dev: bool,
     ready_fd: int | None,
 ) -> int:
@@ -207,6 +210,10 @@ def worker(
     from orchestrator_workers.main import run_worker
 
     session = current_session(is_role=True)
+    if reloads:
+        from orchestrator_cli.reloading import run_reloading
+
+        return run_reloading(modules, session.settings.drain_timeout_s if drain_timeout is None else drain_timeout)
     given = {"recycle_tasks": recycle_tasks, "recycle_memory_bytes": recycle_memory and recycle_memory * MIB}
     recycling: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     served: Sequence[str] = modules

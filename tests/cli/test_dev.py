@@ -18,8 +18,8 @@ from click.testing import CliRunner
 
 from orchestrator.errors import MissingExtra
 from orchestrator_cli import embedded
+from orchestrator_cli.changes import watched
 from orchestrator_cli.child import Role
-from orchestrator_cli.dev import watched
 from orchestrator_cli.folder import read_facts
 from orchestrator_cli.main import root
 from orchestrator_cli.processes import process

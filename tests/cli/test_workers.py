@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -229,6 +230,55 @@ def test_whatever_a_task_logs_has_its_ids_in_every_pool_and_so_has_its_failure(
     (ended,) = [line for line in lines if line["event"] == "task_ended"]
     assert (ended["task_type"], ended["status"], ended["level"]) == ("fails", "FAILED", "WARNING")
     assert (ended["reason"], ended["worker_id"]) == ("LookupError: nothing there", worker_id)
+
+
+VERSIONED = """
+from orchestrator.task import task
+
+
+@task
+def version() -> str:
+    return "first"
+"""
+
+
+def test_a_worker_that_reloads_runs_the_code_as_it_is_now_and_waits_out_a_mistake(
+    estate: Estate, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    pytest.importorskip("watchfiles")
+    process = start("--reload", tasks=VERSIONED)
+    said: list[str] = []
+    threading.Thread(target=lambda: said.extend(process.stderr or ()), daemon=True).start()
+
+    def count(text: str) -> int:
+        return sum(text in line for line in said)
+
+    def ran() -> str:
+        task_id = estate.add("version")
+        eventually(lambda: bool(estate.reports(task_id)), timeout_s=20)
+        return str(estate.output(task_id)["result"])
+
+    def breaks() -> bool:  # written anew each time: a change before the watch began is not seen
+        write(tmp_path, "yard.py", VERSIONED.replace("version()", "version("))
+        return count("starts again: the code has changed") > 0
+
+    eventually(lambda: count("worker   ready") > 0, timeout_s=20)
+    assert ran() == "first"
+    eventually(breaks, timeout_s=20)
+    eventually(lambda: count("waiting for a change of the code") > 0, timeout_s=20)
+    write(tmp_path, "yard.py", VERSIONED.replace("first", "second"))
+    eventually(lambda: count("worker   ready") > 1, timeout_s=20)
+    assert ran() == "second"
+    process.terminate()
+    assert process.wait(20) == 0
+
+
+def test_reloading_without_the_package_that_watches_says_what_to_install(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator_cli.reloading.can_watch", lambda: False)
+    refused = run("worker", "yard.py", "--reload")
+    assert (refused.exit_code, "pip install 'redis-orchestrator[dev]'" in refused.stderr) == (2, True)
 
 
 def _one(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

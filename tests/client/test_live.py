@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import redis
 
 from orchestrator import AsyncClient, Client
 from orchestrator.errors import WaitTimeout
@@ -53,6 +54,18 @@ async def test_an_asyncio_program_starts_waits_and_acts(address: Settings) -> No
         task = await client.with_options(delay_s=3600).enqueue(greet, name="late")
         await task.cancel()
         assert await task.status() == "TERMINATED"
+
+
+def test_a_decider_hears_at_once_of_what_a_transaction_started(live: Settings) -> None:
+    mine = redis.Redis.from_url(live.redis_url)
+    with Client(settings=live) as client:
+        pipe = mine.pipeline()
+        pipe.set("mine", "1")
+        queued = client.start_workflow_in(pipe, hello, name="Ada")
+        replies, began = pipe.execute(), time.monotonic()
+        assert queued.started(replies).result(timeout_s=10) == {"result": "Hello, Ada"}
+        assert time.monotonic() - began < 1.5  # nobody looks by themselves more often than every two seconds
+    mine.close()
 
 
 def test_a_waiter_hears_of_the_end_at_once(address: Settings) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 import redis.asyncio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator import AsyncClient, Client, Workflow
@@ -138,9 +138,10 @@ def test_a_client_that_makes_text_of_replies_is_as_good(valkey_url: str) -> None
     mine.close()
 
 
-ENDINGS = {"exec": True, "discard": False, "watch": False}
+ENDINGS = {"exec": True, "discard": False, "watch": False, "no command": False}
 
 
+@settings(max_examples=60)
 @given(
     ending=st.sampled_from(sorted(ENDINGS)),
     commands=st.lists(st.sampled_from(["write", "start", "enqueue", "refused", "invalid"]), max_size=6),
@@ -188,8 +189,37 @@ def end(ending: str, pipe: Any, mine: Any) -> list[Any]:
         with pytest.raises(redis.WatchError):
             pipe.execute()
         return []
+    if ending == "no command":
+        pipe.execute_command("SET", "something")
+        with pytest.raises(redis.ResponseError):
+            pipe.execute()
+        return []
     replies: list[Any] = pipe.execute()
     return replies
+
+
+@pytest.mark.parametrize("kind", ["redis", "valkey"])
+def test_a_server_that_lost_a_part_of_the_transaction_has_lost_all_of_it(kind: Any) -> None:
+    with RedisServer(kind) as server, Client(server.url, settings=SETTINGS) as client:
+        mine = redis.Redis.from_url(server.url)
+        pipe = mine.pipeline()
+        pipe.set("mine", "1")
+        queued = client.with_options(workflow_id="order-7").start_workflow_in(pipe, waiting)
+        pipe.set("also mine", "1")
+        (log,) = server.folder.glob("appendonlydir/*.incr.aof")
+        before = log.stat().st_size
+        queued.started(pipe.execute())
+        mine.close()
+        whole = log.read_bytes()
+        place = client.store.keys.workflow(client.store.keys.partition_of("order-7"), "order-7")
+        seen = []
+        for part in range(11):
+            server.kill()
+            log.write_bytes(whole[: before + (len(whole) - before) * part // 10])
+            server.restart()
+            with redis.Redis.from_url(server.url) as after:
+                seen.append(after.exists("mine", place, "also mine"))
+        assert seen == [0] * 10 + [3]
 
 
 # --- refused before anything is queued --------------------------------------------------------------------------------

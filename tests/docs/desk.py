@@ -59,6 +59,8 @@ class Desk:
         """A definition must be one that an installation takes, and the same as what the page wrote under its name in Python."""
         for document in load_documents(block.text, f"page.{block.language}"):
             assert isinstance(document, dict), str(block)
+            if block.is_file and "name" not in document:
+                continue  # the data of a command, which judges it
             with testing.environment() as env:
                 if "verifier" in document:
                     webhook, problems = read_struct(Webhook, document)
@@ -84,22 +86,32 @@ class Desk:
 
 @contextlib.contextmanager
 def engine(url: str, tasks: Sequence[Task[..., Any]]) -> Iterator[None]:
-    """A decider, and a worker of these tasks and of the system tasks, each in a thread."""
+    """A decider, and a worker of these tasks if there are any, each in a thread."""
     settings = Settings(redis_url=url, drain_timeout_s=1)
     process, ready = DeciderProcess(settings), threading.Event()
-    decider = threading.Thread(target=process.run, args=(ready.set,))
+    decider = threading.Thread(target=process.run, args=(ready.set,), daemon=True)
     decider.start()
     assert ready.wait(10)
+    try:
+        with _working(settings, tasks) if tasks else contextlib.nullcontext():
+            yield
+    finally:
+        process.stop()
+        decider.join()
+
+
+@contextlib.contextmanager
+def _working(settings: Settings, tasks: Sequence[Task[..., Any]]) -> Iterator[None]:
     loop = asyncio.new_event_loop()
     worker = Worker(settings, tasks=tasks)
-    hands = threading.Thread(target=loop.run_until_complete, args=(worker.run(),))
+    hands = threading.Thread(target=loop.run_until_complete, args=(worker.run(),), daemon=True)
     hands.start()
-    yield
-    loop.call_soon_threadsafe(worker.request_stop)
-    hands.join()
-    loop.close()
-    process.stop()
-    decider.join()
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(worker.request_stop)
+        hands.join()
+        loop.close()
 
 
 async def _awaited(awaitable: Any) -> Any:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from orchestrator import Workflow, task
+from orchestrator.task import Task
 from tests.docs.desk import Desk
 
 
@@ -21,7 +23,8 @@ async def greet(name: str) -> str:
     return f"Hello, {name}"
 
 
-TASKS = (charge, greet)
+SERVED: dict[str, Sequence[Task[..., Any]]] = {"docs/clients.md": (greet,), "docs/scripts.md": (charge,)}
+"""Tasks that workers of the reader serve, where a page starts none."""
 MODULE = "from orchestrator import task\n\n\n@task\ndef charge(order_id: str) -> dict:\n    return {}\n"
 AROUND = "def timed(context, input):\n    yield\n\n\ndef audited(context, input):\n    yield\n"
 

@@ -16,7 +16,7 @@ from orchestrator import Client, set_default_client
 from tests.cli.conftest import PATHS
 from tests.docs.blocks import ROOT, blocks_of, name_of, pages
 from tests.docs.desk import Desk, engine
-from tests.docs.prepared import PREPARED, TASKS
+from tests.docs.prepared import PREPARED, SERVED
 from tests.docs.reader import Reader
 from tests.docs.terminal import Terminal
 
@@ -36,6 +36,7 @@ INDENTED = re.compile(r"(?:^|\n)\n {4,}(?![-*0-9])\S")
 def desk(tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     """A desk with an empty Redis."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
     for name in [name for name in os.environ if name.startswith("ORCHESTRATOR_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("ORCHESTRATOR_REDIS_URL", redis_url)
@@ -54,7 +55,7 @@ def desk(tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Ite
 def test_a_page_does_what_it_says(page: Path, desk: Desk, redis_url: str) -> None:
     blocks, prepare = blocks_of(page), PREPARED.get(name_of(page))
     needs_engine = prepare is not None or any(block.language == "sh" for block in blocks)
-    with engine(redis_url, TASKS) if needs_engine else contextlib.nullcontext():
+    with engine(redis_url, SERVED.get(name_of(page), ())) if needs_engine else contextlib.nullcontext():
         if prepare is not None:
             prepare(desk)
         Reader(desk.terminal, desk.python, desk.judge).read(blocks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,7 +39,11 @@ async def call_async(
     """The same for an ``async def``, on the loop; its cancellation comes through."""
 
     async def called() -> Any:
-        return await _call(task, data, context)
+        here = os.getpid()
+        try:
+            return await _call(task, data, context)
+        finally:
+            _end_if_forked(here)
 
     enter(context)
     try:
@@ -62,7 +67,17 @@ def _call(task: Task[..., Any], data: Any, context: TaskContext) -> Any:
         args, kwargs = task.binding(data, context)
     except InvalidPayload as error:
         raise TerminalError(str(error)) from error
-    return task.function(*args, **kwargs)
+    here = os.getpid()
+    try:
+        return task.function(*args, **kwargs)
+    finally:
+        _end_if_forked(here)
+
+
+def _end_if_forked(here: int) -> None:
+    """A child that the task's code has forked ends where that code does: going on, it would speak in the worker's name."""
+    if os.getpid() != here:
+        os._exit(0)
 
 
 def _raised(error: BaseException, context: TaskContext) -> Outcome:

@@ -94,10 +94,21 @@ def shared_options() -> list[click.Parameter]:
     return [
         _shared("--redis", metavar="URL", help="Redis or Valkey to use; or ORCHESTRATOR_REDIS_URL."),
         _shared("--server", metavar="URL", help="Server to ask instead; or ORCHESTRATOR_SERVER_URL."),
-        _shared("--profile", metavar="NAME", help="Settings kept under a name; or ORCHESTRATOR_PROFILE."),
+        _shared(
+            "--profile",
+            metavar="NAME",
+            shell_complete=_profiles,
+            help="Settings kept under a name; or ORCHESTRATOR_PROFILE.",
+        ),
         _shared("--namespace", metavar="NAME", help="Installation within that Redis (orc); or ORCHESTRATOR_NAMESPACE."),
         _shared("-v", "--verbose", count=True, help="Log to standard error; twice for more."),
     ]
+
+
+def _profiles(ctx: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    from orchestrator_cli.completion import profile_names
+
+    return profile_names(ctx, parameter, begun)
 
 
 def _shared(*names: str, **attributes: Any) -> click.Option:

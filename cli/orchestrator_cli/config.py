@@ -39,12 +39,11 @@ def show(only_set: bool, form: str) -> None:
 
 def _rows(session: Session) -> list[dict[str, Any]]:
     settings = session.settings
-    return [
-        {
-            "name": item.name,
-            "value": masked(item.name, getattr(settings, item.name)),
-            "source": session.found if item.name == "redis_url" else settings.source(item.name),
-        }
-        for item in fields(settings)
-        if item.compare
-    ]
+    rows = []
+    for item in fields(settings):
+        if item.compare:
+            source = settings.source(item.name)
+            if source == "argument":  # of this command, or the address of a dev that runs here
+                source = session.found if item.name == "redis_url" else f"--{item.name.removesuffix('_url')}"
+            rows.append({"name": item.name, "value": masked(item.name, getattr(settings, item.name)), "source": source})
+    return rows

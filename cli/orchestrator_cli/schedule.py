@@ -243,7 +243,7 @@ def backfill(name: str, start_ms: int, end_ms: int, form: str) -> None:
 
 
 @click.command("list", cls=Leaf, examples="orchestrator schedule list\norchestrator schedule list --workflow report")
-@click.option("--workflow", help="Only those that start this workflow.")
+@click.option("--workflow", shell_complete=workflow_names, help="Only those that start this workflow.")
 @click.option("--paused/--active", default=None, help="Only those that are paused, or are not.")
 @output_option()
 def list_(workflow: str | None, paused: bool | None, form: str) -> None:

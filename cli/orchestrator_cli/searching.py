@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator_cli.command import Leaf, choice, output_option
+from orchestrator_cli.completion import workflow_names
 from orchestrator_cli.output import Column, say, show_all, span
 from orchestrator_cli.session import current_session
 
@@ -70,7 +71,7 @@ def _search_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "list", cls=Leaf, examples="orchestrator workflow list --status FAILED\norchestrator workflow list -o name"
 )
 @click.option("--status", type=choice(*STATUSES), help="Only those in this status.")
-@click.option("--name", help="Only those of this workflow.")
+@click.option("--name", shell_complete=workflow_names, help="Only those of this workflow.")
 @click.option("--correlation-id", help="Only those with this mark.")
 @_page_options
 @output_option()

@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from orchestrator.api import create_app
 from orchestrator.engine.process import DeciderProcess
 from orchestrator.settings import Settings
 from orchestrator_cli.main import root
 from orchestrator_workers.worker import Worker
 from tests.cli import shop
+from tests.support.served import Served
 
 ROOT = Path(__file__).resolve().parents[2]
 PATHS = os.pathsep.join(str(ROOT / folder) for folder in ("", "workers", "cli"))
@@ -67,6 +69,20 @@ def engine(fakeredis_url: str) -> Iterator[None]:
     loop.close()
     process.stop()
     decider.join()
+
+
+@pytest.fixture(params=["redis", "server"])
+def ask(request: pytest.FixtureRequest, invoke: Invoke, engine: None, fakeredis_url: str) -> Iterator[Invoke]:
+    """A command line on the engine's store, and one that asks a server before it."""
+    if request.param == "redis":
+        yield invoke
+        return
+    with Served(create_app(settings=Settings(redis_url=fakeredis_url))) as served:
+
+        def run(*arguments: str, stdin: str | None = None) -> Result:
+            return CliRunner().invoke(root, ["--server", served.url, *arguments], input=stdin)
+
+        yield run
 
 
 @pytest.fixture

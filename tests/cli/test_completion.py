@@ -55,6 +55,8 @@ def test_commands_and_options_are_offered_without_asking_anybody() -> None:
 def test_profiles_are_offered(url: str) -> None:
     profiles.put("prod", {"redis_url": "redis://db/0"})
     assert completed(url, "profile", "use") == ["prod"]
+    assert completed(url, "queue", "list", "--profile") == ["prod"]
+    assert completed(url, "workflow", "list", "--name", begun="p") == ["patient"]
 
 
 def test_an_installation_that_is_not_there_offers_nothing_and_no_error() -> None:

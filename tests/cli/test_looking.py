@@ -3,33 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from orchestrator.api import create_app
-from orchestrator.settings import Settings
-from orchestrator_cli.main import root
 from tests.cli.conftest import SHOP, Invoke
-from tests.support.served import Served
 
 BY_HAND = json.dumps({"name": "by_hand", "tasks": [{"name": "chore", "taskReferenceName": "chore"}]})
-
-
-@pytest.fixture(params=["redis", "server"])
-def ask(request: pytest.FixtureRequest, invoke: Invoke, engine: None, fakeredis_url: str) -> Iterator[Invoke]:
-    """A command line on the engine's store, and one that asks a server before it."""
-    if request.param == "redis":
-        yield invoke
-        return
-    with Served(create_app(settings=Settings(redis_url=fakeredis_url))) as served:
-
-        def run(*arguments: str, stdin: str | None = None) -> Result:
-            return CliRunner().invoke(root, ["--server", served.url, *arguments], input=stdin)
-
-        yield run
 
 
 def data(result: Result) -> Any:

@@ -7,9 +7,11 @@ import stat
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from orchestrator.errors import NotFound, SettingsInvalid
 from orchestrator_cli import profiles
+from orchestrator_cli.main import root
 from orchestrator_cli.session import Session
 from tests.cli.conftest import Invoke, write
 
@@ -125,3 +127,13 @@ def test_every_setting_is_shown_with_its_source(invoke: Invoke, monkeypatch: pyt
     assert rows["redis_url"]["source"] == "--redis"
     assert rows["partitions"]["source"] == "default"
     assert invoke("config", "show", "--set", "-o", "name").stdout == "redis_url\nlease_ms\n"
+    told = CliRunner().invoke(
+        root, ["--profile", "staging", "--namespace", "a", "config", "show", "--set", "-o", "json"]
+    )
+    assert {row["name"]: row["source"] for row in json.loads(told.stdout)} == {
+        "server_url": "profile staging",
+        "auth_key": "profile staging",
+        "auth_secret": "profile staging",
+        "namespace": "--namespace",
+        "lease_ms": "ORCHESTRATOR_LEASE_MS",
+    }

@@ -28,7 +28,7 @@ ELSEWHERE = {
 }
 """Pages of which other tests do each block."""
 PAGES = [page for page in pages() if blocks_of(page) and name_of(page) not in ELSEWHERE]
-NOT_RUN_MAX = 12
+NOT_RUN_MAX = 8
 INDENTED = re.compile(r"(?:^|\n)\n {4,}(?![-*0-9])\S")
 
 

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from orchestrator.api.errors import Refused
 from orchestrator.api.routes import Parameter, Route
 from orchestrator.errors import DefinitionInvalid, InvalidRequest, Problem
 from orchestrator.model.tracing import trace_of
@@ -29,7 +30,7 @@ _FIELDS_MAX = 10_000
 def arguments_of(
     route: Route, values: Sequence[str], query: bytes, headers: Mapping[str, str], body: bytes
 ) -> dict[str, Any]:
-    """The arguments for a route's handler. Raises ``DefinitionInvalid`` and ``InvalidRequest``."""
+    """The arguments for a route's handler. Raises ``DefinitionInvalid``, ``InvalidRequest`` and ``Refused``."""
     shape = route.shape
     given: dict[str, Any] = {}
     problems: list[Problem] = []
@@ -108,6 +109,9 @@ def _from_body(parameter: Parameter, content_type: str, body: bytes) -> dict[str
         if parameter.is_required:
             raise InvalidRequest("the request has no body, and needs one of JSON")
         return {}
+    if not _is_json(content_type):
+        told = "the body is to be JSON, sent as content-type: application/json, and not as"
+        raise Refused(415, f"{told} {content_type[:100]!r}", code="UNSUPPORTED_MEDIA_TYPE")
     try:
         data = msgspec.json.decode(body)
     except RecursionError:
@@ -122,6 +126,14 @@ def _from_body(parameter: Parameter, content_type: str, body: bytes) -> dict[str
     if problems:
         raise DefinitionInvalid("the body", problems)
     return {parameter.name: value}
+
+
+def _is_json(content_type: str) -> bool:
+    """Whether a body may be read as JSON; one without a type is. Browsers ask nobody before they send forms and texts
+    to other sites, so what comes as one of those may be sent by any page that somebody has open.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind in ("", "application/json", "text/json") or kind.endswith("+json")
 
 
 def _text(content_type: str, body: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
@@ -136,6 +137,31 @@ async def test_a_body_that_cannot_be_read_is_a_400(http: httpx2.AsyncClient, bod
     answer = await http.post("/metadata/workflow", content=body)
     assert answer.status_code == 400
     assert said in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        (None, 200),
+        ("application/json", 200),
+        ("Application/JSON; charset=utf-8", 200),
+        ("application/vnd.order+json", 200),
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("multipart/form-data; boundary=x", 415),
+        ("application/xml", 415),
+    ],
+)
+async def test_a_body_of_json_must_not_be_called_something_else(
+    http: httpx2.AsyncClient, kind: str | None, status: int
+) -> None:
+    headers = {"content-type": kind} if kind else {}
+    answer = await http.post("/metadata/workflow", content=json.dumps(HELLO).encode(), headers=headers)
+    assert answer.status_code == status
+    if status == 415:
+        assert answer.json()["code"] == "UNSUPPORTED_MEDIA_TYPE"
+        assert "content-type: application/json" in answer.json()["message"]
+        assert (await http.post("/metadata/workflow", content=b"", headers=headers)).status_code == 400
 
 
 @pytest.mark.parametrize("query", ["version=one", "version=99999999999999999999", "version=1.5", "version=%C2%B2"])

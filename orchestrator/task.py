@@ -215,6 +215,7 @@ def task(
     concurrency: int | None = None,
     rate_limit: RateLimit | None = None,
     fairness_key: str | None = None,
+    limit_key: str | None = None,
     input_template: Mapping[str, Any] | None = None,
     domain: str | None = None,
     pool: Pool | None = None,
@@ -240,6 +241,7 @@ def task(
     concurrency: int | None = None,
     rate_limit: RateLimit | None = None,
     fairness_key: str | None = None,
+    limit_key: str | None = None,
     input_template: Mapping[str, Any] | None = None,
     domain: str | None = None,
     pool: Pool | None = None,
@@ -254,10 +256,11 @@ def task(
     does), ``total_timeout_s`` over all attempts, ``poll_timeout_s`` until a worker takes it, ``response_timeout_s``
     between signs of life (default one hour, at most ``timeout_s``). ``concurrency`` and ``rate_limit`` hold over all
     workers. Tasks with different values of ``fairness_key``, an expression such as ``"${workflow.input.tenant}"``, take
-    turns. ``pool="process"`` runs a plain function in a process of its own, ``"rq"`` in one that is forked for it
-    alone and ends with it. Inputs and outputs are checked against
-    ``input_schema`` and ``output_schema`` unless ``enforce_schema=False``; ``enforce_schema=True`` alone takes the
-    schemas from the type hints. ``runtime_metadata`` names secrets and environment values that a running task finds in
+    turns, and ``limit_key`` makes ``concurrency`` and ``rate_limit`` hold for each of its values. ``pool="process"``
+    runs a plain function in a process of its own, ``"rq"`` in one that is forked for it alone and ends with it. Inputs
+    and outputs are checked against ``input_schema`` and ``output_schema`` unless ``enforce_schema=False``;
+    ``enforce_schema=True`` alone takes the schemas from the type hints. ``runtime_metadata`` names secrets and
+    environment values that a running task finds in
     ``TaskContext.runtime_metadata``. Raises ``DefinitionInvalid`` or ``InvalidRequest`` where the function is written.
     Example: ``@task(retry=RetryPolicy(limit=5), concurrency=10)``
     """
@@ -289,6 +292,7 @@ def task(
             output_schema=schemas[1],
             runtime_metadata=list(runtime_metadata),
             fairness_key=fairness_key,
+            limit_key=limit_key,
             enforce_schema=schemas != (None, None) if enforce_schema is None else enforce_schema,
         )
         _require_runnable(task_name, decorated, pool)

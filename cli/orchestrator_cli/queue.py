@@ -27,6 +27,7 @@ LISTED = [
     Column("ready", lambda row: row["ready"]),
     Column("running", lambda row: row["leased"]),
     Column("delayed", lambda row: row["delayed"]),
+    Column("kept back", lambda row: row["kept"]),
     Column("on hold", lambda row: row["held"]),
     Column("oldest", lambda row: "-" if row["oldestReadyMs"] is None else span(row["oldestReadyMs"])),
     Column("workers waiting", lambda row: row["waiting"]),
@@ -56,6 +57,7 @@ def queue_row(name: str, stats: QueueStats) -> dict[str, Any]:
         "leased": stats.leased,
         "delayed": stats.delayed,
         "held": stats.held,
+        "kept": stats.kept,
         "oldestReadyMs": max(0, stats.now_ms - min(heads)) if heads else None,
         "waiting": sum(one.waiting for one in stats.domains.values()),
         "granted": stats.granted,
@@ -64,6 +66,7 @@ def queue_row(name: str, stats: QueueStats) -> dict[str, Any]:
         "concurrentExecLimit": limits.concurrency if limits is not None else 0,
         "rateLimitPerFrequency": limits.rate if limits is not None else 0,
         "rateLimitFrequencyMs": limits.window_ms if limits is not None else 0,
+        "limitsPerKey": limits is not None and limits.per_key,
         "domains": {domain or "": one.ready for domain, one in stats.domains.items()},
     }
 
@@ -71,7 +74,8 @@ def queue_row(name: str, stats: QueueStats) -> dict[str, Any]:
 def _limits(row: dict[str, Any]) -> str:
     parts = ["paused"] if row["paused"] else []
     if row["concurrentExecLimit"]:
-        parts.append(f"{row['leased'] + row['held']} of {row['concurrentExecLimit']} at once")
+        out = "" if row["limitsPerKey"] else f"{row['leased'] + row['held']} of "
+        parts.append(f"{out}{row['concurrentExecLimit']} at once")
     if row["rateLimitPerFrequency"]:
         parts.append(f"{row['rateLimitPerFrequency']} in {span(row['rateLimitFrequencyMs'])}")
-    return ", ".join(parts)
+    return ", ".join(parts) + (" for each key" if row["limitsPerKey"] else "")

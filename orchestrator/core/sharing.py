@@ -1,8 +1,9 @@
-"""What a task shares the workers of its queue by: the value of ``fairnessKey`` for it, as its queue is told.
+"""What a task shares the workers of its queue by, and what it is limited by: ``fairnessKey`` and ``limitKey`` rendered for it.
 
-The registered definition of a task type says by which expression, over the input of the task and its workflow, tasks of
-different owners are told apart (0047); they take turns in the queue. A value that is missing or empty is an owner too: all
-tasks without one share one turn. Called by the operator of queued tasks.
+The registered definition of a task type says by which expressions, over the input of the task and its workflow, tasks are
+told apart: those of different owners take turns in the queue (0047), and limits hold for each value of ``limitKey`` (0048). A
+value that is missing or empty is a value too: all tasks without one share one turn, and one limit. Called by the operator
+of queued tasks.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ LENGTH_MAX = 100
 def keys_of(d: Draft, queue: str, given: Any) -> str:
     """The keys of a task of this queue with this input; empty where its queue's definition names none."""
     task_def = d.facts.task_defs.get(queue)
-    if task_def is None or not task_def.fairness_key:
+    if task_def is None or not (task_def.fairness_key or task_def.limit_key):
         return ""
     scope = InputScope(d, given if isinstance(given, dict) else {})
-    return f"={_text(_template(task_def.fairness_key).render(scope))}\n"
+    owner = f"={_text(task_def.fairness_key, scope)}" if task_def.fairness_key else ""
+    return f"{owner}\n{_text(task_def.limit_key, scope) if task_def.limit_key else ''}"
 
 
 @lru_cache(maxsize=1024)
@@ -37,7 +39,8 @@ def _template(expression: str) -> Template:
     return compile_template(expression)
 
 
-def _text(value: Any) -> str:
+def _text(expression: str, scope: InputScope) -> str:
+    value = _template(expression).render(scope)
     if value is None:
         return ""
     text = value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()

@@ -160,6 +160,7 @@ def limits_of(task_defs: Mapping[str, TaskDef], revisions: Mapping[str, int], gu
             rate=max(task_def.rate_limit_per_frequency, 0),
             window_ms=max(task_def.rate_limit_frequency_in_seconds, 1) * 1000,
             guard_ms=guard_ms,
+            per_key=bool(task_def.limit_key),
         )
     return limits
 

@@ -234,6 +234,7 @@ class TaskDef(msgspec.Struct, kw_only=True):
     created_by: str | None = None
     updated_by: str | None = None
     fairness_key: str | None = None
+    limit_key: str | None = None
 
 
 class SubWorkflowParams(msgspec.Struct, kw_only=True):

@@ -75,7 +75,7 @@ def rate_has_a_window(task_def: TaskDef) -> Iterator[Problem]:
 
 def keys_tell_tasks_apart(task_def: TaskDef) -> Iterator[Problem]:
     """A key is an expression: a text that is the same for all tasks would tell none from another."""
-    for field, key in (("fairnessKey", task_def.fairness_key),):
+    for field, key in (("fairnessKey", task_def.fairness_key), ("limitKey", task_def.limit_key)):
         if key and not has_expression(key):
             message = (
                 f"TaskDef: {task_def.name} {field} is the same for every task: "

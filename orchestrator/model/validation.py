@@ -349,6 +349,7 @@ def embedded_definition_is_valid(place: Location) -> Iterator[Problem]:
         ("concurrentExecLimit", task_def.concurrent_exec_limit),
         ("rateLimitPerFrequency", task_def.rate_limit_per_frequency),
         ("fairnessKey", task_def.fairness_key),
+        ("limitKey", task_def.limit_key),
     )
     for field, value in limits:
         if value and (isinstance(value, str) or value > 0):

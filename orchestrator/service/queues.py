@@ -47,10 +47,10 @@ def all_queues(store: StoreContext) -> Plan[dict[str, Counts]]:
 
 
 def _counts(task_type: str, stats: QueueStats) -> Iterator[tuple[str, Counts]]:
-    """Tasks that wait for their time, or are out, count for the queue without a domain: nobody keeps them apart."""
+    """Tasks that wait for their time or their key's limit, or are out, count for the queue without a domain."""
     for domain, found in stats.domains.items():
         if domain is None:
-            waiting = found.ready + max(0, stats.delayed - stats.held)
+            waiting = found.ready + max(0, stats.delayed - stats.held) + stats.kept
             yield task_type, Counts(waiting, stats.leased + stats.held)
         else:
             yield f"{domain}:{task_type}", Counts(found.ready, 0)

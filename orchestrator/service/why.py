@@ -26,7 +26,7 @@ from orchestrator.store.context import StoreContext
 from orchestrator.store.dispatch import Dispatch
 from orchestrator.store.partition import PartitionStats, load_definition, partition_stats
 from orchestrator.store.queue_place import QueuePlace, queue_places
-from orchestrator.store.queue_values import QueueStats
+from orchestrator.store.queue_values import Limits, QueueStats
 from orchestrator.store.timers import timer_member
 from orchestrator.store.view import StoredWorkflow, read_workflow
 
@@ -237,6 +237,9 @@ def _queued(one: _Open, number: int) -> Reason:
     if place is None or stats is None or place == QueuePlace(None, None, None, False):
         text = f"{_called(task)} is on its way from partition {number} to {name}; the decider will deliver it"
         return _reason("HAND_OFF", task, text, queue=task.task_type, partition=number)
+    if place.kept_by is not None:
+        text = f"{_called(task)} is kept back in {name}: {_key_limit(place.kept_by, stats.limits)}"
+        return _reason("KEY_LIMIT", task, text, queue=task.task_type, key=place.kept_by)
     if place.position is None and place.due_ms is not None:
         what = "is called back" if place.is_held else "may start"
         text = f"{_called(task)} {what} {_due(place.due_ms, stats.now_ms)} ({name})"
@@ -259,7 +262,7 @@ def _queued(one: _Open, number: int) -> Reason:
 
 def _held_up(stats: QueueStats, facts: dict[str, Any], waiting: int) -> tuple[str, str]:
     """What keeps a ready task from being handed out, with the limiter's numbers."""
-    limits, out = stats.limits, stats.leased + stats.held
+    limits, out = None if stats.limits is None or stats.limits.per_key else stats.limits, stats.leased + stats.held
     facts.update(running=stats.leased, onHold=stats.held, workersWaiting=waiting)
     if stats.is_paused:
         return "QUEUE_PAUSED", "the queue is paused"
@@ -278,6 +281,14 @@ def _held_up(stats: QueueStats, facts: dict[str, Any], waiting: int) -> tuple[st
     if not waiting:
         return "QUEUED", f"its workers are busy ({stats.leased} running)"
     return "QUEUED", "a worker is about to take it"
+
+
+def _key_limit(key: str, limits: Limits | None) -> str:
+    """That the key of a task is at its limit, and which limit that is."""
+    parts = [f"{limits.concurrency} at once"] if limits is not None and limits.concurrency else []
+    if limits is not None and limits.rate:
+        parts.append(f"{limits.rate} in {_span(limits.window_ms)}")
+    return f"{key!r} is at its limit of {' and '.join(parts)}" if parts else f"{key!r} was at its limit"
 
 
 def _outside(one: _Open, now_ms: int) -> Reason:

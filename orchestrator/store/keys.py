@@ -193,8 +193,20 @@ class Keys:
         return f"{self._queue(task_type)}wake:{domain_index}"
 
     def task_keys(self, task_type: str) -> str:
-        """Hash: task id -> what the task shares the workers by and where it stands in line; only where tasks have keys."""
+        """Hash: task id -> what it shares the workers by and is limited by, and where it stands; where tasks have keys."""
         return self._queue(task_type) + "key"
+
+    def key_uses(self, task_type: str) -> str:
+        """Hash: key that limits -> how much of its limit is used, and how many tasks it keeps back."""
+        return self._queue(task_type) + "use"
+
+    def kept_back(self, task_type: str) -> str:
+        """Sorted set, all scores 0: tasks whose key is at its limit, by key and in it in the order in which they will go."""
+        return self._queue(task_type) + "kpt"
+
+    def key_tokens(self, task_type: str) -> str:
+        """Sorted set by time (ms): the rate-limit grants of every key that are not back."""
+        return self._queue(task_type) + "spt"
 
     def turns(self, task_type: str, domain_index: int = 0) -> str:
         """Sorted set of a domain: which turn is next of each share, and how far each band of priority has come."""
@@ -499,9 +511,9 @@ _PARTITION_KINDS = (
     KeyKind("simclock", "string"),
 )
 _QUEUE_KINDS = (
-    KeyKind("(rdy|wait|fin):[0-9]+|dly|lea", "zset"),
+    KeyKind("(rdy|wait|fin):[0-9]+|dly|lea|kpt|spt", "zset"),
     KeyKind("hld", "set"),
-    KeyKind("rec|meta|key", "hash"),
+    KeyKind("rec|meta|key|use", "hash"),
     KeyKind("tok|wake:[0-9]+", "list"),
     KeyKind("end:.+", "list", READ_END_TTL_MS),
     KeyKind("simclock", "string"),

@@ -34,6 +34,14 @@ DOMAINS_MAX = 250  # every claim names the keys of all domains of its type
 _NO_LIMITS: tuple[Argument, ...] = ("", "", "", "", "")
 
 
+def _words(limits: Limits | None) -> tuple[Argument, ...]:
+    return _NO_LIMITS if limits is None else limits[:5]
+
+
+def _is_per_key(limits: Limits | None) -> str:
+    return "1" if limits is not None and limits.per_key else "0"
+
+
 class _Layout(NamedTuple):
     """What this process knows of one queue: its domains, whether its tasks have keys, and the names every script is given.
 
@@ -71,7 +79,11 @@ class Queues:
         """
         layout = self._layout(task_type)
         args: list[Argument] = [layout.version, self._priority_step_ms, self._lease_ms]
-        args += _NO_LIMITS if limits is None else limits
+        args += _words(limits)
+        if layout.is_keyed:
+            args.append(_is_per_key(limits))
+        elif limits is not None and limits.per_key:
+            return self._key_queue(task_type)
         for task_id, domain, priority, delay_ms, keys in offers:
             index = layout.indexes.get(domain)
             if index is None:
@@ -146,7 +158,11 @@ class Queues:
         """
         layout = self._layout(task_type)
         paused = "" if is_paused is None else str(int(is_paused))
-        args = (layout.version, *(_NO_LIMITS if limits is None else limits), paused)
+        args: tuple[Argument, ...] = (layout.version, *_words(limits), paused)
+        if layout.is_keyed:
+            args += (_is_per_key(limits),)
+        elif limits is not None and limits.per_key:
+            return self._key_queue(task_type)
         return Call("set_limits", layout.keys, args, self._reader(task_type, _is_ok))
 
     def stats_call(self, task_type: str) -> Call:
@@ -156,8 +172,10 @@ class Queues:
 
     def limited_call(self, task_type: str, task_id: str) -> Call:
         """For how many ms a queued task has waited for the limits and not for a worker (D7); 0 if it is not queued."""
-        meta, records, _, leases, held, tokens = self._layout(task_type).keys[:6]
-        return Call("limited_ms", (meta, records, leases, held, tokens), (task_id,))
+        layout = self._layout(task_type)
+        meta, records, _, leases, held, tokens = layout.keys[:6]
+        keyed = (self._keys.task_keys(task_type),) if layout.is_keyed else ()
+        return Call("limited_ms", (meta, records, leases, held, tokens, *keyed), (task_id,))
 
     def missing_command(self, task_type: str, task_ids: Sequence[str]) -> Command:
         """Which of these tasks the queue does not know, in the same order: what the sweep has to re-offer (D26)."""
@@ -202,7 +220,7 @@ class Queues:
             )
         )
         is_keyed = version.endswith("k")
-        keyed = (keys.task_keys(task_type), *(keys.turns(task_type, index) for index in domains)) if is_keyed else ()
+        keyed = self._keyed_names(task_type, len(indexes)) if is_keyed else ()
         layout = self._layouts[task_type] = _Layout(version, is_keyed, indexes, (*shared, *by_domain, *keyed))
         return layout
 
@@ -219,7 +237,13 @@ class Queues:
 
     def _key_queue(self, task_type: str) -> Call:
         layout = self._layout(task_type)
-        return Call("key_queue", layout.keys[:1], (layout.version,), lambda raw: self._learn(task_type, raw))
+        names = (*layout.keys, *self._keyed_names(task_type, len(layout.indexes)))
+        return Call("key_queue", names, (layout.version,), lambda raw: self._learn(task_type, raw))
+
+    def _keyed_names(self, task_type: str, domains: int) -> tuple[str, ...]:
+        keys = self._keys
+        names = (keys.task_keys, keys.key_uses, keys.kept_back, keys.key_tokens)
+        return (*(name(task_type) for name in names), *(keys.turns(task_type, index) for index in range(domains)))
 
     def _reader(self, task_type: str, read: Callable[[list[Any]], Any]) -> Callable[[list[Any]], Any]:
         def reply(raw: list[Any]) -> Any:

@@ -39,13 +39,17 @@ class Offer(NamedTuple):
 
 class Limits(NamedTuple):
     """The limits of a queue; 0 = unlimited. ``revision`` is that of the task definition they come from: older ones are
-    never written over newer ones. ``rate`` grants in any ``window_ms``; a token stays away ``guard_ms`` longer."""
+    never written over newer ones. ``rate`` grants in any ``window_ms``; a token stays away ``guard_ms`` longer.
+
+    ``per_key``: they hold for each key of the tasks, not for all together.
+    """
 
     revision: int
     concurrency: int = 0
     rate: int = 0
     window_ms: int = 1000
     guard_ms: int = 5
+    per_key: bool = False
 
 
 class Ask(NamedTuple):
@@ -154,7 +158,10 @@ class DomainStats(NamedTuple):
 
 
 class QueueStats(NamedTuple):
-    """One look at a queue. ``spent``: rate tokens not yet back; ``granted``, ``expired``: counts from the beginning."""
+    """One look at a queue. ``spent``: rate tokens not yet back; ``granted``, ``expired``: counts from the beginning.
+
+    ``kept``: tasks that are kept back because their key is at its limit; they are not among the ready ones.
+    """
 
     now_ms: int
     delayed: int
@@ -168,6 +175,7 @@ class QueueStats(NamedTuple):
     limited_since_ms: int | None
     limited_ms: int
     domains: dict[str | None, DomainStats]
+    kept: int = 0
 
     @property
     def ready(self) -> int:
@@ -176,7 +184,7 @@ class QueueStats(NamedTuple):
 
     def admissible(self, horizon_ms: int) -> int:
         """How many of the ready tasks the limits would let begin within ``horizon_ms``, were there workers for them."""
-        if self.is_paused or self.limits is None:
+        if self.is_paused or self.limits is None or self.limits.per_key:
             return 0 if self.is_paused else self.ready
         bounds = [self.ready]
         if self.limits.concurrency:
@@ -201,7 +209,7 @@ def read_claim(raw: list[Any]) -> Claim:
 
 def read_stats(raw: list[Any]) -> QueueStats:
     """The decoded answer of the script queue_stats."""
-    now_ms, delayed, leased, held, spent, fields, *counts = raw[1:]
+    now_ms, delayed, leased, held, spent, kept, fields, *counts = raw[1:]
     meta = {name.decode(): value for name, value in zip(fields[::2], fields[1::2], strict=True)}
     names: dict[int, str | None] = {0: None}
     names |= {int(value): name[4:] for name, value in meta.items() if name.startswith("dom:")}
@@ -223,10 +231,17 @@ def read_stats(raw: list[Any]) -> QueueStats:
         None if since is None else int(since),
         int(meta.get("lim_total", 0)),
         domains,
+        kept,
     )
 
 
 def _limits(meta: Mapping[str, Any]) -> Limits | None:
     if "lrev" not in meta:
         return None
-    return Limits(*(int(meta[field]) for field in ("lrev", "conc", "rate", "window_ms", "guard_ms")))
+    revision, concurrency, rate, window_ms, guard_ms = (
+        int(meta[field]) for field in ("lrev", "conc", "rate", "window_ms", "guard_ms")
+    )
+    of_each = int(meta.get("kconc", 0)), int(meta.get("krate", 0))
+    if any(of_each):
+        return Limits(revision, *of_each, window_ms, guard_ms, per_key=True)
+    return Limits(revision, concurrency, rate, window_ms, guard_ms)

@@ -78,3 +78,17 @@ def test_the_definition_of_the_queue_says_by_what_its_tasks_share_it() -> None:
     call = step("HTTP", "call", {"http_request": {"uri": "http://x", "method": "GET"}})
     story = Story(workflow_def(call), input=GIVEN, task_defs=[queue, own]).when(started())
     assert [one.keys for one in story.sent(Enqueue)] == ["=acme\n"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "keys"),
+    [
+        ({"limit_key": "${workflow.input.tenant}"}, "\nacme"),
+        ({"limit_key": "${workflow.input.unknown}"}, "\n"),
+        ({"limit_key": "${who}", "fairness_key": "${workflow.input.tenant}"}, "=acme\nme"),
+    ],
+)
+def test_what_limits_a_task_stands_beside_its_owner(fields: dict[str, str], keys: str) -> None:
+    limited = task_def("resize", **fields)
+    story = Story(workflow_def(simple("resize", {"who": "me"})), input=GIVEN, task_defs=[limited]).when(started())
+    assert [one.keys for one in story.sent(Enqueue)] == [keys]

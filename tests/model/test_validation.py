@@ -132,6 +132,12 @@ BROKEN: dict[str, tuple[Json, str, str]] = {
         "concurrentExecLimit has no effect in an embedded taskDefinition: register a TaskDef named t with this limit "
         "and remove it here",
     ),
+    "embedded limit key": (
+        workflow(simple(taskDefinition={"name": "t", "limitKey": "${workflow.input.tenant}"})),
+        "tasks[0].taskDefinition.limitKey",
+        "limitKey has no effect in an embedded taskDefinition: register a TaskDef named t with this limit "
+        "and remove it here",
+    ),
     "embedded fairness key": (
         workflow(simple(taskDefinition={"name": "t", "fairnessKey": "${workflow.input.tenant}"})),
         "tasks[0].taskDefinition.fairnessKey",
@@ -514,6 +520,11 @@ TASK_DEF_BROKEN: list[tuple[Json, str, str]] = [
         "fairnessKey",
         "TaskDef: x fairnessKey is the same for every task: name what tells them apart, such as ${workflow.input.tenant}",
     ),
+    (
+        {"limitKey": "tenant"},
+        "limitKey",
+        "TaskDef: x limitKey is the same for every task: name what tells them apart, such as ${workflow.input.tenant}",
+    ),
     ({"retryCount": -1}, "retryCount", "TaskDef retryCount: 0 must be >= 0"),
     ({"maxRetryDelaySeconds": -1}, "maxRetryDelaySeconds", "TaskDef maxRetryDelaySeconds: 0 must be >= 0"),
     ({"backoffJitterMs": -1}, "backoffJitterMs", "TaskDef backoffJitterMs: 0 must be >= 0"),
@@ -557,7 +568,7 @@ def test_a_broken_rule_of_a_task_definition_is_reported_once(fields: Json, path:
         {"responseTimeoutSeconds": 10, "timeoutSeconds": 10, "totalTimeoutSeconds": 10},
         {"rateLimitPerFrequency": 5, "rateLimitFrequencyInSeconds": 1, "concurrentExecLimit": 5},
         {"rateLimitPerFrequency": 0, "rateLimitFrequencyInSeconds": 0},
-        {"fairnessKey": "${workflow.input.tenant}"},
+        {"fairnessKey": "${workflow.input.tenant}", "limitKey": "${workflow.input.tenant}"},
     ],
 )
 def test_a_task_definition_at_its_bounds_is_valid(fields: Json) -> None:

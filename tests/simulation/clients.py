@@ -289,11 +289,15 @@ def tuner_life(world: Surroundings, name: str) -> Life:
     limit = rng.choice((1, 2, 3))
     task_def = msgspec.structs.replace(world.workload.task_defs["limited"], concurrent_exec_limit=limit)
 
+    is_keyed = bool(task_def.limit_key)
+
     def plan() -> Plan[None]:
         stored = yield catalog.put_task_definition(
             store.keys, "limited", msgspec.json.encode(task_def_to_dict(task_def))
         )
-        yield from queue.set_limits(store.queues, "limited", Limits(stored.revision, concurrency=limit))
+        yield from queue.set_limits(
+            store.queues, "limited", Limits(stored.revision, concurrency=limit, per_key=is_keyed)
+        )
         body = msgspec.json.encode(workflow_def_to_dict(world.workload.cleanup))
         yield catalog.register_workflow(store.keys, world.workload.cleanup.name, 2, body)
 

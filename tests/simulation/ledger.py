@@ -91,6 +91,10 @@ class QueueImage:
     held: set[str] = field(default_factory=set)
     limits: tuple[int, int, int] = (0, 0, 0)  # concurrency, rate, window
     shares: dict[str, Share] = field(default_factory=dict)  # of tasks that have owners
+    keys: dict[str, str] = field(default_factory=dict)  # what tasks are limited by
+    kept: set[str] = field(default_factory=set)  # tasks whose key is at its limit
+    key_limits: tuple[int, int] = (0, 0)  # concurrency and rate of each key
+    is_scanned: bool = False  # limits were changed, and not every key was looked at since
     ready_since: dict[str, int] = field(default_factory=dict)  # the world's time
     wake_keys: tuple[str, ...] = ()
     wakes: tuple[list[bytes], ...] = ()  # the tokens of each list that nobody has taken yet

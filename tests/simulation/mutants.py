@@ -23,18 +23,26 @@ SEEDS_MAX = 150
 
 
 class Damage(NamedTuple):
-    """Which text of which script, or of the decider's module, is replaced by what."""
+    """Which text of which script, of what several include, or of the decider's module, is replaced by what."""
 
     says: str
     lua: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType({})
     python: tuple[tuple[str, str], ...] = ()
+    includes: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType({})
 
     def scripts(self) -> dict[str, Script]:
         """The script library with the damage in it. Raises ``LookupError`` when a text is not there exactly once."""
         scripts = dict(library(declared_clock=True))
+        folder = files("orchestrator.store") / "lua"
+        texts = {name: (folder / f"{name}.lua").read_text("utf-8") for name in scripts}
         for name, changes in self.lua.items():
-            text = (files("orchestrator.store") / "lua" / f"{name}.lua").read_text("utf-8")
-            scripts[name] = parse(name, _replaced(f"{name}.lua", text, changes), declared_clock=True)
+            texts[name] = _replaced(f"{name}.lua", texts[name], changes)
+            scripts[name] = parse(name, texts[name], declared_clock=True)
+        for include, changes in self.includes.items():
+            line = f"--@include {include}\n"
+            part = _replaced(include, (folder / "include" / f"{include}.lua.part").read_text("utf-8"), changes)
+            for name in (name for name, text in texts.items() if line in text):
+                scripts[name] = parse(name, texts[name].replace(line, part), declared_clock=True)
         return scripts
 
     def decider(self) -> type[Decider]:
@@ -149,16 +157,27 @@ MUTANTS: dict[str, Damage] = {
         {"claim": (("math.max(0, conc - leases - held) or want", "math.max(0, conc + 1 - leases - held) or want"),)},
     ),
     "owners-do-not-take-turns": Damage(
-        "enqueue lines tasks of all owners up by their time",
-        {
-            "enqueue": (
-                ("place_of(tid, domain, format('%d', due - advance * 4096))", "format('%d', due - advance * 4096)"),
+        "tasks of all owners line up by their time",
+        includes={
+            "keys": (("if not entry or entry.owner == '' then return by_time end", "if true then return by_time end"),)
+        },
+    ),
+    "key-limit-off-by-one": Damage(
+        "a key is let have one task more than its limit",
+        includes={
+            "keys": (
+                ("has_slot or use.out + use.ready < key_conc)", "has_slot or use.out + use.ready <= key_conc)"),
+                ("has_slot or use.out < key_conc)", "has_slot or use.out <= key_conc)"),
             )
         },
     ),
-    "newcomers-first": Damage(
-        "claim does not count how far the turns have come, so whoever is new goes before all others",
-        {"claim": (("if i > ahead then pass(tids[i], mine) end", ""),)},
+    "key-tokens-return-at-once": Damage(
+        "a spent token of a key is back with the next claim",
+        includes={"keys": (("'-inf', string.format('%d', now - key_away)", "'-inf', '+inf'"),)},
+    ),
+    "kept-back-for-ever": Damage(
+        "a key that has room again lets nobody in who was kept back",
+        includes={"keys": (("while use.kept > 0 and total < 250 do", "while false do"),)},
     ),
     "rate-tokens-return-early": Damage(
         "claim takes a spent token back before its window is over",

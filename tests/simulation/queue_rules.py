@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.plan import Argument, Call, Command
+from tests.simulation.key_rules import KeyRules, limits_of, names_of
 from tests.simulation.ledger import Ledger, QueueImage, Violation
 from tests.simulation.totals import Totals
 from tests.simulation.turn_rules import TurnRules, shares_of
@@ -27,6 +28,7 @@ class QueueRules:
         self._ledger = ledger
         self._totals = totals
         self._turns = TurnRules()
+        self._keys = KeyRules()
 
     def looks(self, call: Call) -> list[tuple[Argument, ...]]:
         """What is read behind a step in this queue."""
@@ -37,10 +39,10 @@ class QueueRules:
             ("ZRANGE", delayed, 0, -1),
             ("ZRANGE", leases, 0, -1, "WITHSCORES"),
             ("SMEMBERS", held),
-            ("HMGET", meta, "conc", "rate", "window_ms", "dv"),
+            ("HMGET", meta, "conc", "rate", "window_ms", "dv", "kconc", "krate", "kscan"),
             *(("ZRANGE", ready, 0, -1) for ready in domains[::3]),
             *(("LRANGE", wake, 0, -1) for wake in domains[2::3]),
-            *(("HGETALL", keys) for keys in call.keys[FIXED_KEYS + len(domains) :][:1]),
+            *_looks_at_keys(call.keys[FIXED_KEYS + len(domains) :]),
         ]
 
     def judge(self, call: Call, task_type: str, reply: Any, looks: Sequence[Any], clock_ms: int, now_ms: int) -> None:
@@ -51,6 +53,7 @@ class QueueRules:
             return  # built on an old list of domains: refused, and its keys do not show the whole queue
         self._places(task_type, after)
         self._leases(call, before, after, clock_ms)
+        self._keys.places(task_type, before, after)
         concurrency, _, _ = after.limits
         if concurrency and after.taken > max(concurrency, before.taken):
             raise Violation(f"S9: {task_type} has {after.taken} leases and held slots, its limit is {concurrency}")
@@ -63,8 +66,8 @@ class QueueRules:
             elif call.script == "settle":
                 self._releases(call, before, after)
             elif call.script == "enqueue":
-                per_task = 5 if _is_keyed(call) else 4
-                self._ledger.delivered |= {("q", str(task_id)) for task_id in call.args[8::per_task]}
+                tasks = call.args[9::5] if _is_keyed(call) else call.args[8::4]
+                self._ledger.delivered |= {("q", str(task_id)) for task_id in tasks}
                 self._handovers(task_type, before, after)
             elif call.script == "remove_task":
                 self._turns.called_off(task_type, before, after)
@@ -118,7 +121,7 @@ class QueueRules:
                 raise Violation(f"S11: {task_id} of {task_type} is cancelled and was not forgotten")
 
     def _places(self, task_type: str, image: QueueImage) -> None:
-        places = [*image.ready, image.delayed, set(image.leases)]
+        places = [*image.ready, image.delayed, set(image.leases), image.kept]
         everywhere = set().union(*places)
         if sum(map(len, places)) != len(everywhere):
             raise Violation(f"S11: a task of {task_type} is in two places: {image}")
@@ -152,6 +155,7 @@ class QueueRules:
                     raise Violation(f"S13: {task_id} was granted as {delivery} again, {attempt.delivered} was given")
                 attempt.delivered = delivery
         self._turns.grants(task_type, int(call.args[1]), grants, before, after)
+        self._keys.grants(task_type, (task_id for task_id, _ in grants), after, now)
         count = len(granted) // 4
         _, rate, window = after.limits
         log = self._ledger.grants.setdefault(task_type, [])
@@ -167,7 +171,7 @@ class QueueRules:
     def _handovers(self, task_type: str, before: QueueImage, after: QueueImage) -> None:
         """What was leased along with a wake-up: new tasks of a queue that nothing limits."""
         for task_id in after.leases.keys() - before.leases.keys():
-            if any(after.limits[:2]):
+            if any((*after.limits[:2], *after.key_limits)):
                 raise Violation(f"S9: {task_id} was handed over although {task_type} has limits {after.limits}")
             if task_id in before.records:
                 raise Violation(f"S13: {task_id} was handed over although it was in {task_type} before")
@@ -202,13 +206,17 @@ def _domain_keys(call: Call) -> Sequence[str]:
     return call.keys[FIXED_KEYS : FIXED_KEYS + 3 * domains]
 
 
+def _looks_at_keys(names: Sequence[str]) -> list[tuple[Argument, ...]]:
+    return [("HGETALL", names[0]), ("ZRANGE", names[2], 0, -1)] if names else []
+
+
 def _image(call: Call, looks: Sequence[Any]) -> QueueImage:
     records, delayed, leases, held, limits, *rest = looks
-    keyed = rest.pop() if _is_keyed(call) else []
+    kept, keyed = (rest.pop(), rest.pop()) if _is_keyed(call) else ([], [])
     domains = len(rest) // 2
     texts = {name.decode(): value.decode() for name, value in zip(records[::2], records[1::2], strict=True)}
     ends = {name.decode(): float(end) for name, end in zip(leases[::2], leases[1::2], strict=True)}
-    concurrency, rate, window = (int(value or 0) for value in limits[:3])
+    concurrency, rate, window, each_concurrency, each_rate = (int(value or 0) for value in (*limits[:3], *limits[4:6]))
     return QueueImage(
         records=texts,
         ready=tuple({name.decode() for name in names} for names in rest[:domains]),
@@ -217,6 +225,10 @@ def _image(call: Call, looks: Sequence[Any]) -> QueueImage:
         held={name.decode() for name in held},
         limits=(concurrency, rate, window),
         shares=shares_of(keyed),
+        keys=limits_of(keyed),
+        kept=names_of(kept),
+        key_limits=(each_concurrency, each_rate),
+        is_scanned=limits[6] is not None,
         wake_keys=tuple(map(str, _domain_keys(call)[2::3])),
         wakes=tuple(rest[domains:]),
     )

@@ -19,8 +19,9 @@ def shares_of(texts: Sequence[bytes]) -> dict[str, Share]:
     """The owners of the tasks of a queue, from the raw hash."""
     shares = {}
     for name, text in zip(texts[::2], texts[1::2], strict=True):
-        _, band, owner = text.decode().partition("\n")[0].split(" ", 2)
-        shares[name.decode()] = Share(int(band), owner)
+        _, band, _, _, _, owner = text.decode().partition("\n")[0].split(" ", 5)
+        if owner:
+            shares[name.decode()] = Share(int(band), owner)
     return shares
 
 
@@ -35,6 +36,8 @@ class TurnRules:
         self, task_type: str, domain: int, grants: Sequence[tuple[str, bool]], before: QueueImage, after: QueueImage
     ) -> None:
         """These tasks were granted in this order, each for the first time or not: one that comes again had its turn before."""
+        if any(after.key_limits):
+            return  # who was kept back goes by the turns that it had before
         waiting = before.ready[domain] & after.ready[domain] if domain < len(before.ready) else set()
         waits = {before.shares[task_id] for task_id in waiting if task_id in before.shares}
         overtaken = self._overtaken[task_type, domain]

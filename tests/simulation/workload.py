@@ -218,8 +218,10 @@ class Workload:
 
     def _add_shared(self, partitions: int, began_ms: int) -> None:
         rng = random.Random(f"{self._seed} shares")
-        shared = msgspec.structs.replace(self.task_defs[shares.SHARED], fairness_key=shares.FAIRNESS_KEY)
-        self.task_defs[shares.SHARED] = shared
+        replace = msgspec.structs.replace
+        self.task_defs[shares.SHARED] = replace(self.task_defs[shares.SHARED], fairness_key=shares.KEY)
+        for name in shares.LIMITED if shares.has_key_limits(self._seed) else ():
+            self.task_defs[name] = replace(self.task_defs[name], limit_key=shares.KEY)
         first = len(self.orders)
         self._add([(shares.definition(rng), shares.actions(rng)) for _ in range(3)], rng, partitions, began_ms)
         for index in range(first, len(self.orders)):

@@ -112,10 +112,12 @@ class QueueStory:
         """Let delayed tasks go; gives how many did wait."""
         return _value(self.store.run(expedite(self.queues, {TYPE: task_ids}))[TYPE])
 
-    def limit(self, *, concurrency: int = 0, rate: int = 0, window_ms: int = 1000, guard_ms: int = 5) -> bool:
+    def limit(
+        self, *, concurrency: int = 0, rate: int = 0, window_ms: int = 1000, guard_ms: int = 5, per_key: bool = False
+    ) -> bool:
         """Write limits under the next revision."""
         self.revision += 1
-        limits = Limits(self.revision, concurrency, rate, window_ms, guard_ms)
+        limits = Limits(self.revision, concurrency, rate, window_ms, guard_ms, per_key)
         return self.store.run(set_limits(self.queues, TYPE, limits))
 
     def pause(self, is_paused: bool = True) -> None:
@@ -159,16 +161,20 @@ class QueueStory:
         places["delayed"] = _names(self.do(Command(("ZRANGE", keys.delayed(TYPE), 0, -1))))
         places["leased"] = _names(self.do(Command(("ZRANGE", keys.leases(TYPE), 0, -1))))
         places["held"] = sorted(_names(self.do(Command(("SMEMBERS", keys.held(TYPE))))))
+        kept = _names(self.do(Command(("ZRANGE", keys.kept_back(TYPE), 0, -1))))
+        places["kept"] = [member.rpartition("\n")[2].split(" ", 2)[2] for member in kept]
         places["records"] = sorted(_names(self.do(Command(("HKEYS", keys.records(TYPE))))))
         return places
 
     def check(self, concurrency: int = 0) -> dict[str, list[str]]:
         """Assert what holds of any queue at any time; gives where the tasks are."""
         places = self.where()
-        queued = places["ready"] + places["delayed"] + places["leased"]
+        queued = places["ready"] + places["delayed"] + places["leased"] + places["kept"]
         assert len(queued) == len(set(queued)), f"a task is in two places: {places}"
         assert sorted(queued) == places["records"], f"records and places differ: {places}"
-        assert set(places["held"]) <= set(places["ready"] + places["delayed"]), f"a held slot has no task: {places}"
+        assert set(places["held"]) <= set(places["ready"] + places["delayed"] + places["kept"]), (
+            f"a held slot has no task: {places}"
+        )
         if concurrency:
             assert len(places["leased"]) + len(places["held"]) <= concurrency, f"above {concurrency}: {places}"
         return places

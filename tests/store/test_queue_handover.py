@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from orchestrator.plan import Command
@@ -92,6 +94,7 @@ def test_nobody_is_passed_over_whose_time_has_come_and_whom_nobody_has_looked_fo
         "delayed": ["early"],
         "leased": [],
         "held": [],
+        "kept": [],
         "records": ["early", "late"],
     }
     assert queue.listen() == b"1"
@@ -111,7 +114,7 @@ def test_a_task_whose_worker_fell_silent_is_not_passed_over(queue: QueueStory) -
 
 
 @pytest.mark.parametrize("limits", [{"concurrency": 9}, {"rate": 9}])
-def test_a_queue_with_limits_hands_nothing_over(queue: QueueStory, limits: dict[str, int]) -> None:
+def test_a_queue_with_limits_hands_nothing_over(queue: QueueStory, limits: dict[str, Any]) -> None:
     queue.limit(**limits)
     wait(queue, "w1")
     queue.offer("a")

@@ -39,12 +39,12 @@ CALLS = [
 ]
 
 
-KEYS = pytest.mark.parametrize("keys_of_tasks", ["", "=a\n"], ids=["without keys", "with keys"])
+KEYS = pytest.mark.parametrize("keys_of_tasks", ["", "=a\n", "\na"], ids=["no keys", "owners", "limits"])
 
 
 def _busy(queue: QueueStory, keys: str) -> None:
     """Something in every key: ready, due, silent, leased, held, waiting, spent."""
-    queue.limit(concurrency=8, rate=50)
+    queue.limit(concurrency=8, rate=50, per_key=keys == "\na")
     queue.offer("held", "silent", "done", "anew", "back", "hold", "cancelled", keys=keys)
     held, *_ = queue.take(7)
     queue.advance(14_000)
@@ -56,6 +56,7 @@ def _busy(queue: QueueStory, keys: str) -> None:
     queue.offer("due", "soon", delay_ms=800, keys=keys)
     queue.offer("later", delay_ms=60_000, keys=keys)
     queue.offer("ready", "other", keys=keys)
+    queue.limit(concurrency=7, rate=50, per_key=keys == "\na")
     queue.advance(1000)
 
 

@@ -97,7 +97,7 @@ class Estate:
         """The queue's side of ``add``."""
         self.executor.run(queue.enqueue(self.store.queues, {task_type: [Offer(one, domain) for one in task_ids]}))
 
-    def limit(self, task_type: str, **limits: int) -> None:
+    def limit(self, task_type: str, **limits: Any) -> None:
         """Set the limits of a queue."""
         self.executor.run(queue.set_limits(self.store.queues, task_type, Limits(1, **limits)))
 

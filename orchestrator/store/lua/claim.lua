@@ -61,8 +61,9 @@ end
 
 local arrivals, records, dropped, changed = {}, {}, {}, {}
 -- A task whose worker fell silent takes its old place again: its time-outs have been running all the while.
-local function arrive(tid, record)
+local function arrive(tid, record, was_leased)
   local delivery, offer, domain, advance, at, heard, base, flag = match(record, '^(%d+) (%d+) (%d+) (%S+) (%d+) (%d+) (%d+) ([-x])$')
+  if was_leased then free_use(tid, 'out') end
   if flag == 'x' then
     dropped[#dropped + 1] = tid
     forget_keys(tid)
@@ -79,8 +80,12 @@ local function arrive(tid, record)
     redis.call('ZCARD', KEYS[7 + 3 * domain])
     waiting(tonumber(domain))
   end
-  list[#list + 1] = place_of(tid, tonumber(domain), format('%d', at - advance * 4096))
-  list[#list + 1] = tid
+  local has_slot = is_keyed and not was_leased and held > 0 and redis.call('SISMEMBER', hld, tid) == 1
+  local place = line_up(tid, tonumber(domain), format('%d', at - advance * 4096), has_slot)
+  if place then
+    list[#list + 1] = place
+    list[#list + 1] = tid
+  end
 end
 if #due > 0 then
   records = redis.call('HMGET', rec, unpack(due))
@@ -90,7 +95,7 @@ end
 if #silent > 0 then
   records = redis.call('HMGET', rec, unpack(silent))
   know(silent)
-  for i = 1, #silent do if records[i] then arrive(silent[i], records[i]) end end
+  for i = 1, #silent do if records[i] then arrive(silent[i], records[i], true) end end
 end
 -- Leases that went along with a wake-up which nobody has taken yet: whoever claims takes them over as they are.
 local taken, tokens = {}, redis.call('LLEN', KEYS[9 + 3 * mine]) > 0 and redis.call('LRANGE', KEYS[9 + 3 * mine], 0, count - 1) or {}
@@ -105,14 +110,20 @@ end
 if waiting(mine) > 0 then unread[mine] = unread[mine] - #tokens end
 local ready = redis.call('ZCARD', rdy) + (arrivals[mine] and #arrivals[mine] / 2 or 0)
 
-if is_keyed then redis.call('ZCARD', KEYS[11 + 3 * last_domain + mine]) end
-
 -- From here on there are writes, to keys whose types have all been read.
 if #due > 0 then redis.call('ZREM', dly, unpack(due)) end
 if #silent > 0 then redis.call('ZREM', lea, unpack(silent)) end
 if #dropped > 0 then redis.call('HDEL', rec, unpack(dropped)) end
 if #changed > 0 then redis.call('HSET', rec, unpack(changed)) end
-for domain, list in pairs(arrivals) do redis.call('ZADD', KEYS[7 + 3 * domain], unpack(list)) end
+for domain, list in pairs(arrivals) do
+  if #list > 0 then redis.call('ZADD', KEYS[7 + 3 * domain], unpack(list)) end
+end
+local admitted
+if is_keyed then
+  look_at_keys()
+  admitted = let_in()
+  ready = redis.call('ZCARD', rdy)
+end
 leases = leases - #silent
 if restamp then
   -- The clock has stepped back: entries from its future would block the queue until then, so all count as spent now.
@@ -140,13 +151,29 @@ if free < want and held > 0 then
   if #tids > 0 then redis.call('ZREM', rdy, unpack(tids)) end
 end
 free = math.min(free, want - #tids)
-local ahead = #tids
-if free > 0 then
+if is_keyed then
+  -- What stands in line may go, unless limits were lowered; then it is looked for what may, but not for ever.
+  local looked = 0
+  know(tids)
+  while free > 0 and looked < 250 do
+    local popped = redis.call('ZPOPMIN', rdy, free)
+    if #popped == 0 then break end
+    for i = 1, #popped, 2 do
+      know({popped[i]})
+      looked = looked + 1
+      if may_go(popped[i], mine, popped[i + 1], held > 0 and redis.call('SISMEMBER', hld, popped[i]) == 1) then
+        tids[#tids + 1], free = popped[i], free - 1
+      else
+        ready = ready - 1
+      end
+    end
+  end
+elseif free > 0 then
   local popped = redis.call('ZPOPMIN', rdy, free)
   for i = 1, #popped, 2 do tids[#tids + 1] = popped[i] end
 end
 
-local reply = {'OK', now, 2000, (conc > 0 or rate > 0) and 1 or 0}
+local reply = {'OK', now, 2000, (conc > 0 or rate > 0 or (is_keyed and key_conc + key_rate > 0)) and 1 or 0}
 local granted, until_ms = 0, format('%d', now + ARGV[4])
 if #tokens > 0 then redis.call('LTRIM', KEYS[9 + 3 * mine], #tokens, -1) end
 for i = 1, #taken do
@@ -159,13 +186,12 @@ if #tids > 0 then
   local most = tonumber(ARGV[7])
   local grants, holders = {}, {}
   records = redis.call('HMGET', rec, unpack(tids))
-  know(tids)
   for i = 1, #tids do
     if records[i] then
       local delivery, offer, rest = match(records[i], '^(%d+) (%d+) (.*)$')
       local heard = match(rest, '(%d+) %d+ [-x]$')
       delivery = delivery + 1
-      if i > ahead then pass(tids[i], mine) end
+      if is_keyed and key_rate > 0 then redis.call('ZADD', KEYS[SPT], format('%d', now), token_of(tids[i], format('%d', delivery))) end
       local at = 2 * granted
       granted = granted + 1
       grants[at + 1], grants[at + 2] = tids[i], format('%d ', delivery) .. offer .. ' ' .. rest
@@ -185,6 +211,7 @@ if #tids > 0 then
   end
 end
 leases, ready = leases + granted, ready - #tids
+let_in()
 write_keys()
 
 local left = m[7] and 0 or 250
@@ -229,6 +256,11 @@ if left > 0 then
   for domain, list in pairs(arrivals) do
     if domain ~= mine then wake(domain, math.min(#list / 2, left)) end
   end
+  if is_keyed then
+    for domain, count in pairs(admitted) do
+      if domain ~= mine then wake(domain, count) end
+    end
+  end
 end
 
 if granted + #taken < count then
@@ -241,6 +273,11 @@ if granted + #taken < count then
     local at = redis.call('LINDEX', tok, 0)
     if at then hint = math.min(hint, tonumber(match(at, '^%d+')) + away - now) end
   end
+  if is_keyed and kept_count > 0 and key_rate > 0 then
+    head = redis.call('ZRANGE', KEYS[SPT], 0, 0, 'WITHSCORES')
+    if head[2] then hint = math.min(hint, tonumber(head[2]) + key_away - now) end
+  end
+  if is_keyed and scan then hint = 1 end
   reply[3] = math.max(1, hint)
 end
 return reply

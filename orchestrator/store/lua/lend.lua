@@ -41,6 +41,7 @@ for i = 1, #tids do
       word = 'CANCELLED'
       gone[#gone + 1] = tid
       forget_keys(tid)
+      free_use(tid, 'out')
     else
       word = 'OK'
       order = math.max(now * 4096, order + 1)
@@ -69,13 +70,13 @@ local conc, asleep, left = tonumber(m[3] or '0'), 0, 0
 redis.call('SCARD', hld)
 for domain = 0, last_domain do
   if hurry[domain] then waiting(domain) end
-  if conc > 0 and #gone > 0 then
+  if (conc > 0 or is_keyed) and #gone > 0 then
     redis.call('ZCARD', KEYS[7 + 3 * domain])
     asleep = asleep + waiting(domain)
   end
 end
 if asleep > 0 and not m[8] then
-  left = room(conc + #gone, tonumber(m[4] or '0'), tonumber(m[5] or '0'), tonumber(m[6] or '0'), tonumber(m[7] or '0'))
+  left = room(conc > 0 and conc + #gone or 0, tonumber(m[4] or '0'), tonumber(m[5] or '0'), tonumber(m[6] or '0'), tonumber(m[7] or '0'))
 end
 
 if #free > 0 then redis.call('ZREM', lea, unpack(free)) end
@@ -86,6 +87,7 @@ if #held > 0 then
   redis.call('SADD', hld, unpack(held))
   redis.call('ZADD', dly, unpack(due_back))
 end
+let_in()
 write_keys()
 for domain = 0, last_domain do
   if hurry[domain] then wake(domain, hurry[domain]) end

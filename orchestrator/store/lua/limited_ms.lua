@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- limited_ms: how long a task that is still queued has waited for the queue's limits rather than for a worker.
--- KEYS  meta rec lea hld tok (all of one queue)
+-- KEYS  meta rec lea hld tok, and key where tasks have keys (all of one queue)
 -- ARGV  id
 -- GIVES ms, 0 for a task that is not here
 -- SAFE TO REPEAT: yes, reads only
@@ -22,6 +22,10 @@ if m[7] then
     ended = math.max(ended, math.min(now, back))
   end
   limited = limited + math.max(0, ended - m[7])
+end
+if KEYN > 5 then
+  local kept, since, before = string.match(redis.call('HGET', KEYS[6], ARGV[1]) or '', '^%S+ %d+ (%S+) (%d+) (%d+) ')
+  if kept then limited = limited + before + (kept ~= '-' and math.max(0, now - since) or 0) end
 end
 local base = tonumber(string.match(record, '(%d+) [-x]$'))
 return math.max(0, limited - base)

@@ -2,7 +2,7 @@
 -- queue_stats: what is in a queue, who waits for it and which limits hold.
 -- KEYS  meta rec dly lea hld tok, then rdy wait wake of every domain, then what keys names (all of one queue)
 -- ARGV  domains_version
--- GIVES OK now delayed leased held used [meta fields and values], then per domain: ready (handed over and unread ones
+-- GIVES OK now delayed leased held used kept [meta fields and values], then per domain: ready (handed over and unread ones
 --       among them, which leased leaves out) waiting head_record
 --       | DOMAINS version name index ...
 -- SAFE TO REPEAT: yes, reads only
@@ -35,4 +35,5 @@ for domain = 0, last_domain do
   counts[#counts + 1] = head and redis.call('HGET', rec, head) or ''
 end
 return {'OK', now, redis.call('ZCARD', dly), redis.call('ZCARD', lea) - unread, redis.call('SCARD', hld), used,
+  KEYN > 9 + 3 * last_domain and redis.call('ZCARD', KEYS[12 + 3 * last_domain]) or 0,
   redis.call('HGETALL', meta), unpack(counts)}

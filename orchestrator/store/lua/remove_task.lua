@@ -33,24 +33,26 @@ for i = 1, #tids do
     end
   end
 end
+local waited = {}
 for domain, list in pairs(queued) do
   redis.call('ZCARD', KEYS[7 + 3 * domain])
   if is_keyed then
     local places = redis.call('ZMSCORE', KEYS[7 + 3 * domain], unpack(list))
     for i = 1, #list do
-      if places[i] then give_back_turn(list[i], domain) end
+      waited[list[i]] = {domain, places[i] and true, redis.call('SISMEMBER', hld, list[i]) == 1}
+      if places[i] or entries[list[i]].kept ~= '-' then give_back_turn(list[i], domain) end
       forget_keys(list[i])
     end
   end
 end
 local conc, asleep, left = tonumber(m[2] or '0'), 0, 0
 redis.call('ZCARD', dly)
-if redis.call('SCARD', hld) > 0 and conc > 0 and #gone > 0 and not m[7] then
+if ((redis.call('SCARD', hld) > 0 and conc > 0) or is_keyed) and #gone > 0 and not m[7] then
   for domain = 0, last_domain do
     redis.call('ZCARD', KEYS[7 + 3 * domain])
     asleep = asleep + waiting(domain)
   end
-  left = room(conc + #gone, tonumber(m[3] or '0'), tonumber(m[4] or '0'), tonumber(m[5] or '0'), tonumber(m[6] or '0'))
+  left = room(conc > 0 and conc + #gone or 0, tonumber(m[3] or '0'), tonumber(m[4] or '0'), tonumber(m[5] or '0'), tonumber(m[6] or '0'))
 end
 
 if #marked > 0 then redis.call('HSET', rec, unpack(marked)) end
@@ -60,6 +62,9 @@ if #gone > 0 then
   redis.call('ZREM', dly, unpack(gone))
   redis.call('HDEL', rec, unpack(gone))
   freed = redis.call('SREM', hld, unpack(gone))
+  for tid, where in pairs(waited) do out_of_line(tid, unpack(where)) end
+  local _, let_go = let_in()
+  freed = freed + let_go
   write_keys()
 end
 if asleep > 0 then

@@ -35,6 +35,7 @@ for i = 1, #tids do
     seen[tid] = true
     settled = settled + 1
     if leased[i] then free[#free + 1] = tid end
+    if leased[i] and not (kind == 'hold' and tonumber(ARGV[at + 4]) > 0 and flag ~= 'x') then free_use(tid, 'out') end
     -- Offered anew while it was out: the release is about an older offer, so the task stays.
     local anew = kind == 'done' and offer ~= ARGV[at + 3]
     if flag == 'x' or (kind == 'done' and not anew) then
@@ -55,10 +56,13 @@ for i = 1, #tids do
         -- Waiters look again after two seconds at the latest; what is due earlier than that must be told to one of them.
         if delay < 2000 then hurry[tonumber(domain)] = (hurry[tonumber(domain)] or 0) + 1 end
       else
+        local place = line_up(tid, tonumber(domain), format('%d', due - advance * 4096))
         local list = ready[tonumber(domain)]
         if not list then list = {} ready[tonumber(domain)] = list end
-        list[#list + 1] = place_of(tid, tonumber(domain), format('%d', due - advance * 4096))
-        list[#list + 1] = tid
+        if place then
+          list[#list + 1] = place
+          list[#list + 1] = tid
+        end
       end
       -- Its worker has been heard of: only deliveries from here on count as lost when nobody reports on them.
       local heard = delivery
@@ -79,7 +83,7 @@ for i = 1, #stray do
 end
 for domain = 0, last_domain do
   if hurry[domain] then waiting(domain) end
-  if ready[domain] or (conc > 0 and freed + #stray > 0) then
+  if ready[domain] or is_keyed or (conc > 0 and freed + #stray > 0) then
     redis.call('ZCARD', KEYS[7 + 3 * domain])
     asleep = asleep + waiting(domain)
   end
@@ -92,9 +96,11 @@ end
 if #free > 0 then redis.call('ZREM', lea, unpack(free)) end
 if #gone > 0 then redis.call('HDEL', rec, unpack(gone)) end
 for i = 1, #stray do
-  redis.call('ZREM', KEYS[7 + 3 * stray[i][2]], stray[i][1])
-  redis.call('ZREM', dly, stray[i][1])
-  freed = freed + redis.call('SREM', hld, stray[i][1])
+  local tid, domain = unpack(stray[i])
+  local was_ready, was_held = redis.call('ZREM', KEYS[7 + 3 * domain], tid), redis.call('SREM', hld, tid)
+  redis.call('ZREM', dly, tid)
+  freed = freed + was_held
+  out_of_line(tid, domain, was_ready == 1, was_held == 1)
 end
 if #changed > 0 then
   redis.call('HSET', rec, unpack(changed))
@@ -104,7 +110,10 @@ if #held > 0 then
   redis.call('SADD', hld, unpack(held))
   redis.call('ZADD', dly, unpack(later))
 end
-for domain, list in pairs(ready) do redis.call('ZADD', KEYS[7 + 3 * domain], unpack(list)) end
+for domain, list in pairs(ready) do
+  if #list > 0 then redis.call('ZADD', KEYS[7 + 3 * domain], unpack(list)) end
+end
+let_in()
 write_keys()
 if freed > 0 and m[4] and conc > 0 and not (rate > 0 and used >= rate) then
   -- A slot is free again: from now on a task waits for a worker, not for the limit.

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import ModuleType
-from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from orchestrator.binding import Binding, encode_output
 from orchestrator.context import TaskContext
@@ -23,6 +23,9 @@ from orchestrator.model.definitions import RetryLogic, TaskDef, TimeoutPolicy
 from orchestrator.model.validation import validate_task_def
 from orchestrator.references import render
 from orchestrator.schemas import SchemaLike, input_schema_of, output_schema_of, schema_def
+
+if TYPE_CHECKING:
+    from orchestrator.client.handles import TaskHandle
 
 __all__ = [
     "BoundTask",
@@ -166,12 +169,13 @@ class Task(Generic[P, R]):
             raise InvalidRequest(f"task {self.name}: give delay_s or at, not both")
         return BoundTask(self, delay_s=delay_s, at=at, priority=priority, unique_key=unique_key)
 
-    def enqueue(self, input: Mapping[str, Any] | None = None, /, **inputs: Any) -> Any:
+    def enqueue(self, input: Mapping[str, Any] | None = None, /, **inputs: Any) -> TaskHandle:
         """Have a worker run this task once, through the default client; answers with its handle.
 
         Example: ``greet.enqueue(name="Ada").result(timeout_s=10)``
         """
-        return _default_client().enqueue(self, input, **inputs)
+        handle: TaskHandle = _default_client().enqueue(self, input, **inputs)
+        return handle
 
     def __repr__(self) -> str:
         return f"<task {self.name} of {self.location}>"
@@ -192,9 +196,10 @@ class BoundTask:
         given = {name: getattr(self, name) for name in ("delay_s", "at", "priority", "unique_key")}
         return {name: value for name, value in given.items() if value is not None}
 
-    def enqueue(self, input: Mapping[str, Any] | None = None, /, **inputs: Any) -> Any:
+    def enqueue(self, input: Mapping[str, Any] | None = None, /, **inputs: Any) -> TaskHandle:
         """Like ``Task.enqueue``, with the options. Example: ``greet.with_options(priority=5).enqueue(name="Ada")``"""
-        return _default_client().with_options(**self.options()).enqueue(self.task, input, **inputs)
+        handle: TaskHandle = _default_client().with_options(**self.options()).enqueue(self.task, input, **inputs)
+        return handle
 
 
 @overload

@@ -178,7 +178,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_enqueue_goes_through_the_default_client(calls: list[Any]) -> None:
-    assert greet.enqueue(name="Ada") == "handle"
+    handle: Any = greet.enqueue(name="Ada")
+    assert handle == "handle"
     greet.enqueue({"input": 1})
     assert calls == [("greet", {}, None, {"name": "Ada"}), ("greet", {}, {"input": 1}, {})]
 

@@ -5,6 +5,8 @@ The first key closes the API to everybody without one. Holds no rule. Called by 
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from orchestrator_cli.command import Entry, LazyGroup, Leaf, choice, output_option
@@ -18,6 +20,7 @@ group = LazyGroup(
         "create": Entry(__name__, "create", "Make a key; its secret is shown this once."),
         "list": Entry(__name__, "list_", "List all keys and their roles."),
         "revoke": Entry(__name__, "revoke", "Let nobody in by these keys any more."),
+        "token": Entry(__name__, "token", "Print a token for a key, as the HTTP API takes it."),
         "audit": Entry(__name__, "audit", "Show the latest changes and who made them."),
     },
 )
@@ -38,6 +41,10 @@ CHANGES = [
     Column("status", lambda row: row["status"] or "-"),
     Column("from", lambda row: row["origin"] or "-"),
 ]
+
+TOKEN_EXAMPLES = """
+orchestrator key token ID < ops.secret
+"""
 
 CREATE_EXAMPLES = """
 orchestrator key create ops --role admin
@@ -89,6 +96,23 @@ def revoke(ids: tuple[str, ...]) -> None:
     with current_session().store() as store:
         for key_id in ids:
             store.run(access.revoke_key, key_id)
+
+
+@click.command(cls=Leaf, examples=TOKEN_EXAMPLES)
+@click.argument("key_id", metavar="ID")
+@output_option("name")
+def token(key_id: str, form: str) -> None:
+    """Print a token for a key, whose secret is read from standard input or asked for; it ends by itself after an hour.
+
+    A client gets one by itself; this is for a call by hand.
+    """
+    from orchestrator.service import access
+
+    is_asked = sys.stdin.isatty()
+    secret = click.prompt("Secret", hide_input=True, err=True) if is_asked else sys.stdin.read().strip()
+    with current_session().store() as store:
+        issued = store.run(access.issue_token, key_id, secret)
+    show({"token": issued}, form, [Column("token", lambda row: row["token"])], name="token")
 
 
 @click.command(cls=Leaf, examples="orchestrator key audit --size 20")

@@ -31,7 +31,9 @@ COMMANDS = {
     "def": Entry("orchestrator_cli.definition", "group", "Workflow definitions: apply, list, get, test, graph, ..."),
     "apply": Entry("orchestrator_cli.desired", "apply", "Store what files say an installation shall have."),
     "diff": Entry("orchestrator_cli.desired", "diff", "Show what apply would change, line by line."),
-    "key": Entry("orchestrator_cli.key", "group", "Keys of the HTTP API: create, list, revoke; what was changed."),
+    "key": Entry(
+        "orchestrator_cli.key", "group", "Keys of the HTTP API: create, list, revoke, token; what was changed."
+    ),
     "secret": Entry("orchestrator_cli.secret", "group", "Secrets that tasks are handed: set, list, delete, key."),
     "env": Entry("orchestrator_cli.env", "group", "Values for ${workflow.env.NAME}: set, list, get, delete."),
     "schema": Entry(

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 
+import httpx2
 import pytest
 
+from orchestrator.api import create_app
+from orchestrator.settings import Settings
 from tests.cli.conftest import Command, Invoke, finished
 from tests.support.eventually import eventually
+from tests.support.served import Served
 
 
 def test_a_key_is_made_listed_and_revoked(invoke: Invoke) -> None:
@@ -21,6 +25,16 @@ def test_a_key_is_made_listed_and_revoked(invoke: Invoke) -> None:
     assert invoke("key", "revoke", "nobody").exit_code == 3
     actions = [json.loads(line)["action"] for line in invoke("key", "audit", "-o", "jsonl").stdout.splitlines()]
     assert actions == ["key revoke", "key create"]
+
+
+def test_a_token_for_a_key_opens_the_api_and_a_wrong_secret_gives_none(invoke: Invoke, fakeredis_url: str) -> None:
+    assert invoke("key", "token", "nobody", stdin="x").exit_code == 3  # nobody needs one yet
+    made = json.loads(invoke("key", "create", "ops", "--role", "viewer", "-o", "json").stdout)
+    token = invoke("key", "token", made["keyId"], stdin=f"{made['keySecret']}\n").stdout.strip()
+    with Served(create_app(settings=Settings(redis_url=fakeredis_url))) as served:
+        assert httpx2.get(f"{served.url}/api/queue").status_code == 401
+        assert httpx2.get(f"{served.url}/api/queue", headers={"X-Authorization": token}).status_code == 200
+    assert invoke("key", "token", made["keyId"], stdin="guess").exit_code == 6
 
 
 @pytest.mark.parametrize("arguments", [["--role", "king"], ["--role", "admin", "--requests-per-s", "1000000"]])

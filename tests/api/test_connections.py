@@ -35,6 +35,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into the fi
 @pytest.fixture(scope="module")
 def server(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server that has little patience with its clients."""
+    redis_server.flush()
     with ServerProcess(redis_server.url, tmp_path_factory.mktemp("server") / "log", constants=QUICK) as server:
         yield server
         assert server.stop() == 0

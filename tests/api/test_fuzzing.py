@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ from orchestrator.api.routes import Role, Route
 from orchestrator.api.tables import ROUTES
 from orchestrator.client import Client
 from orchestrator.model.access import KeyRole
-from orchestrator.service import access, secrets
-from tests.api.world import PASSWORD, PROOF, Known, World
+from orchestrator.service import access, secrets, workers
+from tests.api.world import PASSWORD, PROOF, WORKER, Known, World
 from tests.cli.conftest import Command, command
 
 __all__ = ["command"]
@@ -71,14 +72,14 @@ def spoilt(value: Any) -> st.SearchStrategy[Any]:
 class Fuzz:
     """A server under requests: what it answered to each operation, and what it should not have answered."""
 
-    def __init__(self, url: str, key: tuple[str, str], token: str) -> None:
+    def __init__(self, url: str, key: tuple[str, str], token: str, live: Callable[[], object]) -> None:
         self.statuses: dict[str, Counter[int]] = defaultdict(Counter)
         self.faults: dict[str, str] = {}  # the first of each operation
         self._url = url
         self._session = requests.Session()
         self._session.headers.update({"X-Authorization": token, **PROOF})
         self._own = httpx2.Client(base_url=url, headers={"X-Authorization": token})
-        self._world = World(self._own, key)
+        self._world = World(self._own, key, live)
         self._is_touched = True
         described = self._session.get(f"{url}/api-docs", timeout=TIMEOUT_S).json()
         self._operations = schemathesis.openapi.from_dict(described)
@@ -168,20 +169,25 @@ def _media(route: Route) -> str:
 @pytest.fixture
 def fuzz(command: Command, redis_url: str, tmp_path: Path) -> Iterator[Fuzz]:
     """A decider and a server, which is called with the key of an administrator."""
+    environment = {**ENVIRONMENT, "ORCHESTRATOR_PAYLOAD_STORAGE": f"file://{tmp_path}/payloads"}
     with Client(redis_url) as client:
         key, secret = client.run(access.create_key(client.store, "fuzz", KeyRole.ADMIN))
         token = client.run(access.issue_token(client.store, key.id, secret))
-    environment = {**ENVIRONMENT, "ORCHESTRATOR_PAYLOAD_STORAGE": f"file://{tmp_path}/payloads"}
-    decider = command("--redis", redis_url, "decider", environment=environment)
-    server = command("--redis", redis_url, "server", "--port", "0", environment=environment)
-    assert server.stderr is not None
-    assert decider.stderr is not None
-    url = server.stderr.readline().split()[1]
-    for stream in (decider.stderr, server.stderr):  # or they stand still as soon as their pipes are full
-        threading.Thread(target=stream.read, daemon=True).start()
-    fuzz = Fuzz(url, (key.id, secret), token)
-    yield fuzz
-    fuzz.close()
+        decider = command("--redis", redis_url, "decider", environment=environment)
+        server = command("--redis", redis_url, "server", "--port", "0", environment=environment)
+        assert server.stderr is not None
+        assert decider.stderr is not None
+        url = server.stderr.readline().split()[1]
+        for stream in (decider.stderr, server.stderr):  # or they stand still as soon as their pipes are full
+            threading.Thread(target=stream.read, daemon=True).start()
+
+        def live() -> None:
+            client.run(workers.leave(client.store, WORKER.name))
+            client.run(workers.beat(client.store, WORKER, {}, time.time()))
+
+        fuzz = Fuzz(url, (key.id, secret), token, live)
+        yield fuzz
+        fuzz.close()
 
 
 @pytest.mark.timeout(3600)

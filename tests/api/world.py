@@ -6,7 +6,7 @@ told from what is here adds them here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import httpx2
@@ -27,6 +27,7 @@ from orchestrator.model.requests import (
 from orchestrator.model.schedules import Schedule, ScheduleTag
 from orchestrator.model.webhooks import Webhook
 from orchestrator.model.wire_write import json_name
+from orchestrator.model.workers import ServedType, WorkerInfo
 from orchestrator.protocol.forms import parameters_of
 from orchestrator.protocol.verbs import VERBS
 from orchestrator.service import halts
@@ -59,6 +60,7 @@ WORDS: Json = {"name": "Ada"}
 LARGE: Json = {"text": "x" * 2_000}
 PASSWORD = "open sesame"
 JOB = "job-at-rq"
+WORKER = WorkerInfo(name="here-1", task_types=[ServedType(name="work")])
 PROOF = {"X-Password": PASSWORD, PROOF_HEADER: proof_of(Settings(webhook_secret=PASSWORD), JOB) or ""}
 """The headers that a delivery at the webhook has, and what RQ tells of a job."""
 
@@ -97,6 +99,7 @@ PATH_BELOW = {
     ("/scheduler", "name"): "yearly",
     ("/rq", "task_id"): JOB,
     ("/schema", "name"): "shape",
+    ("/workers", "name"): WORKER.name,
     ("/verbs/definitions/tasks", "name"): "work",
     ("/verbs/environment", "name"): "area",
     ("/verbs/events/handlers", "name"): "listener",
@@ -105,6 +108,7 @@ PATH_BELOW = {
     ("/verbs/schedules", "name"): "yearly",
     ("/verbs/schemas", "name"): "shape",
     ("/verbs/secrets", "name"): "password",
+    ("/verbs/workers", "name"): WORKER.name,
 }
 """Values of those whose word means another thing below these paths."""
 
@@ -195,12 +199,13 @@ class Known(NamedTuple):
 class World:
     """The names and ids of an installation. ``key``: id and secret of the key with which ``http`` calls.
 
-    Example: ``World(http, key).requests(route)``
+    ``live``: let ``WORKER`` live, as if nobody had told it anything. Example: ``World(http, key, live).requests(route)``
     """
 
-    def __init__(self, http: httpx2.Client, key: tuple[str, str]) -> None:
+    def __init__(self, http: httpx2.Client, key: tuple[str, str], live: Callable[[], object]) -> None:
         self._http = http
         self._key = key
+        self._live = live
         self._executions: list[Execution] = []
         self._document: Json = {}
 
@@ -218,6 +223,7 @@ class World:
         self._do("POST", "/verbs/environment/area/put", {"value": "north"})
         self._do("POST", "/metadata/webhook", {**HOOK, "id": "hub"})
         self._do("PUT", "/event/queue/config/kafka/orders", QUEUE)
+        self._live()
         self._executions = list(self._in_each_state())
         self._document = self._do("POST", f"/verbs/workflows/{self._executions[ENDED].workflow_id}/export", {}).json()
 

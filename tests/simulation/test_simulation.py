@@ -47,6 +47,9 @@ NOT_PART_OF_IT = {
     "note_polls",  # who polled last, for people to read
     "count_common",  # searches: tests/service and tests/archive
     "walk_index",
+    "worker_beat",  # who lives and is told what: tests/workers and tests/cli kill and pause workers
+    "tell_workers",
+    "list_workers",
 }
 """Scripts that no actor of the simulation calls."""
 

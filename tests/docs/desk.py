@@ -87,7 +87,7 @@ class Desk:
 @contextlib.contextmanager
 def engine(url: str, tasks: Sequence[Task[..., Any]]) -> Iterator[None]:
     """A decider, and a worker of these tasks if there are any, each in a thread."""
-    settings = Settings(redis_url=url, drain_timeout_s=1)
+    settings = Settings(redis_url=url, drain_timeout_s=1, ownership_ms=1_500)  # beats often, so that it ends soon
     process, ready = DeciderProcess(settings), threading.Event()
     decider = threading.Thread(target=process.run, args=(ready.set,), daemon=True)
     decider.start()

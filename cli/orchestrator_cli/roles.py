@@ -40,6 +40,7 @@ WORKER_EXAMPLES = """
 orchestrator worker my.tasks
 orchestrator worker tasks.py --concurrency 50
 orchestrator worker tasks.py --reload
+orchestrator worker my.tasks --server https://flows.example.com
 orchestrator worker my.tasks:charge my.reports --domain eu --pool process
 orchestrator worker my.imports --pool rq --memory-limit 512
 orchestrator worker my.reports --pool process --recycle-tasks 1000 --recycle-memory 512
@@ -207,7 +208,7 @@ def worker(
     ready_fd: int | None,
 ) -> int:
     """Run the tasks of modules: pkg.module, file.py, or either with :name for one task or a list of them."""
-    from orchestrator_workers.main import run_worker
+    from orchestrator_workers.main import run_remote_worker, run_worker
 
     session = current_session(is_role=True)
     if reloads:
@@ -236,7 +237,8 @@ def worker(
             begun()
             tell(ready_fd, told)
 
-        return run_worker(
+        run = run_remote_worker if session.is_remote else run_worker
+        return run(
             dataclasses.replace(session.settings, **recycling),
             served,
             concurrency,

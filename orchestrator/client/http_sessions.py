@@ -62,8 +62,8 @@ class _OverHttp:
 
     def _need_redis(self, what: str) -> NoReturn:
         raise InvalidRequest(
-            f"a client of {self.remote.url} has not {what}; workers, deciders and plans of your own need the Redis "
-            "itself: give its address, e.g. redis://localhost:6379/0"
+            f"a client of {self.remote.url} has not {what}; deciders, workers (but RemoteWorker) and plans of your own need "
+            "the Redis itself: give its address, e.g. redis://localhost:6379/0"
         )
 
 
@@ -169,7 +169,7 @@ def _request(step: Exchange) -> httpx2.Request:
         headers["x-authorization"] = step.token
     timeout = httpx2.Timeout(step.timeout_s, connect=CONNECT_S)
     return httpx2.Request(
-        "POST", step.url, headers=headers, content=step.body, extensions={"timeout": timeout.as_dict()}
+        step.method, step.url, headers=headers, content=step.body, extensions={"timeout": timeout.as_dict()}
     )
 
 

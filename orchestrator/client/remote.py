@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
@@ -24,6 +24,7 @@ from orchestrator.errors import (
     Unauthorized,
 )
 from orchestrator.model.definitions import WorkflowDef
+from orchestrator.model.execution import Task
 from orchestrator.model.wire_write import json_name
 from orchestrator.plan import Plan
 from orchestrator.protocol import forms, refusals
@@ -53,12 +54,13 @@ _PLACE = re.compile(r"\{(\w+)\}")
 
 
 class Exchange(NamedTuple):
-    """One request, a POST of JSON; the plan receives an ``Answer``, or ``Lost`` is raised in it."""
+    """One request, with JSON as its body; the plan receives an ``Answer``, or ``Lost`` is raised in it."""
 
     url: str
     body: bytes
     token: str
     timeout_s: float
+    method: str = "POST"
 
 
 class Pause(NamedTuple):
@@ -135,11 +137,22 @@ class Remote:
         given = _with_id(plan, forms.bound(plan, args, kwargs))
         waits_s = float(given.get("wait_s") or given.get("timeout_s") or 0)
         path, body = _filled(verb, forms.write_arguments(given))
-        answer = yield from self._exchange(path, body, verb.is_repeatable, waits_s + ANSWER_S)
+        answer = yield from self._exchange(f"verbs/{path}", body, verb.is_repeatable, waits_s + ANSWER_S)
         kind = forms.answer_of(plan)
         if kind is str:
             return cast(T, answer.decode())
         return cast(T, forms.read(kind, msgspec.json.decode(answer) if answer else None))
+
+    def poll(self, task_type: str, worker: str, domain: str | None, count: int, wait_s: float) -> Talk[list[Task]]:
+        """Up to ``count`` tasks of one type for a worker, none after ``wait_s`` seconds, five at most.
+
+        What an answer that was lost held comes back when its response time-out is over.
+        """
+        asked = {"workerid": worker, "count": str(count), "timeout": str(round(wait_s * 1000))}
+        asked |= {"domain": domain} if domain is not None else {}
+        path = f"tasks/poll/batch/{quote(task_type, safe='')}?{urlencode(asked)}"
+        answer = yield from self._exchange(path, b"", False, wait_s + ANSWER_S, "GET")
+        return cast("list[Task]", forms.read(list[Task], msgspec.json.decode(answer)))
 
     # --- what is waited for -------------------------------------------------------------------------------------------
 
@@ -177,11 +190,13 @@ class Remote:
 
     # --- one request --------------------------------------------------------------------------------------------------
 
-    def _exchange(self, path: str, body: bytes, is_repeatable: bool, timeout_s: float) -> Talk[bytes]:
-        url, pauses, has_asked_anew = f"{self.url}/verbs/{path}", list(REPEATS_S), False
+    def _exchange(
+        self, path: str, body: bytes, is_repeatable: bool, timeout_s: float, method: str = "POST"
+    ) -> Talk[bytes]:
+        url, pauses, has_asked_anew = f"{self.url}/{path}", list(REPEATS_S), False
         while True:
             try:
-                answer: Answer = yield Exchange(url, body, self._token, timeout_s)
+                answer: Answer = yield Exchange(url, body, self._token, timeout_s, method)
             except Lost as lost:
                 if (lost.was_sent and not is_repeatable) or not pauses:
                     raise self._unknown(lost, was_sent=lost.was_sent) from lost

@@ -104,6 +104,8 @@ VERBS = (
     # workers
     Verb("workers", workers.list_workers, VIEWER),
     Verb("workers/{name}", workers.get, VIEWER),
+    Verb("workers/say/alive", workers.say, WORKER),
+    Verb("workers/say/gone", workers.leave, WORKER),
     Verb("workers/tell/pause", workers.pause, OPERATOR),
     Verb("workers/tell/resume", workers.resume, OPERATOR),
     Verb("workers/tell/drain", workers.drain, OPERATOR),

@@ -25,7 +25,7 @@ from orchestrator.store.workers import SILENT_MS, Noted
 class Order(StrEnum):
     """What a worker was told to do."""
 
-    GO_ON = ""
+    GO_ON = "GO_ON"
     PAUSE = "PAUSE"
     DRAIN = "DRAIN"
 
@@ -38,7 +38,12 @@ def beat(
     if seen:
         calls.append(poll_data.note(store, seen, now_s))
     order, *_ = yield calls
-    return Order(order)
+    return Order(order or Order.GO_ON)
+
+
+def say(store: StoreContext, worker: WorkerInfo) -> Plan[str]:
+    """As ``beat``, for a worker whose polls somebody else has seen; the order as text."""
+    return str((yield from beat(store, worker, {}, 0.0)))
 
 
 def leave(store: StoreContext, name: str) -> Plan[None]:
@@ -91,7 +96,7 @@ def _tell(store: StoreContext, order: Order, names: Sequence[str], task_type: st
         names = [one.name for one in found if one.state is not WorkerState.LOST]
         if not names:
             raise NotFound(f"no worker that lives runs tasks of type {task_type}; see: orchestrator workers list")
-    told: list[str] = yield workers.tell(store.keys, list(names), order)
+    told: list[str] = yield workers.tell(store.keys, list(names), "" if order is Order.GO_ON else order)
     missing = [name for name in names if name not in told]
     if missing and task_type is None:
         raise _unknown(*missing)

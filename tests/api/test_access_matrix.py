@@ -152,6 +152,8 @@ LOWEST_ROLE = {
     POST /verbs/workflows/{workflow_id}/why
     """,
     KeyRole.WORKER: """
+    POST /verbs/workers/say/alive
+    POST /verbs/workers/say/gone
     POST /tasks
     GET /tasks/external-storage-location
     GET /tasks/externalstoragelocation

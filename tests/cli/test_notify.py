@@ -6,16 +6,20 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from orchestrator import Client
+from orchestrator.api import create_app
+from orchestrator.settings import Settings
 from orchestrator_cli.liveness import Liveness
 from orchestrator_cli.notify import Notifier
 from tests.cli.conftest import Command
 from tests.support.eventually import eventually
+from tests.support.served import Served
 
 PING_EVERY_US = 200_000
 
@@ -153,15 +157,26 @@ async def hang() -> str:
 """
 
 
+@pytest.mark.parametrize("way", ["redis", "server"])
 def test_a_worker_whose_consumer_is_stuck_is_not_reported_alive(
-    redis_url: str, manager: Manager, command: Command, tmp_path: Path
+    way: str, redis_url: str, manager: Manager, command: Command, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        url = redis_url
+        if way == "server":
+            url = stack.enter_context(Served(create_app(settings=Settings(redis_url=redis_url)))).url
+        _is_not_reported_alive_while_stuck([f"--{way}", url], redis_url, manager, command, tmp_path)
+
+
+def _is_not_reported_alive_while_stuck(
+    where: list[str], redis_url: str, manager: Manager, command: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "stuck.py").write_text(STUCK)
     command("--redis", redis_url, "decider", "--no-system-tasks")
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
     probed = ["--metrics-port", str(port)]
-    command("--redis", redis_url, "worker", "stuck.py", *probed, environment=manager.environment())
+    command(*where, "worker", "stuck.py", *probed, environment=manager.environment())
     manager.hear_until("WATCHDOG=1")
     probe = f"http://127.0.0.1:{port}/livez"
     assert httpx2.get(probe).status_code == 200

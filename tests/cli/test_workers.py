@@ -281,6 +281,25 @@ def test_reloading_without_the_package_that_watches_says_what_to_install(
     assert (refused.exit_code, "pip install 'redis-orchestrator[dev]'" in refused.stderr) == (2, True)
 
 
+def test_a_worker_of_a_server_never_speaks_to_its_redis_and_drains_on_a_signal(
+    estate: Estate, command: Command, run: Callable[..., Result], tmp_path: Path
+) -> None:
+    flag = tmp_path / "flag"
+    added = estate.add("waits", {"path": str(flag)})
+    with Served(create_app(settings=estate.settings)) as served:
+        path = write(tmp_path, "yard.py", TASKS)
+        nowhere = {"ORCHESTRATOR_REDIS_URL": "redis://localhost:1/0"}
+        process = command("--server", served.url, "worker", path, "--name", "far", environment=nowhere)
+        eventually(lambda: estate.dispatch(added).startswith("R"), timeout_s=30)
+        eventually(lambda: [one["running"] for one in workers(run, "--type", "waits")] == [1], timeout_s=20)
+        process.terminate()
+        eventually(lambda: [one["state"] for one in workers(run)] == ["DRAINING"], timeout_s=20)
+        flag.touch()
+        assert finished(process)[0] == 0
+    assert estate.output(added) == {"result": "done"}
+    assert workers(run) == []
+
+
 def _one(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     assert rows
     return rows

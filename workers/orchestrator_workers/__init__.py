@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from orchestrator_workers.main import run_worker
     from orchestrator_workers.middleware import Middleware
+    from orchestrator_workers.remote import RemoteWorker
     from orchestrator_workers.worker import Worker
 
-__all__ = ["Middleware", "Worker", "run_worker"]
+__all__ = ["Middleware", "RemoteWorker", "Worker", "run_worker"]
 
-_ROOMS = {"Middleware": "middleware", "Worker": "worker", "run_worker": "main"}
+_ROOMS = {"Middleware": "middleware", "RemoteWorker": "remote", "Worker": "worker", "run_worker": "main"}
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,7 @@ import gc
 import importlib.util
 import signal
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from orchestrator.settings import Settings
 from orchestrator.task import Task
@@ -69,7 +69,40 @@ def run_worker(
     return 0
 
 
-async def serve(workers: Sequence[Worker], on_ready: Callable[[], None] | None = None) -> None:
+def run_remote_worker(
+    settings: Settings,
+    modules: Iterable[str] = (),
+    concurrency: int = 20,
+    *,
+    on_ready: Callable[[], None] | None = None,
+    **options: Any,
+) -> int:
+    """As ``run_worker``, with the server that ``settings`` name instead of its Redis; ``options`` as in ``RemoteWorker``.
+
+    Example: ``sys.exit(run_remote_worker(Settings(server_url="https://flows.example.com"), ["my.tasks"]))``
+    """
+    from orchestrator_workers.remote import RemoteWorker
+
+    async def work() -> None:
+        await serve([RemoteWorker(settings, modules=modules, concurrency=concurrency, **options)], on_ready)
+
+    run_loop(work())
+    return 0
+
+
+class Serves(Protocol):
+    """A worker, as far as its process is concerned."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def run_to_end(self) -> None: ...
+
+    def request_drain(self) -> None: ...
+
+
+async def serve(workers: Sequence[Serves], on_ready: Callable[[], None] | None = None) -> None:
     """Start the workers and work until SIGTERM or SIGINT, or until they are told otherwise to drain or to stop."""
 
     def drain() -> None:

@@ -11,9 +11,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-import os
-import secrets
-import socket
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
@@ -23,9 +20,10 @@ from orchestrator.context import TaskContext
 from orchestrator.errors import InvalidRequest, Unavailable
 from orchestrator.ids import workflow_id_of
 from orchestrator.model.records import Outcome
-from orchestrator.model.workers import WorkerState
-from orchestrator.service import dispatch
+from orchestrator.model.workers import WorkerInfo, WorkerState
+from orchestrator.service import dispatch, workers
 from orchestrator.service.dispatch import Claimed, Judged, Refused, TaskToRun
+from orchestrator.service.poll_data import Seen
 from orchestrator.service.secrets import masked
 from orchestrator.service.workers import Order
 from orchestrator.settings import Settings
@@ -41,7 +39,7 @@ from orchestrator_workers.heartbeat import Heartbeat
 from orchestrator_workers.job import Ending, Job, Jobs, Observer
 from orchestrator_workers.middleware import Middleware
 from orchestrator_workers.pauses import end_all
-from orchestrator_workers.presence import Presence, served
+from orchestrator_workers.presence import Presence, served, worker_name
 from orchestrator_workers.registration import register_absent
 from orchestrator_workers.registry import register
 from orchestrator_workers.reports import Reports
@@ -105,8 +103,7 @@ class Worker:
         self._domain = domain
         self._registers = registers
         self._drain_timeout_s = settings.drain_timeout_s if drain_timeout_s is None else drain_timeout_s
-        # Two workers of one name must never pass for each other, hence the random part.
-        self.name = f"{'_'.join((name or _default_name()).split())}-{secrets.token_hex(3)}"
+        self.name = worker_name(name)
         self._build = build
         self._observe: Observer = observer or _ignore
         self._on_turn = on_turn or _nothing
@@ -145,15 +142,15 @@ class Worker:
         self._claims = self._make_claims()
         self._wakes = Wakes(self._connection, self._wake_lists, self._claims.woken)
         self._presence = Presence(
-            self._store,
-            executor,
             self.name,
             self._build,
-            [served(source, self._tasks[source.type]) for source in self._sources],
+            [served(self._tasks[source.type], source.domain) for source in self._sources],
             self._jobs,
             self._clock,
             self._state,
+            self._say,
             self._obey,
+            lambda name: executor.run(workers.leave(self._store, name)),
         )
         self._serving = asyncio.create_task(self._serve(), name=f"worker-{self.name}")
         log.info("worker_started", extra={"worker_id": self.name, "task_types": self.task_types})
@@ -215,6 +212,13 @@ class Worker:
         if self._closing.is_set():
             return WorkerState.DRAINING
         return WorkerState.PAUSED if self._claims.is_paused else WorkerState.RUNNING
+
+    async def _say(self, about: WorkerInfo) -> Order:
+        # One that waits to be handed a task is as good as one that polls: domains are chosen by where somebody does.
+        seen, now_s = {}, self._clock.monotonic_s()
+        if about.state is WorkerState.RUNNING:
+            seen = {(one.name, one.domain): Seen(about.name, now_s) for one in about.task_types}
+        return await self._executor.run(workers.beat(self._store, about, seen, now_s))
 
     def _obey(self, order: Order) -> bool:
         """Do what this worker was told; whether it was told anything new. One that drains goes on draining."""
@@ -426,10 +430,6 @@ class Worker:
     def _wake_lists(self) -> dict[str, str]:
         lists = ((self._store.queues.wake_key(source.type, source.domain), source.type) for source in self._sources)
         return {name: task_type for name, task_type in lists if name is not None}
-
-
-def _default_name() -> str:
-    return f"{socket.gethostname()}-{os.getpid()}"
 
 
 def _fields(job: Job) -> dict[str, object]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
@@ -48,7 +48,7 @@ class BadRequest(Exception):
 async def run(input: dict[str, Any], context: SystemContext) -> Outcome:
     """Call, and end as the answer says: COMPLETED for 2xx (open until somebody completes it with asyncComplete)."""
     try:
-        request = read_request(input, context.settings, context.task.idempotency_key)
+        request = read_request(input, context.settings, context.task.idempotency_key, context.task.trace)
     except BadRequest as error:
         return endings.failed(str(error))
     answer = await called(request, context)
@@ -77,10 +77,16 @@ async def called(request: Request, context: SystemContext) -> Answer | Outcome:
         return ending(reason, {"response": reason})
 
 
-def read_request(input: dict[str, Any], settings: Settings, idempotency_key: str | None = None) -> Request:
+def read_request(
+    input: dict[str, Any],
+    settings: Settings,
+    idempotency_key: str | None = None,
+    trace: Mapping[str, str] = {},
+) -> Request:
     """The request that a task's input describes, nested under ``http_request`` or at top level.
 
-    ``idempotency_key`` goes along with a method that may change something. Raises ``BadRequest``.
+    ``idempotency_key`` goes along with a method that may change something, the headers of ``trace`` with any; what the input
+    says stands. Raises ``BadRequest``.
     """
     from orchestrator.systemtasks.http_client import Request
 
@@ -100,6 +106,8 @@ def read_request(input: dict[str, Any], settings: Settings, idempotency_key: str
         del headers["content-type"]
     if method not in _SAFE and idempotency_key is not None:
         headers.setdefault("idempotency-key", ("Idempotency-Key", [idempotency_key]))
+    for name, value in trace.items():
+        headers.setdefault(name, (name, [value]))
     connect_s = _milliseconds(given, "connectionTimeOut") / 1000
     read_s = _milliseconds(given, "readTimeOut") / 1000
     flat = [(name, value) for name, values in headers.values() for value in values]

@@ -45,7 +45,7 @@ async def run(input: dict[str, Any], context: SystemContext) -> Outcome:
     """Call once; COMPLETED when the condition is true of the answer, otherwise called again after its pause."""
     try:
         polling = read_polling(input)
-        request = read_request(input, context.settings)
+        request = read_request(input, context.settings, trace=context.task.trace)
     except BadRequest as error:
         return endings.failed(str(error))
     answer = await called(request, context)

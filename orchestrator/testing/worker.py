@@ -75,6 +75,7 @@ class InlineWorker:
             generation=scheduled.generation,
             now_ms=self._clock.now_ms,
             runtime_metadata=run.runtime_metadata,
+            trace=run.meta.trace,
         )
         ran = run_task(self.tasks[claimed.type], codec.unpack(bytes(scheduled.input)), context)
         return masked(ran.outcome, run.hidden)

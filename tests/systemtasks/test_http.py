@@ -13,7 +13,9 @@ from orchestrator import testing
 from orchestrator.engine import extras
 from orchestrator.errors import DefinitionInvalid, InvalidRequest, MissingExtra
 from orchestrator.model.definitions import TaskDef, WorkflowDef
-from orchestrator.service import tasks
+from orchestrator.model.execution import StartWorkflowRequest
+from orchestrator.service import starting, tasks
+from orchestrator.service.starting import Launch
 from orchestrator.settings import Settings
 from orchestrator.testing import TaskResult
 from tests.support.build import step, workflow_def
@@ -145,6 +147,19 @@ def test_an_idempotency_key_of_the_definition_stands_and_a_get_needs_none() -> N
     assert asked.headers["idempotency-key"] == "mine"
     _, asked = called(answer())
     assert "idempotency-key" not in asked.headers
+
+
+def test_a_call_is_part_of_the_trace_that_its_workflow_was_started_in() -> None:
+    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "a=b"}
+    with Peer({"/": answer()}) as peer, testing.environment(allow_http=True, settings=settings_for(peer)) as env:
+        for headers in ({}, {"traceparent": "mine"}):
+            given = {"uri": peer.url("/"), "method": "GET", "headers": headers}
+            request = StartWorkflowRequest(name="calls", workflow_def=definition({"http_request": given}))
+            env.run(starting.start(env.store, Launch(request, trace=trace)))
+            env.run_until_quiet()
+    first, second = [{name: asked.headers[name] for name in trace} for asked in peer.asked]
+    assert (first, second) == (trace, {**trace, "traceparent": "mine"})
+    assert "traceparent" not in called(answer())[1].headers
 
 
 def test_a_failure_of_the_peer_fails_the_task_with_all_that_was_said() -> None:

@@ -19,7 +19,7 @@ from orchestrator.model.workers import WorkerState
 from orchestrator.service import access, tasks, workflows
 from orchestrator.settings import Settings
 from orchestrator.task import RetryPolicy, Task, task
-from orchestrator_workers import RemoteWorker
+from orchestrator_workers import RemoteWorker, presence
 from tests.support.eventually import eventually_async
 from tests.support.served import Served
 from tests.workers.middlewares import outer
@@ -101,7 +101,10 @@ async def test_tasks_of_every_pool_run_with_their_middleware_logs_and_retries(ur
     assert logged == ["outer before", "outer after Hello, Ada"]
 
 
-async def test_it_is_listed_paused_resumed_and_drained_like_any_other(url: str, client: AsyncClient) -> None:
+async def test_it_is_listed_paused_resumed_and_drained_like_any_other(
+    url: str, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "EVERY_S", 0.05)
     begun, end = asyncio.Event(), asyncio.Event()
 
     @task
@@ -156,7 +159,7 @@ async def test_a_long_task_gives_signs_of_life_and_one_that_is_not_wanted_is_sto
     begun, stopped, end = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     @task(response_timeout_s=2, retry=RetryPolicy(limit=0))
-    async def outlasts_its_time_out(seconds: int) -> str:
+    async def outlasts_its_time_out() -> str:
         await asyncio.wait_for(end.wait(), 20)
         return "done"
 
@@ -169,10 +172,10 @@ async def test_a_long_task_gives_signs_of_life_and_one_that_is_not_wanted_is_sto
             stopped.set()
 
     async with worker_of(url, outlasts_its_time_out, unwanted):
-        long = await client.enqueue(outlasts_its_time_out, seconds=4)
+        long = await client.enqueue(outlasts_its_time_out)
         other = await client.enqueue(unwanted)
         await begun.wait()
-        asyncio.get_running_loop().call_later(5, end.set)
+        asyncio.get_running_loop().call_later(4, end.set)
         assert await long.result(timeout_s=30) == {"result": "done"}
         await client.workflow(other.id).terminate()
         await asyncio.wait_for(stopped.wait(), 20)

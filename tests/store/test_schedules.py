@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from orchestrator.errors import StoreRefused
@@ -92,6 +93,22 @@ def test_a_schedule_that_moved_on_meanwhile_keeps_its_place_and_gets_the_record(
     assert store.do(schedules.latest_execution_times(keys, "s")) == [str(PAST_MS).encode()]
     assert store.do(schedules.fired_schedule(keys, "gone", PAST_MS, None, 0, [execution()])) == "GONE"
     assert store.do(Command(("EXISTS", keys.schedule_executions("gone")))) == 0
+
+
+def test_whoever_is_late_says_nothing_over_the_word_of_the_one_who_moved_it_on(store: SyncExecutor, keys: Keys) -> None:
+    store.do(schedules.put_schedule(keys, "s", was(b""), b"{}", PAST_MS))
+    failed = msgspec.structs.replace(execution(), state=ScheduleState.FAILED)
+    tried = msgspec.structs.replace(execution(), state=ScheduleState.POLLED)
+
+    def kept() -> list[ScheduleState]:
+        times = store.do(schedules.latest_execution_times(keys, "s"))
+        return [one.state for one in store.do(schedules.read_executions(keys, "s", times))]
+
+    assert store.do(schedules.fired_schedule(keys, "s", PAST_MS, PAST_MS, PAST_MS, [tried])) == "OK"
+    assert store.do(schedules.fired_schedule(keys, "s", PAST_MS, FUTURE_MS, FUTURE_MS, [execution()])) == "OK"
+    assert kept() == [ScheduleState.EXECUTED]
+    assert store.do(schedules.fired_schedule(keys, "s", PAST_MS, FUTURE_MS, FUTURE_MS, [failed])) == "MOVED"
+    assert kept() == [ScheduleState.EXECUTED]
 
 
 def test_one_that_is_over_is_not_looked_at_again(store: SyncExecutor, keys: Keys) -> None:

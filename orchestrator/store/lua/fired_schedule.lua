@@ -3,7 +3,7 @@
 -- KEYS  def next look x xt last (of the schedules; x and xt of this one)
 -- ARGV  name due_ms next_ms ('' = it is over) look_ms records_max started ('' = nothing was started; `<due_ms> <id>`, known
 --       from now on unless a later due time has started something), then due_ms record for each due time
--- GIVES OK | MOVED (another has moved it on, or it was changed: only the records were written) | GONE
+-- GIVES OK | MOVED (another has moved it on, or it was changed: only records that were not there were written) | GONE
 -- SAFE TO REPEAT: yes, MOVED is then the answer
 local name, due, next, look = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if redis.call('HEXISTS', KEYS[1], name) == 0 then return 'GONE' end
@@ -13,7 +13,8 @@ redis.call('HLEN', KEYS[4])
 local last = string.match(redis.call('HGET', KEYS[6], name) or '', '^(%d+) ')
 local times, excess = {}, redis.call('ZCARD', KEYS[5]) + (#ARGV - 6) / 2 - tonumber(ARGV[5])
 for i = 7, #ARGV, 2 do
-  redis.call('HSET', KEYS[4], ARGV[i], ARGV[i + 1])
+  -- Whoever is late says nothing over the word of the one who has moved it on.
+  redis.call(pending == due and 'HSET' or 'HSETNX', KEYS[4], ARGV[i], ARGV[i + 1])
   times[#times + 1] = ARGV[i]
   times[#times + 1] = ARGV[i]
 end

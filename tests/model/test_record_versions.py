@@ -62,10 +62,9 @@ def filled(kind: type[msgspec.Struct]) -> msgspec.Struct:
 
 def value_of(kind: Any) -> Any:
     """Some value of a field's type."""
+    candidates: tuple[Any, ...] = (7, "x", [], {}, msgspec.Raw(b"\xc0"))
     return next(
-        value
-        for value in (7, "x", [], {}, msgspec.Raw(b"\xc0"))
-        if isinstance(value, msgspec.Raw) == (kind is msgspec.Raw) and is_one(value, kind)
+        value for value in candidates if isinstance(value, msgspec.Raw) == (kind is msgspec.Raw) and is_one(value, kind)
     )
 
 

@@ -1,6 +1,6 @@
 """``orchestrator queue``: what waits for workers, by task type.
 
-Read from the queues as they are; nothing here changes one. Called by operators.
+``queue_care`` has the commands that look into one queue, or change it. Called by operators.
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 group = LazyGroup(
     "queue",
     help="Task queues, one for each task type.",
-    entries={"list": Entry(__name__, "list_", "List all queues with what is in them.")},
+    entries={
+        "list": Entry(__name__, "list_", "List all queues with what is in them."),
+        "peek": Entry("orchestrator_cli.queue_care", "peek", "Show the tasks that wait, the next ones first."),
+        "pause": Entry("orchestrator_cli.queue_care", "pause", "Hand out no more tasks until resumed."),
+        "resume": Entry("orchestrator_cli.queue_care", "resume", "Hand out tasks again."),
+        "drain": Entry("orchestrator_cli.queue_care", "drain", "Pause, and wait until no worker has a task."),
+        "purge": Entry("orchestrator_cli.queue_care", "purge", "End the tasks that wait, in their workflows."),
+    },
 )
 
 LISTED = [

@@ -45,7 +45,9 @@ def event_queues(store: StoreContext) -> Plan[dict[str, list[str]]]:
 
 def queue_sizes(store: StoreContext) -> Plan[dict[str, int]]:
     """Every queue, with how many tasks wait in it."""
-    return {name: found.ready + found.delayed for name, found in (yield from operations.queues(store)).items()}
+    return {
+        name: found.ready + found.kept + found.delayed for name, found in (yield from operations.queues(store)).items()
+    }
 
 
 def queue_names(store: StoreContext) -> Plan[dict[str, str]]:

@@ -12,6 +12,7 @@ from orchestrator.client.calls import Calls, Enqueueable, Registrable, Startable
 from orchestrator.client.options import GivenOptions
 from orchestrator.client.sessions import AwaitedSession, awaited_session, client_settings
 from orchestrator.client.transactions import QueuedStart
+from orchestrator.model.definitions import TaskDef
 from orchestrator.model.event_handlers import EventExecution, EventHandler
 from orchestrator.model.schedules import CronSchedule, OverlapPolicy, Schedule, ScheduleExecution
 from orchestrator.model.summaries import TaskSummary, WorkflowSummary
@@ -25,6 +26,7 @@ from orchestrator.service import (
     joining,
     listing,
     metadata,
+    queue_care,
     schedules,
     search,
     transfer,
@@ -35,6 +37,7 @@ from orchestrator.service.bulk import BulkResult
 from orchestrator.service.halts import Halt
 from orchestrator.service.joining import JoiningStart
 from orchestrator.service.metadata import Applied
+from orchestrator.service.queue_care import QueuedTask
 from orchestrator.service.search import SearchResult
 from orchestrator.service.starting import StartedWorkflow
 from orchestrator.settings import Settings
@@ -43,6 +46,7 @@ from orchestrator.store.context import StoreContext
 from orchestrator.store.transactions import Transaction
 
 if TYPE_CHECKING:
+    from orchestrator.store.queue_values import QueueStats
     from orchestrator.store.transactions import AsyncPipeline as Pipeline
     from orchestrator.testing.results import WorkflowResult
 
@@ -416,6 +420,58 @@ class AsyncClient:
     async def delete_schedule(self, name: str) -> None:
         """Forget a schedule; what it has started goes on. Raises ``NotFound``."""
         await self._do(schedules.remove, name)
+
+    async def set_limits(
+        self,
+        task_type: str,
+        *,
+        concurrency: int | None = None,
+        rate: int | None = None,
+        per_s: int | None = None,
+        limit_key: str | None = None,
+        fairness_key: str | None = None,
+    ) -> TaskDef:
+        """Change the limits of a task type from now on; what is not named stays, 0 and "" take a limit or a key away.
+
+        Raises ``InvalidRequest`` and ``DefinitionInvalid``. Example: ``await client.set_limits("charge", concurrency=5)``
+        """
+        return await self._do(
+            queue_care.set_limits,
+            task_type,
+            concurrency=concurrency,
+            rate=rate,
+            per_s=per_s,
+            limit_key=limit_key,
+            fairness_key=fairness_key,
+        )
+
+    async def queue(self, task_type: str) -> QueueStats:
+        """What is in the queue of a task type, and which limits hold. Example: ``(await client.queue("charge")).ready``"""
+        return await self._do(queue_care.show, task_type)
+
+    async def queue_holders(self, task_type: str, count: int = 100) -> list[QueuedTask]:
+        """Tasks of a type that have a slot, and who has them."""
+        return await self._do(queue_care.holders, task_type, count)
+
+    async def queue_waiters(self, task_type: str, count: int = 100) -> list[QueuedTask]:
+        """Tasks of a type that wait, as the next ones to go: in line, for the limit of their key, or for their time."""
+        return await self._do(queue_care.waiters, task_type, count)
+
+    async def pause_queue(self, task_type: str) -> None:
+        """Hand out no more tasks of a type until it is resumed; what is out goes on."""
+        await self._do(queue_care.pause, task_type)
+
+    async def resume_queue(self, task_type: str) -> None:
+        """Hand out tasks of a type again."""
+        await self._do(queue_care.resume, task_type)
+
+    async def drain_queue(self, task_type: str) -> int:
+        """Pause a type; how many of its tasks still are with workers. Ask again until none is."""
+        return await self._do(queue_care.drain, task_type)
+
+    async def purge_queue(self, task_type: str, reason: str | None = None, count: int = 1_000) -> int:
+        """End up to ``count`` tasks that wait, each in its workflow and for good; how many. None that a worker has."""
+        return await self._do(queue_care.purge, task_type, reason, count)
 
     async def schedule_times(self, cron: str, *, zone: str = "UTC", limit: int = 5) -> list[int]:
         """When a schedule with this expression would be due next, epoch milliseconds, five times at most.

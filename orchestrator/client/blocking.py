@@ -15,6 +15,7 @@ from orchestrator.client.handles import TaskHandle, WorkflowHandle
 from orchestrator.client.options import GivenOptions
 from orchestrator.client.sessions import Session, blocking_session, client_settings
 from orchestrator.client.transactions import QueuedStart
+from orchestrator.model.definitions import TaskDef
 from orchestrator.model.event_handlers import EventExecution, EventHandler
 from orchestrator.model.schedules import CronSchedule, OverlapPolicy, Schedule, ScheduleExecution
 from orchestrator.model.summaries import TaskSummary, WorkflowSummary
@@ -28,6 +29,7 @@ from orchestrator.service import (
     joining,
     listing,
     metadata,
+    queue_care,
     schedules,
     search,
     transfer,
@@ -38,6 +40,7 @@ from orchestrator.service.bulk import BulkResult
 from orchestrator.service.halts import Halt
 from orchestrator.service.joining import JoiningStart
 from orchestrator.service.metadata import Applied
+from orchestrator.service.queue_care import QueuedTask
 from orchestrator.service.search import SearchResult
 from orchestrator.service.starting import StartedWorkflow
 from orchestrator.settings import Settings
@@ -46,6 +49,7 @@ from orchestrator.store.context import StoreContext
 from orchestrator.store.transactions import Transaction
 
 if TYPE_CHECKING:
+    from orchestrator.store.queue_values import QueueStats
     from orchestrator.store.transactions import Pipeline
     from orchestrator.testing.results import WorkflowResult
 
@@ -416,6 +420,58 @@ class Client:
     def delete_schedule(self, name: str) -> None:
         """Forget a schedule; what it has started goes on. Raises ``NotFound``."""
         self._do(schedules.remove, name)
+
+    def set_limits(
+        self,
+        task_type: str,
+        *,
+        concurrency: int | None = None,
+        rate: int | None = None,
+        per_s: int | None = None,
+        limit_key: str | None = None,
+        fairness_key: str | None = None,
+    ) -> TaskDef:
+        """Change the limits of a task type from now on; what is not named stays, 0 and "" take a limit or a key away.
+
+        Raises ``InvalidRequest`` and ``DefinitionInvalid``. Example: ``client.set_limits("charge", concurrency=5)``
+        """
+        return self._do(
+            queue_care.set_limits,
+            task_type,
+            concurrency=concurrency,
+            rate=rate,
+            per_s=per_s,
+            limit_key=limit_key,
+            fairness_key=fairness_key,
+        )
+
+    def queue(self, task_type: str) -> QueueStats:
+        """What is in the queue of a task type, and which limits hold. Example: ``client.queue("charge").ready``"""
+        return self._do(queue_care.show, task_type)
+
+    def queue_holders(self, task_type: str, count: int = 100) -> list[QueuedTask]:
+        """Tasks of a type that have a slot, and who has them."""
+        return self._do(queue_care.holders, task_type, count)
+
+    def queue_waiters(self, task_type: str, count: int = 100) -> list[QueuedTask]:
+        """Tasks of a type that wait, as the next ones to go: in line, for the limit of their key, or for their time."""
+        return self._do(queue_care.waiters, task_type, count)
+
+    def pause_queue(self, task_type: str) -> None:
+        """Hand out no more tasks of a type until it is resumed; what is out goes on."""
+        self._do(queue_care.pause, task_type)
+
+    def resume_queue(self, task_type: str) -> None:
+        """Hand out tasks of a type again."""
+        self._do(queue_care.resume, task_type)
+
+    def drain_queue(self, task_type: str) -> int:
+        """Pause a type; how many of its tasks still are with workers. Ask again until none is."""
+        return self._do(queue_care.drain, task_type)
+
+    def purge_queue(self, task_type: str, reason: str | None = None, count: int = 1_000) -> int:
+        """End up to ``count`` tasks that wait, each in its workflow and for good; how many. None that a worker has."""
+        return self._do(queue_care.purge, task_type, reason, count)
 
     def schedule_times(self, cron: str, *, zone: str = "UTC", limit: int = 5) -> list[int]:
         """When a schedule with this expression would be due next, epoch milliseconds, five times at most.

@@ -117,6 +117,9 @@ LOWEST_ROLE = {
     POST /verbs/installation
     POST /verbs/installation/overview
     POST /verbs/queues
+    POST /verbs/queues/{task_type}
+    POST /verbs/queues/{task_type}/holders
+    POST /verbs/queues/{task_type}/waiters
     POST /verbs/schedules
     POST /verbs/schedules/executions
     POST /verbs/schedules/search
@@ -223,6 +226,9 @@ LOWEST_ROLE = {
     POST /workflow/{workflow_id}/variables
     POST /verbs/definitions/introduce
     POST /verbs/events/{event}/publish
+    POST /verbs/queues/{task_type}/drain
+    POST /verbs/queues/{task_type}/pause
+    POST /verbs/queues/{task_type}/resume
     POST /verbs/schedules/save
     POST /verbs/schedules/{name}/backfill
     POST /verbs/schedules/{name}/pause
@@ -290,6 +296,8 @@ LOWEST_ROLE = {
     POST /verbs/definitions/workflows/{name}/limit
     POST /verbs/environment/{name}/delete
     POST /verbs/environment/{name}/put
+    POST /verbs/queues/{task_type}/purge
+    POST /verbs/queues/{task_type}/set-limits
     POST /verbs/events/handlers/apply
     POST /verbs/events/handlers/{name}/remove
     POST /verbs/events/queues/{kind}/{name}/delete

@@ -46,6 +46,7 @@ ACTS = (
     *("webhook delete", "schedule pause", "schedule resume", "schedule delete", "schedule pause-all"),
     *("schedule resume-all", "schedule requeue-all", "archive run", "archive restore", "workflow import", "task log"),
     *("profile use", "profile set", "profile delete", "workers pause", "workers resume", "workers drain"),
+    *("limit set", "queue pause", "queue resume", "queue drain", "queue purge"),
 )
 """These change something that they were told the name of; at most they repeat it, a line each."""
 

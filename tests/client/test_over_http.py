@@ -123,6 +123,7 @@ def _all_methods(env: Environment, client: Any) -> None:
     _acts_on_what_has_ended(env, client)
     _events(env, client)
     _schedules(env, client)
+    _queues(env, client)
     _webhooks(env, client)
     _workers(env, client)
 
@@ -216,6 +217,21 @@ def _events(env: Environment, client: Any) -> None:
     client.delete_event_handler("ship")
     with pytest.raises(NotFound):
         client.event_handler("ship")
+
+
+def _queues(env: Environment, client: Any) -> None:
+    assert client.set_limits("slow", concurrency=2, limit_key="${workflow.input.tenant}").concurrent_exec_limit == 2
+    assert client.queue("slow").limits.per_key
+    assert client.queue_holders("slow") == []
+    client.pause_queue("slow")
+    client.enqueue("slow", tenant="a")
+    env.decide()
+    (waiter,) = client.queue_waiters("slow")
+    assert (waiter.standing, waiter.key) == ("READY", "a")
+    assert client.drain_queue("slow") == 0
+    client.resume_queue("slow")
+    assert client.purge_queue("slow", "sent twice") == 1
+    assert client.queue_waiters("slow", 5) == []
 
 
 def _schedules(env: Environment, client: Any) -> None:

@@ -79,6 +79,11 @@ def scheduled_workflow_id(schedule: str, due_ms: int) -> str:
     return _derived(f"schedule\n{schedule}\n{due_ms}")
 
 
+def asked_workflow_id(schedule: str, request_id: str) -> str:
+    """The id of what a schedule starts when it is asked to outside of its times: one request, one execution."""
+    return _derived(f"asked\n{schedule}\n{request_id}")
+
+
 def step_key(workflow_id: str, ref: str, iteration: int, generation: int) -> str:
     """The idempotency key user code is given: the same for all attempts and deliveries of one logical step."""
     return f"{workflow_id}:{ref}:{iteration}:{generation}"

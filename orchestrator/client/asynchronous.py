@@ -481,13 +481,14 @@ class AsyncClient:
         crons = [CronSchedule(cron_expression=cron, zone_id=zone)]
         return await self._do(schedules.next_times, crons, limit=limit)
 
-    async def run_schedule(self, name: str) -> ScheduleExecution:
+    async def run_schedule(self, name: str, *, request_id: str | None = None) -> ScheduleExecution:
         """Start the workflow of a schedule at once, paused or not; its times stay as they are.
 
-        Raises ``NotFound``, and ``InvalidRequest`` when it cannot be started.
+        A repetition with the same ``request_id`` starts nothing more. Raises ``NotFound``, and ``InvalidRequest`` when it
+        cannot be started.
         Example: ``(await client.run_schedule("nightly")).workflow_id``
         """
-        return await self._do(backfill.run_now, name)
+        return await self._do(backfill.run_now, name, request_id=request_id)
 
     async def backfill_schedule(self, name: str, start: datetime, end: datetime) -> list[ScheduleExecution]:
         """Start the workflow of a schedule for every due time from ``start`` to ``end``, the earliest first.

@@ -175,7 +175,7 @@ VERBS = (
     Verb("schedules/resume-all", schedules.resume_all, ADMIN),
     Verb("schedules/requeue-all", schedules.requeue_all, ADMIN),
     Verb("schedules/{name}/backfill", backfill.backfill, OPERATOR),
-    Verb("schedules/{name}/run", backfill.run_now, OPERATOR, is_repeatable=False),
+    Verb("schedules/{name}/run", backfill.run_now, OPERATOR),
     # secrets and environment values
     Verb("secrets", secrets.names, ADMIN),
     Verb("secrets/{name}/put", secrets.put, ADMIN),

@@ -79,6 +79,23 @@ def test_run_now_starts_one_even_when_paused_and_leaves_the_times_alone(env: Env
     assert env.client.schedule("s").next_run_time == NINE_MS + HOUR_MS
 
 
+def test_run_now_that_is_repeated_with_its_request_id_starts_one(env: Environment) -> None:
+    first = env.client.run_schedule("s", request_id="a")
+    env.decide()
+    env.clock.advance(7)
+    again = env.client.run_schedule("s", request_id="a")
+    env.decide()
+    assert again.workflow_id == first.workflow_id
+    assert env.client.run_schedule("s", request_id="b").workflow_id != first.workflow_id
+    env.clock.advance(7)
+    assert env.client.run_schedule("s").workflow_id not in (None, first.workflow_id)
+    env.decide()
+    assert env.client.list_workflows(name="flow").total == 3
+    started = [one.workflow_id for one in env.client.schedule_executions("s")]
+    assert started.count(first.workflow_id) == 1
+    assert len(started) == 3
+
+
 def test_run_now_of_what_cannot_be_started_says_why(env: Environment) -> None:
     env.client.schedule_workflow("lost", "nowhere", every_s=60)
     with pytest.raises(InvalidRequest, match="No such workflow defined"):

@@ -239,10 +239,15 @@ class Drawn:
         return self.draw(st.sampled_from(choices))
 
 
+def inner_lists(task: WorkflowTask) -> Iterator[list[WorkflowTask]]:
+    """The lists of steps inside a step."""
+    yield from (*task.fork_tasks, *task.decision_cases.values(), task.default_case, task.loop_over)
+
+
 def _all(tasks: list[WorkflowTask]) -> Iterator[WorkflowTask]:
     for task in tasks:
         yield task
-        for inner in (*task.fork_tasks, *task.decision_cases.values(), task.default_case, task.loop_over):
+        for inner in inner_lists(task):
             yield from _all(inner)
 
 

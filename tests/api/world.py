@@ -162,6 +162,8 @@ ARGUMENTS: Json = {
 
 ARGUMENTS_AT: dict[str, Json] = {
     "/verbs/definitions/workflows/{name}/limit": {"limit": LIMIT},
+    "/verbs/workers/say/alive": {"worker": {"name": "far-1", "taskTypes": [{"name": "work"}], "state": "RUNNING"}},
+    "/verbs/workers/say/gone": {"name": "far-1"},
     "/verbs/workflows/correlated": {"name": "ending"},
     "/verbs/workflows/running": {"name": "waiting"},
 }

@@ -9,10 +9,16 @@ from typing import Any
 
 import pytest
 
+from orchestrator import codec
+from orchestrator.context import TaskContext
 from orchestrator.errors import InvalidRequest
+from orchestrator.model import records
+from orchestrator.service.dispatch import Claimed
 from orchestrator.task import task
 from orchestrator_workers import Worker, children
 from orchestrator_workers.children import resident_bytes
+from orchestrator_workers.job import Ending, Job
+from orchestrator_workers.registry import register
 from tests.workers.estate import Estate
 from tests.workers.process_tasks import dies, exits, hangs, leaks, tells
 from tests.workers.test_worker import soon, worker_of
@@ -102,6 +108,31 @@ async def test_a_child_that_holds_too_much_memory_is_replaced_when_its_task_has_
     assert [one["leaked"] for one in outputs] == [40, 80, 120, 40, 80, 120, 40]
     assert len({one["pid"] for one in outputs}) == 3
     estate.close()
+
+
+def test_a_child_that_is_killed_when_it_had_answered_already_takes_no_other_task_along(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As after a worker was frozen: it finds the answer and the end of the lease at once."""
+    decode, child = records.decode_outcome, children.Child()
+
+    def job(number: int) -> Job:
+        claimed = Claimed(f"w{number}-abcdefghijkl", "tells", 1, 0)
+        context = TaskContext(claimed.task_id, f"w{number}", "order", "step", "tells")
+        return Job(claimed, register([tells])["tells"], context, codec.pack({}), 0.0)
+
+    lost, others = job(0), [job(number) for number in range(1, 4)]
+
+    def answered(answer: bytes) -> Any:
+        lost.end(Ending.LOST)
+        return decode(answer)
+
+    monkeypatch.setattr(records, "decode_outcome", answered)
+    child.work(lost)
+    monkeypatch.undo()
+    found = [child.work(other) for other in others]
+    child.close()
+    assert [outcome and outcome.status for outcome in found] == ["COMPLETED"] * 3
 
 
 async def test_the_memory_of_a_child_that_is_let_go_is_free_before_the_next_task(fakeredis_url: str) -> None:

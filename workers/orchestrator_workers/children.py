@@ -88,6 +88,7 @@ class Child:
         self.options = options
         self.target: Callable[..., None] = serve
         self._tasks_done = 0
+        self._is_killed = False
         self._process: BaseProcess | None = None
         self._pipe: Connection[Any, Any] | None = None
         self._current: Job | None = None
@@ -104,6 +105,8 @@ class Child:
         finally:
             with self._lock:
                 self._current = None
+            if self._is_killed:  # perhaps when it had answered already: the next task must not meet a dying child
+                self.close()
 
     def close(self) -> None:
         """End the child: it leaves when its pipe is closed, and is killed when it does not."""
@@ -116,6 +119,7 @@ class Child:
                 self._process.join()
         self._process = self._pipe = None
         self._tasks_done = 0
+        self._is_killed = False
 
     def _ask(self, job: Job) -> Outcome | None:
         try:
@@ -170,6 +174,7 @@ class Child:
         with self._lock:
             if self._current is job and self._process is not None:
                 self._process.kill()
+                self._is_killed = True
 
 
 def serve(pipe: Connection[Any, Any], options: ChildOptions) -> None:

@@ -63,10 +63,10 @@ local arrivals, records, dropped, changed = {}, {}, {}, {}
 -- A task whose worker fell silent takes its old place again: its time-outs have been running all the while.
 local function arrive(tid, record, was_leased)
   local delivery, offer, domain, advance, at, heard, base, flag = match(record, '^(%d+) (%d+) (%d+) (%S+) (%d+) (%d+) (%d+) ([-x])$')
-  if was_leased then free_use(tid, 'out') end
+  if is_keyed and was_leased then free_use(tid, 'out') end
   if flag == 'x' then
     dropped[#dropped + 1] = tid
-    forget_keys(tid)
+    if is_keyed then forget_keys(tid) end
     return
   end
   if limited > 0 then
@@ -80,8 +80,11 @@ local function arrive(tid, record, was_leased)
     redis.call('ZCARD', KEYS[7 + 3 * domain])
     waiting(tonumber(domain))
   end
-  local has_slot = is_keyed and not was_leased and held > 0 and redis.call('SISMEMBER', hld, tid) == 1
-  local place = line_up(tid, tonumber(domain), format('%d', at - advance * 4096), has_slot)
+  local place = format('%d', at - advance * 4096)
+  if is_keyed then
+    local has_slot = not was_leased and held > 0 and redis.call('SISMEMBER', hld, tid) == 1
+    place = line_up(tid, tonumber(domain), place, has_slot)
+  end
   if place then
     list[#list + 1] = place
     list[#list + 1] = tid
@@ -89,12 +92,12 @@ local function arrive(tid, record, was_leased)
 end
 if #due > 0 then
   records = redis.call('HMGET', rec, unpack(due))
-  know(due)
+  if is_keyed then know(due) end
   for i = 1, #due do if records[i] then arrive(due[i], records[i]) end end
 end
 if #silent > 0 then
   records = redis.call('HMGET', rec, unpack(silent))
-  know(silent)
+  if is_keyed then know(silent) end
   for i = 1, #silent do if records[i] then arrive(silent[i], records[i], true) end end
 end
 -- Leases that went along with a wake-up which nobody has taken yet: whoever claims takes them over as they are.
@@ -211,8 +214,10 @@ if #tids > 0 then
   end
 end
 leases, ready = leases + granted, ready - #tids
-let_in()
-write_keys()
+if is_keyed then
+  let_in()
+  write_keys()
+end
 
 local left = m[7] and 0 or 250
 if conc > 0 then left = math.min(left, conc - leases - held) end

@@ -63,7 +63,8 @@ if newer then
 end
 for i = 1, #arrivals do
   local tid, domain, by_time = unpack(arrivals[i])
-  local place = line_up(tid, domain, by_time)
+  local place = by_time
+  if is_keyed then place = line_up(tid, domain, by_time) end
   if place then
     local list = ready[domain]
     if not list then list = {} ready[domain] = list end
@@ -134,8 +135,10 @@ elseif added > 0 then
 end
 if #later > 0 then redis.call('ZADD', dly, unpack(later)) end
 for domain, list in pairs(ready) do redis.call('ZADD', KEYS[7 + 3 * domain], unpack(list)) end
-let_in()
-write_keys()
+if is_keyed then
+  let_in()
+  write_keys()
+end
 if asleep > 0 then
   for domain = 0, last_domain do
     if newer then

@@ -20,7 +20,7 @@ local tids = {}
 for i = 3, #ARGV, 4 do tids[#tids + 1] = ARGV[i] end
 local records = redis.call('HMGET', rec, unpack(tids))
 local leased = redis.call('ZMSCORE', lea, unpack(tids))
-know(tids)
+if is_keyed then know(tids) end
 local lent = redis.call('ZMSCORE', dly, unpack(tids))
 
 -- A lent task stands among the delayed ones with another time than its record says, which keeps its place in line.
@@ -40,15 +40,17 @@ for i = 1, #tids do
     if flag == 'x' then
       word = 'CANCELLED'
       gone[#gone + 1] = tid
-      forget_keys(tid)
-      free_use(tid, 'out')
+      if is_keyed then
+        forget_keys(tid)
+        free_use(tid, 'out')
+      end
     else
       word = 'OK'
       order = math.max(now * 4096, order + 1)
       local ends = format('%d', order + tonumber(ARGV[at + 3]) * 4096)
       if kind == 'later' then
         due = ends
-        leave_line(tid)
+        if is_keyed then leave_line(tid) end
       end
       -- Its worker has been heard of: only deliveries from here on count as lost when nobody reports on them.
       if not leased[i] then heard = delivery end
@@ -87,8 +89,10 @@ if #held > 0 then
   redis.call('SADD', hld, unpack(held))
   redis.call('ZADD', dly, unpack(due_back))
 end
-let_in()
-write_keys()
+if is_keyed then
+  let_in()
+  write_keys()
+end
 for domain = 0, last_domain do
   if hurry[domain] then wake(domain, hurry[domain]) end
   if asleep > 0 then wake(domain, math.min(left, redis.call('ZCARD', KEYS[7 + 3 * domain]))) end

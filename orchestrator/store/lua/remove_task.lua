@@ -17,7 +17,7 @@ local tids = {}
 for i = 2, #ARGV do tids[i - 1] = ARGV[i] end
 local records = redis.call('HMGET', rec, unpack(tids))
 local leased = redis.call('ZMSCORE', lea, unpack(tids))
-know(tids)
+if is_keyed then know(tids) end
 local marked, gone, queued = {}, {}, {}
 for i = 1, #tids do
   if records[i] then
@@ -62,10 +62,12 @@ if #gone > 0 then
   redis.call('ZREM', dly, unpack(gone))
   redis.call('HDEL', rec, unpack(gone))
   freed = redis.call('SREM', hld, unpack(gone))
-  for tid, where in pairs(waited) do out_of_line(tid, unpack(where)) end
-  local _, let_go = let_in()
-  freed = freed + let_go
-  write_keys()
+  if is_keyed then
+    for tid, where in pairs(waited) do out_of_line(tid, unpack(where)) end
+    local _, let_go = let_in()
+    freed = freed + let_go
+    write_keys()
+  end
 end
 if asleep > 0 then
   for domain = 0, last_domain do

@@ -19,7 +19,7 @@ local tids = {}
 for i = 3, #ARGV, 5 do tids[#tids + 1] = ARGV[i] end
 local records = redis.call('HMGET', rec, unpack(tids))
 local leased = redis.call('ZMSCORE', lea, unpack(tids))
-know(tids)
+if is_keyed then know(tids) end
 
 local order, settled = tonumber(m[2] or '0'), 0
 local free, gone, stray, changed, held, later, ready, hurry = {}, {}, {}, {}, {}, {}, {}, {}
@@ -35,19 +35,19 @@ for i = 1, #tids do
     seen[tid] = true
     settled = settled + 1
     if leased[i] then free[#free + 1] = tid end
-    if leased[i] and not (kind == 'hold' and tonumber(ARGV[at + 4]) > 0 and flag ~= 'x') then free_use(tid, 'out') end
+    if is_keyed and leased[i] and not (kind == 'hold' and tonumber(ARGV[at + 4]) > 0 and flag ~= 'x') then free_use(tid, 'out') end
     -- Offered anew while it was out: the release is about an older offer, so the task stays.
     local anew = kind == 'done' and offer ~= ARGV[at + 3]
     if flag == 'x' or (kind == 'done' and not anew) then
       gone[#gone + 1] = tid
-      forget_keys(tid)
+      if is_keyed then forget_keys(tid) end
       if not leased[i] then stray[#stray + 1] = {tid, tonumber(domain)} end
     elseif leased[i] then
       local delay = kind == 'hold' and tonumber(ARGV[at + 4]) or 0
       if kind == 'hold' then
         order = math.max(now * 4096, order + 1)
         due = format('%d', order + delay * 4096)
-        leave_line(tid)
+        if is_keyed then leave_line(tid) end
       end
       if delay > 0 then
         held[#held + 1] = tid
@@ -56,7 +56,8 @@ for i = 1, #tids do
         -- Waiters look again after two seconds at the latest; what is due earlier than that must be told to one of them.
         if delay < 2000 then hurry[tonumber(domain)] = (hurry[tonumber(domain)] or 0) + 1 end
       else
-        local place = line_up(tid, tonumber(domain), format('%d', due - advance * 4096))
+        local place = format('%d', due - advance * 4096)
+        if is_keyed then place = line_up(tid, tonumber(domain), place) end
         local list = ready[tonumber(domain)]
         if not list then list = {} ready[tonumber(domain)] = list end
         if place then
@@ -100,7 +101,7 @@ for i = 1, #stray do
   local was_ready, was_held = redis.call('ZREM', KEYS[7 + 3 * domain], tid), redis.call('SREM', hld, tid)
   redis.call('ZREM', dly, tid)
   freed = freed + was_held
-  out_of_line(tid, domain, was_ready == 1, was_held == 1)
+  if is_keyed then out_of_line(tid, domain, was_ready == 1, was_held == 1) end
 end
 if #changed > 0 then
   redis.call('HSET', rec, unpack(changed))
@@ -113,8 +114,10 @@ end
 for domain, list in pairs(ready) do
   if #list > 0 then redis.call('ZADD', KEYS[7 + 3 * domain], unpack(list)) end
 end
-let_in()
-write_keys()
+if is_keyed then
+  let_in()
+  write_keys()
+end
 if freed > 0 and m[4] and conc > 0 and not (rate > 0 and used >= rate) then
   -- A slot is free again: from now on a task waits for a worker, not for the limit.
   redis.call('HSET', meta, 'lim_total', format('%d', (m[3] or 0) + math.max(0, now - m[4])))

@@ -104,6 +104,8 @@ def page_with(queues: int) -> panes.Page:
         "leased": 0,
         "delayed": 0,
         "held": 0,
+        "kept": 0,
+        "limitsPerKey": False,
         "oldestReadyMs": None,
         "waiting": 0,
         "paused": False,

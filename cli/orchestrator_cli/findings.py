@@ -196,9 +196,12 @@ def of_workers(workers: Sequence[WorkerInfo]) -> Iterator[Finding]:
 
 
 def of_queues(queues: dict[str, QueueStats], polls: Sequence[PollData]) -> Iterator[Finding]:
-    """Queues, or domains of queues, whose tasks could begin and that nobody asks for."""
+    """Queues that are paused while tasks wait in them, and queues, or domains of them, that nobody asks for tasks."""
     polled = {(one.queue_name, one.domain): one.last_poll_time for one in polls}
     for name, stats in sorted(queues.items()):
+        if stats.is_paused and stats.ready:
+            fix = f"let them be handed out again: orchestrator queue resume {name}"
+            yield Finding("queue", "warn", f"{name} is paused, and {stats.ready} of its tasks wait", fix)
         if not stats.admissible(UNSERVED_MS_MAX):
             continue
         for domain, one in stats.domains.items():

@@ -203,7 +203,7 @@ def queue_findings(stats: QueueStats, polled: dict[str | None, int], name: str =
         (EMPTY, {None: NOW_MS - 61_000}, True),
         (EMPTY, {None: NOW_MS - 59_000}, False),
         (EMPTY._replace(leased=2), {}, False),
-        (EMPTY._replace(is_paused=True), {}, False),
+        (EMPTY._replace(is_paused=True, domains={}), {}, False),
         (EMPTY._replace(limits=Limits(1, concurrency=2), held=2), {}, False),
         (EMPTY._replace(limits=Limits(1, concurrency=2)), {}, True),
         (EMPTY._replace(domains={None: DomainStats(3, 1, NOW_MS - 90_000)}), {}, False),
@@ -225,6 +225,12 @@ def test_the_fix_for_a_queue_names_the_role_and_the_domain_it_needs() -> None:
     assert of_domain.fix.endswith("orchestrator worker MODULE --domain eu")
     (of_system,) = queue_findings(EMPTY, {}, "HTTP")
     assert "orchestrator system" in of_system.fix
+
+
+def test_a_queue_that_is_paused_while_tasks_wait_is_told_with_how_it_goes_on() -> None:
+    (found,) = queue_findings(EMPTY._replace(is_paused=True), {None: NOW_MS})
+    assert (found.check, found.result) == ("queue", "warn")
+    assert found.fix.endswith("orchestrator queue resume charge")
 
 
 def test_a_certificate_that_is_not_trusted_is_told_apart_from_a_server_that_is_away() -> None:

@@ -57,7 +57,7 @@ def of_failure(error: OrchestratorError, session: Session) -> Finding:
     if not isinstance(error, StoreRefused):
         return Finding(check, "fail", found, session.hint)
     said, _, fix = found.partition("; ") if "; " in found else found.rpartition(" (")[0].rpartition(": ")
-    return Finding(check, "fail", said or found, fix or session.hint)
+    return Finding(check, "fail", said or found, f"{fix}. {session.origin}" if fix else session.hint)
 
 
 def of_clock(skew_ms: int) -> Finding:

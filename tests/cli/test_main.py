@@ -55,9 +55,9 @@ def test_an_unknown_command_is_answered_with_what_was_meant(arguments: list[str]
 
 
 def test_a_name_like_no_other_is_answered_with_all_there_are() -> None:
-    result = CliRunner().invoke(root, ["queue", "zzzzzz"])
+    result = CliRunner().invoke(root, ["archive", "zzzzzz"])
     assert result.exit_code == 2
-    assert "There are: list." in result.stderr
+    assert "There are: info, run, restore." in result.stderr
 
 
 def test_version_is_printed_by_command_and_by_option(invoke: Invoke) -> None:

@@ -62,6 +62,7 @@ def test_python_beyond_its_budget_is_not_answered(scripts: Scripts, script: str)
     assert scripts.ask(script, "python") is None
 
 
+@pytest.mark.alone  # what is asked within the budget must not lose it to others
 @pytest.mark.parametrize("script", ["while (true);", "var a = []; for (;;) a.push('x'.repeat(1000) + a.length)"])
 def test_javascript_beyond_its_budget_is_not_answered_and_not_tried_again_for_a_while(
     scripts: Scripts, script: str

@@ -27,7 +27,7 @@ _DEADLY_WEIGHTS = (6, 6, 6, 1, 1, 1)
 """For the rarest scripts: of their few faults most are those that every script must have met."""
 
 OFTEN = {
-    "accept": 3.0, "attempt": 40.0, "begin_event_execution": 20.0, "commit": 2.0, "dead_letter": 60.0, "due_timers": 2.0,
+    "accept": 3.0, "attempt": 60.0, "begin_event_execution": 20.0, "commit": 2.0, "dead_letter": 60.0, "due_timers": 2.0,
     "enqueue": 2.0, "ensure_domain": 8.0, "expedite": 250.0, "gate": 4.0, "fire_timers": 8.0, "get_workflow": 60.0,
     "handled_event": 30.0, "hear_event": 8.0, "heartbeat": 2.0, "installation": 8.0, "key_queue": 60.0, "lend": 40.0,
     "limited_ms": 60.0, "publish_event": 20.0, "put_taskdef": 2.0, "quarantine": 60.0, "register_workflow": 4.0,

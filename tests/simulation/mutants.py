@@ -118,7 +118,7 @@ MUTANTS: dict[str, Damage] = {
     ),
     "expired-lease-dropped": Damage(
         "claim forgets tasks whose lease has ended instead of offering them again",
-        {"claim": (("if records[i] then arrive(silent[i], records[i]) end", ""),)},
+        {"claim": (("if records[i] then arrive(silent[i], records[i], true) end", ""),)},
     ),
     "event-deleted-before-commit": Damage(
         "the decider deletes events when it reads them",

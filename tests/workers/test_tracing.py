@@ -61,9 +61,9 @@ def exporter() -> InMemorySpanExporter:
 
 @pytest.fixture
 def spans(exporter: InMemorySpanExporter) -> Callable[[], list[ReadableSpan]]:
-    """The spans that have ended, and none of another test."""
+    """The spans that have ended, and none of another test, in the order they began: a task may end before its start does."""
     exporter.clear()
-    return lambda: list(exporter.get_finished_spans())
+    return lambda: sorted(exporter.get_finished_spans(), key=lambda span: span.start_time or 0)
 
 
 @pytest.fixture

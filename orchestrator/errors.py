@@ -207,9 +207,22 @@ class ArchiveUnavailable(Unavailable):
 
 
 class StoreRefused(Unavailable):
-    """Redis is reachable but unusable as configured (evicting policy, wrong version, foreign key schema, no rights)."""
+    """Redis is reachable but unusable as configured (evicting policy, wrong version, foreign key schema, no rights).
+
+    The message is ``problem``, then ``fix`` where it is known what to do, then ``detail``. ``is_passing``: it is about the
+    server, and not about the keys and arguments of what was refused. One that came over HTTP has its message only.
+    """
 
     code = "STORE_REFUSED"
+    problem = ""
+    fix = ""
+    is_passing = False
+
+    def __init__(self, problem: str, fix: str = "", *, detail: str = "", is_passing: bool = False) -> None:
+        super().__init__((f"{problem}; {fix}" if fix else problem) + (f" ({detail})" if detail else ""))
+        self.problem = problem
+        self.fix = fix
+        self.is_passing = is_passing
 
 
 class StoreForbidden(StoreRefused):

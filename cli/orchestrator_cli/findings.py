@@ -53,11 +53,10 @@ def of_profile(session: Session) -> Iterator[Finding]:
 
 def of_failure(error: OrchestratorError, session: Session) -> Finding:
     """Why the installation could not be asked."""
-    check, found = "http" if session.is_remote else "redis", str(error)
-    if not isinstance(error, StoreRefused):
-        return Finding(check, "fail", found, session.hint)
-    said, _, fix = found.partition("; ") if "; " in found else found.rpartition(" (")[0].rpartition(": ")
-    return Finding(check, "fail", said or found, f"{fix}. {session.origin}" if fix else session.hint)
+    check = "http" if session.is_remote else "redis"
+    if isinstance(error, StoreRefused) and error.fix:
+        return Finding(check, "fail", error.problem, f"{error.fix}. {session.origin}")
+    return Finding(check, "fail", str(error), session.hint)
 
 
 def of_clock(skew_ms: int) -> Finding:

@@ -223,8 +223,9 @@ def _cut(lines: Sequence[str], count: int) -> list[str]:
 def _size(count: int | None) -> str:
     if count is None:
         return "-"
+    size: float = count
     for unit in ("B", "kB", "MB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024  # type: ignore[assignment]
-    return f"{count:.1f} GB"
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GB"

@@ -317,7 +317,7 @@ def known_database(url: str, archive_id: str) -> Database:
     if (os.getpid(), url, archive_id) not in _seen:
         if found.identity() != archive_id:
             advice = POSTGRES_LINE if url.startswith("sqlite") else "is it the same server?"
-            raise StoreRefused(f"the archive of this installation is not to be found here: {advice}")
+            raise StoreRefused("the archive of this installation is not to be found here", advice)
         _seen.add((os.getpid(), url, archive_id))
     return found
 

@@ -236,7 +236,7 @@ def _check_version(facts: dict[str, str]) -> None:
     version = tuple(int(part) for part in text.split(".")[:2])
     if version < least:
         raise StoreRefused(
-            f"{name} {text} is too old: {name} {least[0]}.{least[1]} or newer is needed; upgrade the server"
+            f"{name} {text} is too old: {name} {least[0]}.{least[1]} or newer is needed", "upgrade the server"
         )
 
 
@@ -247,8 +247,9 @@ def _check_eviction(facts: dict[str, str], settings: Settings) -> list[str]:
     what = f"maxmemory-policy is {policy}" if policy else "the server does not say its maxmemory-policy"
     if not settings.allow_eviction:
         raise StoreRefused(
-            f"{what}: Redis may delete live workflows; run CONFIG SET maxmemory-policy noeviction (and put it into the "
-            "server's configuration), or set ORCHESTRATOR_ALLOW_EVICTION=true to run at your own risk"
+            f"{what}: Redis may delete live workflows",
+            "run CONFIG SET maxmemory-policy noeviction (and put it into the server's configuration), or "
+            "set ORCHESTRATOR_ALLOW_EVICTION=true to run at your own risk",
         )
     return [f"{what}: Redis may delete live workflows when memory runs out"]
 

@@ -35,25 +35,27 @@ def check_installation(keys: Keys) -> Call:
         if refused:
             rights = " ".join(f"+{name.decode().lower()}" for name in refused)
             raise StoreForbidden(
-                f"the Redis user lacks rights that scripts need; grant them (ACL SETUSER, or its ACL file): {rights}, "
-                f"on the keys and channels ~{keys.namespace}:* &{keys.namespace}:*"
+                "the Redis user lacks rights that scripts need",
+                f"grant them (ACL SETUSER, or its ACL file): {rights}, "
+                f"on the keys and channels ~{keys.namespace}:* &{keys.namespace}:*",
             )
         partitions, schema, oldest_reader = (int(value) for value in recorded)
         where = f"the installation {keys.namespace!r} in this Redis"
         if partitions != keys.partitions:
             raise StoreRefused(
-                f"{where} has {partitions} partitions, this process is set to {keys.partitions}; "
-                f"set partitions={partitions} here, the number is fixed once and for all"
+                f"{where} has {partitions} partitions, this process is set to {keys.partitions}",
+                f"set partitions={partitions} here, the number is fixed once and for all",
             )
         if oldest_reader > SCHEMA:
             raise StoreRefused(
                 f"{where} was written by a newer release (key schema {schema}, readable from {oldest_reader} on, "
-                f"this one knows {SCHEMA}); upgrade this program"
+                f"this one knows {SCHEMA})",
+                "upgrade this program",
             )
         if schema < OLDEST_SCHEMA:
             raise StoreRefused(
-                f"{where} has key schema {schema}, this release reads {OLDEST_SCHEMA} to {SCHEMA}; "
-                "finish its workflows with the older release or use another namespace"
+                f"{where} has key schema {schema}, this release reads {OLDEST_SCHEMA} to {SCHEMA}",
+                "finish its workflows with the older release or use another namespace",
             )
         return partitions
 

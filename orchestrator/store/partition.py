@@ -129,7 +129,8 @@ def _start_replies(starts: Sequence[NewWorkflow], replies: Any) -> list[StartRep
 def _start_reply(one: NewWorkflow, reply: Any) -> StartReply | StoreRefused:
     if word(reply) == "CORRUPT":
         return StoreRefused(
-            f"start of workflow {one.workflow_id}: a key of this namespace holds data of another program: use another namespace"
+            f"start of workflow {one.workflow_id}: a key of this namespace holds data of another program",
+            "use another namespace",
         )
     return StartReply(StartVerdict(word(reply)), reply[1].decode() if len(reply) > 1 else "")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -12,9 +11,9 @@ import pytest
 from orchestrator import AsyncClient, RetryPolicy, Workflow, task
 from orchestrator.api import create_app
 from orchestrator.client import AsyncWorkflowHandle
-from orchestrator.engine.process import DeciderProcess
 from orchestrator.settings import Settings
 from tests.api.conftest import caller_of
+from tests.support.deciding import deciding
 from tests.support.eventually import eventually_async
 
 Json = dict[str, Any]
@@ -33,15 +32,8 @@ asking = Workflow("asking").wait(signal="go").then(pay, amount="${go.output.amou
 @pytest.fixture
 def settings(redis_url: str) -> Iterator[Settings]:
     """An installation with a decider in a thread."""
-    settings = Settings(redis_url=redis_url, partitions=2)
-    decider = DeciderProcess(settings)
-    ready = threading.Event()
-    thread = threading.Thread(target=decider.run, args=(ready.set,))
-    thread.start()
-    assert ready.wait(10)
-    yield settings
-    decider.stop()
-    thread.join(10)
+    with deciding(Settings(redis_url=redis_url, partitions=2)) as settings:
+        yield settings
 
 
 @pytest.fixture

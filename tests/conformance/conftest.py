@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 
 import pytest
 
 from orchestrator import Client
-from orchestrator.engine.process import DeciderProcess
 from orchestrator.settings import Settings
 from tests.cli.conftest import Command, command
+from tests.support.deciding import deciding
 
 __all__ = ["command"]
 
@@ -18,14 +17,8 @@ __all__ = ["command"]
 @pytest.fixture
 def settings(redis_url: str) -> Iterator[Settings]:
     """An installation with a decider in a thread."""
-    settings = Settings(redis_url=redis_url)
-    decider, ready = DeciderProcess(settings), threading.Event()
-    thread = threading.Thread(target=decider.run, args=(ready.set,))
-    thread.start()
-    assert ready.wait(10)
-    yield settings
-    decider.stop()
-    thread.join(10)
+    with deciding(Settings(redis_url=redis_url)) as settings:
+        yield settings
 
 
 @pytest.fixture

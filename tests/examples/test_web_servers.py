@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,8 +14,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from orchestrator.engine.process import DeciderProcess
 from orchestrator.settings import Settings
+from tests.support.deciding import deciding
 from tests.support.eventually import eventually
 from tests.support.shop import Shop
 
@@ -48,13 +47,8 @@ def served_shop(shop: Shop, tmp_path: Path) -> Iterator[Shop]:
     """The shop with a decider, and its applications in a form that says which process answered."""
     for name, code in UNDER_TEST.items():
         (tmp_path / name).write_text(code)
-    decider, ready = DeciderProcess(Settings(redis_url=shop.url)), threading.Event()
-    thread = threading.Thread(target=decider.run, args=(ready.set,))
-    thread.start()
-    assert ready.wait(10)
-    yield shop
-    decider.stop()
-    thread.join(10)
+    with deciding(Settings(redis_url=shop.url)):
+        yield shop
 
 
 @contextmanager

@@ -92,11 +92,11 @@ def advice(error: OrchestratorError) -> str:
 @pytest.mark.parametrize(
     ("user", "words"),
     [
-        ("good:sesame", "Redis refused user name or password of the URL: correct them"),
-        ("nobody:sesame", "Redis refused user name or password of the URL: correct them"),
-        ("", "Redis asks for a password: put it in the URL, redis://:PASSWORD@host:6379/0"),
-        ("blind:good", "GET orc:{orc.c}:meta: the Redis user lacks rights: grant it ~<namespace>:*"),
-        ("elsewhere:good", "GET orc:{orc.c}:meta: the Redis user lacks rights: grant it ~<namespace>:*"),
+        ("good:sesame", "Redis refused user name or password of the URL; correct them"),
+        ("nobody:sesame", "Redis refused user name or password of the URL; correct them"),
+        ("", "Redis asks for a password; put it in the URL, redis://:PASSWORD@host:6379/0"),
+        ("blind:good", "GET orc:{orc.c}:meta: the Redis user lacks rights; grant it ~<namespace>:*"),
+        ("elsewhere:good", "GET orc:{orc.c}:meta: the Redis user lacks rights; grant it ~<namespace>:*"),
     ],
 )
 def test_who_is_not_let_in_is_told_what_is_wanted_and_where(fort: Fort, user: str, words: str) -> None:
@@ -121,14 +121,14 @@ def test_a_certificate_that_nobody_here_vouches_for_is_refused_with_what_to_name
 def test_a_certificate_for_another_host_is_refused(fort: Fort, authority: Authority) -> None:
     error = refused(fort.url("good:good", f"?ssl_ca_certs={authority.certificate}", host="localhost"))
     assert type(error) is StoreRefused
-    assert "is for another host: write into the URL a name that the certificate has" in str(error)
+    assert "is for another host; write into the URL a name that the certificate has" in str(error)
 
 
 def test_an_expired_certificate_is_refused(redis_server: RedisServer, authority: Authority, tmp_path: Path) -> None:
     for fort in guarded(tmp_path, authority, authority.sign("127.0.0.1", is_expired=True)):
         error = refused(fort.url("good:good", f"?ssl_ca_certs={authority.certificate}"))
         assert type(error) is StoreRefused
-        assert "has expired: renew it on the server" in str(error)
+        assert "has expired; renew it on the server" in str(error)
 
 
 def test_a_server_that_asks_clients_for_a_certificate_says_so(

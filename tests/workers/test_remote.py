@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 from orchestrator import AsyncClient, Workflow
 from orchestrator.api import create_app
 from orchestrator.context import TaskContext, in_progress
-from orchestrator.engine.process import DeciderProcess
 from orchestrator.errors import InvalidRequest, Unauthorized
 from orchestrator.model.access import KeyRole
 from orchestrator.model.workers import WorkerState
@@ -20,6 +18,7 @@ from orchestrator.service import access, tasks, workflows
 from orchestrator.settings import Settings
 from orchestrator.task import RetryPolicy, Task, task
 from orchestrator_workers import RemoteWorker, presence
+from tests.support.deciding import deciding
 from tests.support.eventually import eventually_async
 from tests.support.served import Served
 from tests.workers.middlewares import outer
@@ -45,14 +44,8 @@ def at_the_second_call(context: TaskContext) -> Any:
 
 @pytest.fixture
 def settings(redis_url: str) -> Iterator[Settings]:
-    settings = Settings(redis_url=redis_url, partitions=2)
-    decider, ready = DeciderProcess(settings), threading.Event()
-    thread = threading.Thread(target=decider.run, args=(ready.set,))
-    thread.start()
-    assert ready.wait(10)
-    yield settings
-    decider.stop()
-    thread.join(10)
+    with deciding(Settings(redis_url=redis_url, partitions=2)) as settings:
+        yield settings
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import builtins
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,12 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from orchestrator import AsyncClient, Workflow
 from orchestrator.api import create_app
-from orchestrator.engine.process import DeciderProcess
 from orchestrator.errors import MissingExtra
 from orchestrator.model.tracing import trace_of
 from orchestrator.settings import Settings
 from orchestrator_workers import Worker
 from orchestrator_workers.registry import register
+from tests.support.deciding import deciding
 from tests.support.served import Served
 from tests.workers.traced_tasks import at_the_second_attempt, in_a_child, in_a_horse, on_the_loop
 
@@ -68,14 +67,8 @@ def spans(exporter: InMemorySpanExporter) -> Callable[[], list[ReadableSpan]]:
 
 @pytest.fixture
 def settings(redis_url: str) -> Iterator[Settings]:
-    settings = Settings(redis_url=redis_url, partitions=2)
-    decider, ready = DeciderProcess(settings), threading.Event()
-    thread = threading.Thread(target=decider.run, args=(ready.set,))
-    thread.start()
-    assert ready.wait(10)
-    yield settings
-    decider.stop()
-    thread.join(10)
+    with deciding(Settings(redis_url=redis_url, partitions=2)) as settings:
+        yield settings
 
 
 @pytest.fixture
@@ -189,6 +182,7 @@ UNUSED = """
 import sys
 sys.modules["opentelemetry"] = None  # as where it is not installed; Redis' client loads it where it is
 from orchestrator import Workflow, task, testing
+from tests.support.deciding import deciding
 
 @task
 def greet() -> str:

@@ -14,10 +14,12 @@ from orchestrator import codec
 from orchestrator.context import InProgress, TaskContext, in_progress
 from orchestrator.errors import InvalidRequest, Retry, StoreUnavailable, TerminalError
 from orchestrator.plan import Command
+from orchestrator.settings import Settings
 from orchestrator.store import catalog, installation
 from orchestrator.task import RateLimit, Task, task
 from orchestrator_workers import Worker
 from orchestrator_workers.pauses import end_all
+from orchestrator_workers.remote import RemoteWorker
 from tests.support.eventually import eventually_async
 from tests.workers.estate import Estate
 
@@ -489,6 +491,14 @@ def test_a_worker_without_tasks_is_refused(fake_estate: Estate) -> None:
         Worker(fake_estate.settings)
     with pytest.raises(InvalidRequest, match="at least 1"):
         Worker(fake_estate.settings, tasks=[greet], concurrency=0)
+
+
+def test_a_worker_of_a_server_without_tasks_or_slots_is_refused() -> None:
+    settings = Settings(server_url="http://127.0.0.1:1")
+    with pytest.raises(InvalidRequest, match="needs tasks"):
+        RemoteWorker(settings)
+    with pytest.raises(InvalidRequest, match="at least 1"):
+        RemoteWorker(settings, tasks=[greet], concurrency=0)
 
 
 async def test_a_task_that_calls_heartbeat_is_told_at_once_that_it_is_cancelled(fake_estate: Estate) -> None:

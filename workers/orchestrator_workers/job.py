@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 
 from orchestrator.context import TaskContext
+from orchestrator.errors import InvalidRequest
 from orchestrator.service.dispatch import Claimed
 from orchestrator_workers.middleware import Middleware
 from orchestrator_workers.registry import RegisteredTask
@@ -90,6 +91,8 @@ class Jobs:
     """The tasks a worker holds leases of, and its slots."""
 
     def __init__(self, slots: int) -> None:
+        if slots < 1:
+            raise InvalidRequest(f"concurrency={slots} must be at least 1")
         self.slots = slots
         self.taken = 0
         self.held: dict[str, Job] = {}

@@ -51,9 +51,9 @@ def register(
 ) -> dict[str, RegisteredTask]:
     """All given tasks and all tasks of the given modules, by name, within these middlewares.
 
-    A middleware is given as it is or as ``pkg.module:name`` or ``file.py:name``. Raises ``InvalidRequest`` when a module
-    does not import, holds no task, two tasks share a name, or another process, where tasks of the pools ``process`` and
-    ``rq`` run, could not import a task or a middleware.
+    A middleware is given as it is or as ``pkg.module:name`` or ``file.py:name``. Raises ``InvalidRequest`` when there
+    is no task, a module does not import or holds none, two tasks share a name, or another process, where tasks of the pools
+    ``process`` and ``rq`` run, could not import a task or a middleware.
     Example: ``register(modules=["shop.tasks", "extra.py:refund"])["refund"]``
     """
     around = tuple(_placed(one) for one in middleware)
@@ -65,6 +65,8 @@ def register(
         module = load_module(source)
         for task in _chosen(module, target, attribute):
             _add(found, _located(task, source))
+    if not found:
+        raise InvalidRequest("a worker needs tasks: give it tasks=[...] or modules=[...]")
     return {name: _within(one, around) for name, one in found.items()} if around else found
 
 

@@ -18,7 +18,7 @@ from typing import Any, Self
 from orchestrator.clock import SystemClock
 from orchestrator.codec import pack, unpack
 from orchestrator.context import TaskContext
-from orchestrator.errors import Forbidden, InvalidRequest, OrchestratorError, Unavailable
+from orchestrator.errors import Forbidden, OrchestratorError, Unavailable
 from orchestrator.model.execution import Task as PolledTask
 from orchestrator.model.execution import TaskExecLog, TaskResult
 from orchestrator.model.records import Outcome
@@ -73,8 +73,7 @@ class RemoteWorker:
         from orchestrator.client.http_sessions import AsyncHttpSession
 
         self._tasks = register(tasks, modules, middleware)
-        if not self._tasks:
-            raise InvalidRequest("a worker needs tasks: give it tasks=[...] or modules=[...]")
+        self._jobs = Jobs(concurrency)
         self._session = AsyncHttpSession(settings)
         recycling = settings.recycle_tasks, settings.recycle_memory_bytes
         self._children = ChildOptions(memory_bytes, *recycling, prepare_child).check()
@@ -84,7 +83,6 @@ class RemoteWorker:
         self._observe = observer
         self._on_turn = on_turn
         self._clock = SystemClock()
-        self._jobs = Jobs(concurrency)
         self._reports: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
         self._closing = asyncio.Event()

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from orchestrator.clock import SystemClock
 from orchestrator.context import TaskContext
-from orchestrator.errors import InvalidRequest, Unavailable
+from orchestrator.errors import Unavailable
 from orchestrator.ids import workflow_id_of
 from orchestrator.model.records import Outcome
 from orchestrator.model.workers import WorkerInfo, WorkerState
@@ -86,8 +86,7 @@ class Worker:
         observer: Observer | None = None,
         on_turn: Callable[[], None] | None = None,
     ) -> None:
-        if concurrency < 1:
-            raise InvalidRequest(f"concurrency={concurrency} must be at least 1")
+        self._jobs = Jobs(concurrency)
         self._connection, self._owns_connection = open_store(store)
         settings = self._connection.settings
         if lease_ms is not None:
@@ -97,9 +96,6 @@ class Worker:
             memory_bytes, settings.recycle_tasks, settings.recycle_memory_bytes, prepare_child
         ).check()
         self._tasks = register(tasks, modules, middleware)
-        if not self._tasks:
-            raise InvalidRequest("a worker needs tasks: give it tasks=[...] or modules=[...]")
-        self._concurrency = concurrency
         self._domain = domain
         self._registers = registers
         self._drain_timeout_s = settings.drain_timeout_s if drain_timeout_s is None else drain_timeout_s
@@ -109,7 +105,6 @@ class Worker:
         self._on_turn = on_turn or _nothing
         self._clock = SystemClock()
         self._store = StoreContext(settings)
-        self._jobs = Jobs(concurrency)
         self._serving: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
         self._aborting = asyncio.Event()
@@ -134,7 +129,7 @@ class Worker:
         except BaseException:
             await self._disconnect()
             raise
-        self._runners = Runners(self._concurrency, self._returned, self._children)
+        self._runners = Runners(self._jobs.slots, self._returned, self._children)
         self._heartbeat = Heartbeat(
             self._store, executor, self._jobs, self.name, self._settings.lease_ms, self._clock, self._observe
         )
